@@ -1,0 +1,1 @@
+//! The BFT host: votes, certificates, evidence and the pure step function

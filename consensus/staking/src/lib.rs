@@ -1,0 +1,1 @@
+//! Proof of stake rules: the validator set and its powers

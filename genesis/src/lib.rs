@@ -1,0 +1,1 @@
+//! Chain spec, genesis block and keys

@@ -1,0 +1,1 @@
+//! Blocks, the EVM, native modules, receipts and the state root

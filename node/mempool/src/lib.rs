@@ -1,0 +1,1 @@
+//! Transaction admission, ordering, replacement and eviction

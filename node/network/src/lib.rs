@@ -1,0 +1,1 @@
+//! One libp2p swarm; bytes become types here

@@ -1,0 +1,1 @@
+//! RocksDB schemas, state and its history, write-ahead log, sign state

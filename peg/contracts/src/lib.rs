@@ -1,0 +1,1 @@
+//! Solidity of the peg: sources, committed artifacts, typed bindings

@@ -1,0 +1,1 @@
+//! Watches the parent chain and submits checkpoints to it

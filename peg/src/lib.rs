@@ -1,0 +1,1 @@
+//! The two-way peg's rules: deposits, withdrawals, checkpoints, certificates
