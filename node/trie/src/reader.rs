@@ -1,0 +1,87 @@
+//! Opening nodes: every node that enters an operation passes here and is checked against the hash its parent holds.
+//!
+//! The check costs one keccak per opened node. It is kept in production because a path-keyed store would otherwise
+//! answer a lost or stale write with a plausible node, and the wrong root would surface far from its cause.
+
+use crate::{
+    error::{NodePlace, TrieError},
+    source::NodeSource,
+};
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_rlp::Decodable;
+use alloy_trie::{
+    Nibbles,
+    nodes::{RlpNode, TrieNode},
+};
+
+/// Nibbles in a hashed key: every path ends at exactly this depth.
+pub(crate) const KEY_NIBBLES: usize = 64;
+
+/// Reads the nodes of one trie.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    source: &'a dyn NodeSource,
+    owner: Option<B256>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(source: &'a dyn NodeSource, owner: Option<B256>) -> Self {
+        Self { source, owner }
+    }
+
+    /// The stored node at `path`, whose hash must be `expected`.
+    pub(crate) fn open_stored(&self, path: &Nibbles, expected: B256) -> Result<(Bytes, TrieNode), TrieError> {
+        let rlp = self
+            .source
+            .node(self.owner, path)
+            .map_err(|cause| TrieError::Source(self.place(path), cause))?
+            .ok_or_else(|| TrieError::MissingNode { place: self.place(path), expected })?;
+        let found = keccak256(&rlp);
+        if found != expected {
+            return Err(TrieError::HashMismatch { place: self.place(path), expected, found });
+        }
+        let node = self.decode(path, &rlp)?;
+        Ok((rlp, node))
+    }
+
+    /// The node that a parent names by `reference`: its hash, or the node itself when that is shorter than 32 bytes.
+    /// The hash is returned for a stored node.
+    pub(crate) fn open(&self, path: &Nibbles, reference: &RlpNode) -> Result<(Option<B256>, TrieNode), TrieError> {
+        match reference.as_hash() {
+            Some(hash) => Ok((Some(hash), self.open_stored(path, hash)?.1)),
+            None => Ok((None, self.decode(path, reference)?)),
+        }
+    }
+
+    pub(crate) fn decode(&self, path: &Nibbles, rlp: &[u8]) -> Result<TrieNode, TrieError> {
+        let mut rest = rlp;
+        let node =
+            TrieNode::decode(&mut rest).map_err(|reason| TrieError::Undecodable { place: self.place(path), reason })?;
+        let fault = if rest.is_empty() { shape_fault(path, &node) } else { Some("bytes follow the node") };
+        match fault {
+            None => Ok(node),
+            Some(reason) => Err(TrieError::Malformed { place: self.place(path), reason }),
+        }
+    }
+
+    fn place(&self, path: &Nibbles) -> NodePlace {
+        NodePlace { owner: self.owner, path: *path }
+    }
+}
+
+/// The rule that `node` breaks at `path`, if any. Once these hold, joining paths below can never exceed 64 nibbles.
+fn shape_fault(path: &Nibbles, node: &TrieNode) -> Option<&'static str> {
+    let depth = path.len();
+    match node {
+        TrieNode::EmptyRoot => Some("an empty node inside a trie"),
+        TrieNode::Leaf(leaf) if depth + leaf.key.len() != KEY_NIBBLES => Some("a leaf's path is not 64 nibbles"),
+        TrieNode::Leaf(leaf) if leaf.value.is_empty() => Some("a leaf without a value"),
+        TrieNode::Extension(extension) if extension.key.is_empty() => Some("an extension of no nibbles"),
+        TrieNode::Extension(extension) if depth + extension.key.len() >= KEY_NIBBLES => {
+            Some("an extension that leaves no nibble for its branch")
+        }
+        TrieNode::Branch(_) if depth >= KEY_NIBBLES => Some("a branch below the last nibble"),
+        TrieNode::Branch(branch) if branch.stack.len() < 2 => Some("a branch of fewer than two children"),
+        _ => None,
+    }
+}
