@@ -1,0 +1,117 @@
+//! A certificate: signatures of more than two thirds of the power over one digest.
+
+use alloy_primitives::{Address, B256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    signature::{Signature65, SignatureError},
+    validators::PegValidatorSet,
+};
+
+/// One validator's signature in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
+pub struct CertificateSig {
+    /// Address of the signer's peg key.
+    pub signer: Address,
+    /// Its signature over the certificate's digest.
+    pub signature: Signature65,
+}
+
+/// Why a certificate does not hold. Always the fault of whoever assembled it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// A signer outside the set.
+    #[error("{signer} is not in the validator set of epoch {epoch}")]
+    UnknownSigner {
+        /// The address named.
+        signer: Address,
+        /// Epoch of the set.
+        epoch: u64,
+    },
+    /// A signer named twice, or before one with more power.
+    #[error("the signature of {signer} is a duplicate or out of the set's order")]
+    OutOfOrder {
+        /// The address named.
+        signer: Address,
+    },
+    /// A signature that is not by the address it names, or not over this digest.
+    #[error("the signature named for {signer} is not its signature over this digest")]
+    WrongSigner {
+        /// The address named.
+        signer: Address,
+    },
+    /// A signature from which no key can be recovered.
+    #[error("the signature of {signer} is unusable: {source}")]
+    Signature {
+        /// The address named.
+        signer: Address,
+        /// What is wrong with it.
+        source: SignatureError,
+    },
+    /// Two thirds of the power, or less.
+    #[error("signers hold {power} of {total}; strictly more than two thirds is needed")]
+    NoQuorum {
+        /// Power that signed.
+        power: u128,
+        /// Power of the set.
+        total: u64,
+    },
+}
+
+/// Verifies that every signature is a member's over `digest`, in the set's order and without duplicates,
+/// and that together they are a quorum. A certificate with one bad signature fails even when the others
+/// would suffice: it is then not what an honest proposer assembles.
+///
+/// # Errors
+/// The first [`CertificateError`] found.
+pub fn verify_signatures(
+    digest: B256,
+    signatures: &[CertificateSig],
+    set: &PegValidatorSet,
+) -> Result<(), CertificateError> {
+    let mut next = 0usize;
+    let mut power = 0u128;
+    for CertificateSig { signer, signature } in signatures {
+        let signer = *signer;
+        let (position, member) =
+            set.get(&signer).ok_or(CertificateError::UnknownSigner { signer, epoch: set.epoch() })?;
+        if position < next {
+            return Err(CertificateError::OutOfOrder { signer });
+        }
+        next = position + 1;
+        let recovered = signature.recover(digest).map_err(|source| CertificateError::Signature { signer, source })?;
+        if recovered != signer {
+            return Err(CertificateError::WrongSigner { signer });
+        }
+        power += u128::from(member.power);
+    }
+    if !set.is_quorum(power) {
+        return Err(CertificateError::NoQuorum { power, total: set.total_power() });
+    }
+    Ok(())
+}
+
+/// The fewest of `signatures`, by falling power, that make a quorum, in the set's order; `None` when all
+/// together do not. Signatures by others than members are left out; a signer's later entries, too.
+pub fn smallest_quorum(
+    signatures: impl IntoIterator<Item = CertificateSig>,
+    set: &PegValidatorSet,
+) -> Option<Vec<CertificateSig>> {
+    let mut by_position = std::collections::BTreeMap::new();
+    for signature in signatures {
+        if let Some((position, member)) = set.get(&signature.signer) {
+            by_position.entry(position).or_insert((member.power, signature));
+        }
+    }
+    let mut power = 0u128;
+    let mut chosen = Vec::new();
+    for (member_power, signature) in by_position.into_values() {
+        power += u128::from(member_power);
+        chosen.push(signature);
+        if set.is_quorum(power) {
+            return Some(chosen);
+        }
+    }
+    None
+}

@@ -1,0 +1,82 @@
+//! What validators gossip about the peg.
+
+use alloy_primitives::{Address, B256};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    domain::PegDomain,
+    signature::{PegSigner, Signature65, SignatureError},
+    types::ParentView,
+};
+
+/// Largest encoded [`PegMessage`]: a view (1 + 80 bytes), an address and a signature, with some room.
+pub const MAX_PEG_MESSAGE_BYTES: usize = 256;
+
+/// What a validator attests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum Attestation {
+    /// "The parent's finalised chain has these deposits."
+    ParentView(ParentView),
+    /// "The canonical checkpoint of this number has this digest."
+    Checkpoint {
+        /// The checkpoint's number.
+        number: u64,
+        /// Its EIP-712 digest.
+        digest: B256,
+    },
+}
+
+/// A signed attestation, as gossiped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PegMessage {
+    /// What is attested.
+    pub attestation: Attestation,
+    /// Address of the signer's peg key.
+    pub signer: Address,
+    /// Its signature over the attestation's digest.
+    pub signature: Signature65,
+}
+
+/// Why bytes are not a [`PegMessage`]: the peer's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// More than [`MAX_PEG_MESSAGE_BYTES`].
+    #[error("a peg message of {got} bytes; at most {MAX_PEG_MESSAGE_BYTES} are read")]
+    TooLarge {
+        /// Bytes given.
+        got: usize,
+    },
+    /// Not the encoding of a message, or followed by more bytes.
+    #[error("not a peg message: {0}")]
+    Malformed(#[from] borsh::io::Error),
+}
+
+impl PegMessage {
+    /// Signs an attestation.
+    ///
+    /// # Errors
+    /// Whatever the signer returns.
+    pub fn sign(domain: &PegDomain, attestation: Attestation, signer: &dyn PegSigner) -> Result<Self, SignatureError> {
+        Ok(Self {
+            attestation,
+            signer: signer.address(),
+            signature: signer.sign(domain.attestation_digest(&attestation))?,
+        })
+    }
+
+    /// The borsh encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        borsh::to_vec(self).expect("writing to memory does not fail")
+    }
+
+    /// Reads exactly one message.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        if bytes.len() > MAX_PEG_MESSAGE_BYTES {
+            return Err(MessageError::TooLarge { got: bytes.len() });
+        }
+        Ok(borsh::from_slice(bytes)?)
+    }
+}

@@ -1,0 +1,41 @@
+//! The native peg module: a state machine over storage slots.
+//!
+//! Execution calls [`PegModule::begin_block`] before a block's transactions, [`PegModule::import_deposits`]
+//! and [`PegModule::record_checkpoint`] for the proposer's system transactions, and
+//! [`PegModule::withdraw`] for users. Every rule is decided from the slots and the arguments alone, so
+//! replaying a block never asks the parent.
+//!
+//! A refused operation may have read slots but has written none: all checks precede the first store.
+
+mod checkpoints;
+mod deposits;
+mod fault;
+mod genesis;
+mod views;
+mod withdrawals;
+
+pub use checkpoints::{CheckpointRecorded, ParentHeaderInfo};
+pub use deposits::Mint;
+pub use fault::{ModuleError, PegFault};
+pub use genesis::PegGenesis;
+
+use crate::domain::PegDomain;
+
+/// The module's rules for one peg. The domain is an argument and not a slot because it holds the genesis
+/// hash, which commits to the genesis slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PegModule {
+    domain: PegDomain,
+}
+
+impl PegModule {
+    /// The rules under `domain`.
+    pub fn new(domain: PegDomain) -> Self {
+        Self { domain }
+    }
+
+    /// What signatures are bound to.
+    pub fn domain(&self) -> &PegDomain {
+        &self.domain
+    }
+}

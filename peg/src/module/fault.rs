@@ -1,0 +1,142 @@
+//! Why the module refuses an operation.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolError;
+
+use crate::{abi::IPeg, certificate::CertificateError};
+
+/// Why an operation did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModuleError<E> {
+    /// A slot could not be read or written: a local failure or the journal's halt, never a verdict.
+    #[error("the peg's storage failed")]
+    Slots(E),
+    /// The operation breaks a rule. Deterministic: every node refuses it.
+    #[error(transparent)]
+    Refused(#[from] PegFault),
+}
+
+/// A broken rule of the peg. Faults of `withdraw` are the caller's; the others are the proposer's, and
+/// make its block invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PegFault {
+    /// The chain has no peg state, or one of a layout this code does not know.
+    #[error("this chain has no peg")]
+    NotPegged,
+    /// A withdrawal of nothing.
+    #[error("nothing was sent to withdraw")]
+    ZeroAmount,
+    /// The zero address, or one of the peg's own contracts, which accept no payments.
+    #[error("{recipient} cannot receive a withdrawal")]
+    InvalidRecipient {
+        /// The recipient asked for.
+        recipient: Address,
+    },
+    /// The relayer's fee is more than the amount.
+    #[error("relayer fee {relayer_fee} exceeds the amount {amount}")]
+    FeeExceedsAmount {
+        /// Fee, wei.
+        relayer_fee: U256,
+        /// Amount, wei.
+        amount: U256,
+    },
+    /// No place for another leaf.
+    #[error("the withdrawal tree is full")]
+    TreeFull,
+    /// A burn of more than the supply: the chain's own accounting is broken.
+    #[error("burning {amount} of a supply of {supply}")]
+    SupplyUnderflow {
+        /// Supply, wei.
+        supply: U256,
+        /// Amount, wei.
+        amount: U256,
+    },
+    /// The supply would leave 256 bits.
+    #[error("the supply would leave 256 bits")]
+    SupplyOverflow,
+    /// An import without deposits.
+    #[error("a certificate for no deposits")]
+    NoDeposits,
+    /// More than [`crate::deposit::MAX_DEPOSITS_PER_VIEW`].
+    #[error("{count} deposits in one import")]
+    TooManyDeposits {
+        /// Deposits given.
+        count: usize,
+    },
+    /// A gap, a repetition, or a last deposit that is not the view's.
+    #[error("deposit nonce {got} where {expected} is due")]
+    UnexpectedNonce {
+        /// The nonce due.
+        expected: u64,
+        /// The nonce given.
+        got: u64,
+    },
+    /// A token other than the native coin.
+    #[error("no asset of this chain stands for {token}")]
+    UnsupportedToken {
+        /// The token.
+        token: Address,
+    },
+    /// The deposits are not those the view certifies.
+    #[error("the deposits give accumulator {computed}, the certificate says {certified}")]
+    AccumulatorMismatch {
+        /// Accumulator over the deposits given.
+        computed: B256,
+        /// Accumulator in the view.
+        certified: B256,
+    },
+    /// A view below the last imported one, or of another block at its height.
+    #[error("a view at parent height {got} after one at {last}")]
+    StaleParentView {
+        /// Height of the last imported view.
+        last: u64,
+        /// Height given.
+        got: u64,
+    },
+    /// A checkpoint that was never built.
+    #[error("checkpoint {number} was never built")]
+    UnknownCheckpoint {
+        /// The number.
+        number: u64,
+    },
+    /// A checkpoint not above the last recorded one.
+    #[error("checkpoint {number} is not newer than the recorded {recorded}")]
+    CheckpointNotNewer {
+        /// Last recorded number.
+        recorded: u64,
+        /// The number.
+        number: u64,
+    },
+    /// The certificate does not verify.
+    #[error("the certificate does not hold: {0}")]
+    Certificate(#[from] CertificateError),
+}
+
+impl PegFault {
+    /// The ABI-encoded custom error of [`IPeg`], as revert data.
+    pub fn revert_data(&self) -> Bytes {
+        match *self {
+            Self::NotPegged => IPeg::NotPegged {}.abi_encode(),
+            Self::ZeroAmount => IPeg::ZeroAmount {}.abi_encode(),
+            Self::InvalidRecipient { recipient } => IPeg::InvalidRecipient { recipient }.abi_encode(),
+            Self::FeeExceedsAmount { relayer_fee, amount } => {
+                IPeg::FeeExceedsAmount { relayerFee: relayer_fee, amount }.abi_encode()
+            }
+            Self::TreeFull => IPeg::TreeFull {}.abi_encode(),
+            Self::SupplyUnderflow { supply, amount } => IPeg::SupplyUnderflow { supply, amount }.abi_encode(),
+            Self::SupplyOverflow => IPeg::SupplyOverflow {}.abi_encode(),
+            Self::NoDeposits => IPeg::NoDeposits {}.abi_encode(),
+            Self::TooManyDeposits { count } => IPeg::TooManyDeposits { count: U256::from(count) }.abi_encode(),
+            Self::UnexpectedNonce { expected, got } => IPeg::UnexpectedNonce { expected, got }.abi_encode(),
+            Self::UnsupportedToken { token } => IPeg::UnsupportedToken { token }.abi_encode(),
+            Self::AccumulatorMismatch { computed, certified } => {
+                IPeg::AccumulatorMismatch { computed, certified }.abi_encode()
+            }
+            Self::StaleParentView { last, got } => IPeg::StaleParentView { last, got }.abi_encode(),
+            Self::UnknownCheckpoint { number } => IPeg::UnknownCheckpoint { number }.abi_encode(),
+            Self::CheckpointNotNewer { recorded, number } => IPeg::CheckpointNotNewer { recorded, number }.abi_encode(),
+            Self::Certificate(_) => IPeg::InvalidCertificate {}.abi_encode(),
+        }
+        .into()
+    }
+}

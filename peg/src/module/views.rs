@@ -1,0 +1,126 @@
+//! Reading the peg's state.
+
+use alloy_primitives::{Address, B256, U256};
+
+use super::{ModuleError, PegFault, PegModule};
+use crate::{
+    layout::{self, CheckpointField},
+    slots::{Slots, address, hash, lane},
+    tree,
+    types::Checkpoint,
+    validators::{MAX_PEG_VALIDATORS, PegValidator, PegValidatorSet},
+};
+
+impl PegModule {
+    /// Chain id of the parent.
+    ///
+    /// # Errors
+    /// The slots' own, here and in every view below.
+    pub fn parent_chain_id<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::PARENT_CHAIN_ID)?, 0))
+    }
+
+    /// `PegVault` on the parent.
+    pub fn vault<S: Slots>(slots: &mut S) -> Result<Address, S::Error> {
+        Ok(address(slots.load(layout::VAULT)?))
+    }
+
+    /// `CheckpointRegistry` on the parent.
+    pub fn registry<S: Slots>(slots: &mut S) -> Result<Address, S::Error> {
+        Ok(address(slots.load(layout::REGISTRY)?))
+    }
+
+    /// Blocks between checkpoints; 0 on a chain without a peg.
+    pub fn checkpoint_interval<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::CHECKPOINT_INTERVAL)?, 0))
+    }
+
+    /// Pegged coin in existence on the sidechain, wei.
+    pub fn supply<S: Slots>(slots: &mut S) -> Result<U256, S::Error> {
+        slots.load(layout::SUPPLY)
+    }
+
+    /// Nonce of the last deposit minted; also how many were.
+    pub fn deposit_nonce<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::DEPOSIT_NONCE)?, 0))
+    }
+
+    /// Accumulator after the last deposit minted.
+    pub fn deposit_acc<S: Slots>(slots: &mut S) -> Result<B256, S::Error> {
+        Ok(hash(slots.load(layout::DEPOSIT_ACC)?))
+    }
+
+    /// Parent height of the last imported view.
+    pub fn last_parent_height<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::PARENT_HEIGHT)?, 0))
+    }
+
+    /// Withdrawals so far: the next one's index.
+    pub fn withdrawal_count<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::WITHDRAWAL_COUNT)?, 0))
+    }
+
+    /// Root of the withdrawal tree now.
+    pub fn withdrawal_root<S: Slots>(slots: &mut S) -> Result<B256, S::Error> {
+        let count = Self::withdrawal_count(slots)?;
+        tree::root_from(count, |level| Ok(hash(slots.load(layout::frontier(level))?)))
+    }
+
+    /// Number of the latest checkpoint built; 0 before the first.
+    pub fn latest_checkpoint_number<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::LATEST_CHECKPOINT)?, 0))
+    }
+
+    /// Number of the latest checkpoint whose certificate a block carries; 0 before the first.
+    pub fn recorded_checkpoint_number<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::RECORDED_CHECKPOINT)?, 0))
+    }
+
+    /// Digest of checkpoint `number`; zero when none was built.
+    pub fn checkpoint_digest<S: Slots>(slots: &mut S, number: u64) -> Result<B256, S::Error> {
+        Ok(hash(slots.load(layout::checkpoint(number, CheckpointField::Digest))?))
+    }
+
+    /// Checkpoint `number`, when it was built.
+    pub fn checkpoint<S: Slots>(slots: &mut S, number: u64) -> Result<Option<Checkpoint>, S::Error> {
+        if number == 0 || Self::checkpoint_digest(slots, number)?.is_zero() {
+            return Ok(None);
+        }
+        let prev_digest = Self::checkpoint_digest(slots, number - 1)?;
+        let mut field = |field| slots.load(layout::checkpoint(number, field));
+        let counters = field(CheckpointField::Counters)?;
+        Ok(Some(Checkpoint {
+            number,
+            prevDigest: prev_digest,
+            height: lane(counters, 0),
+            blockHash: hash(field(CheckpointField::BlockHash)?),
+            stateRoot: hash(field(CheckpointField::StateRoot)?),
+            withdrawalRoot: hash(field(CheckpointField::WithdrawalRoot)?),
+            withdrawalCount: lane(counters, 1),
+            depositNonce: lane(counters, 2),
+            depositAcc: hash(field(CheckpointField::DepositAcc)?),
+            epoch: lane(counters, 3),
+            nextValset: hash(field(CheckpointField::NextValset)?),
+        }))
+    }
+
+    /// The validator set in force.
+    ///
+    /// # Errors
+    /// [`PegFault::NotPegged`] where the slots hold no set of this layout.
+    pub fn validator_set<S: Slots>(slots: &mut S) -> Result<PegValidatorSet, ModuleError<S::Error>> {
+        let version = slots.load(layout::VERSION).map_err(ModuleError::Slots)?;
+        let count = slots.load(layout::VALIDATOR_COUNT).map_err(ModuleError::Slots)?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|count| version == U256::from(layout::LAYOUT_VERSION) && *count <= MAX_PEG_VALIDATORS)
+            .ok_or(PegFault::NotPegged)?;
+        let epoch = slots.load(layout::VALIDATOR_EPOCH).map_err(ModuleError::Slots)?;
+        let mut validators = Vec::with_capacity(count);
+        for position in 0..count {
+            let packed = slots.load(layout::validator(position)).map_err(ModuleError::Slots)?;
+            validators.push(PegValidator { address: address(packed >> 64), power: lane(packed, 0) });
+        }
+        Ok(PegValidatorSet::from_committed_order(lane(epoch, 0), validators).map_err(|_| PegFault::NotPegged)?)
+    }
+}
