@@ -1,0 +1,111 @@
+//! Evidence of equivocation: two messages one validator must not both have signed. Verifiable from its own bytes.
+
+use alloy_primitives::{B256, keccak256};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::height::{Height, Round};
+use crate::keys::{ConsensusKey, ValidatorId, verify};
+use crate::proposal::SignedProposal;
+use crate::vote::SignedVote;
+
+/// Two conflicting signed messages of one validator, in ascending order, so that one offence has one encoding whatever
+/// the order in which the messages were seen.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Evidence {
+    /// Two votes of the same kind, height and round for different blocks (nil counts as one).
+    Votes(SignedVote, SignedVote),
+    /// Two different proposals for the same height and round.
+    Proposals(SignedProposal, SignedProposal),
+}
+
+/// Why a piece of evidence proves nothing. The fault lies with whoever submitted it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// The key is not the accused validator's.
+    #[error("the key does not belong to {0}")]
+    WrongKey(ValidatorId),
+    /// The messages differ in validator, kind, height or round, or do not differ at all.
+    #[error("the two messages do not conflict")]
+    NoConflict,
+    /// The two messages are not in ascending order.
+    #[error("the two messages are not in canonical order")]
+    NotCanonical,
+    /// A signature does not verify on this chain.
+    #[error("a signature does not verify on this chain")]
+    InvalidSignature,
+}
+
+impl Evidence {
+    /// Orders two votes into evidence; says nothing about whether they conflict.
+    pub fn of_votes(a: SignedVote, b: SignedVote) -> Self {
+        if a <= b { Self::Votes(a, b) } else { Self::Votes(b, a) }
+    }
+
+    /// Orders two proposals into evidence; says nothing about whether they conflict.
+    pub fn of_proposals(a: SignedProposal, b: SignedProposal) -> Self {
+        if a <= b { Self::Proposals(a, b) } else { Self::Proposals(b, a) }
+    }
+
+    /// The accused.
+    pub fn validator(&self) -> ValidatorId {
+        match self {
+            Self::Votes(first, _) => first.vote.validator,
+            Self::Proposals(first, _) => first.proposal.proposer,
+        }
+    }
+
+    /// The height of the offence.
+    pub fn height(&self) -> Height {
+        match self {
+            Self::Votes(first, _) => first.vote.height,
+            Self::Proposals(first, _) => first.proposal.height,
+        }
+    }
+
+    /// The round of the offence.
+    pub fn round(&self) -> Round {
+        match self {
+            Self::Votes(first, _) => first.vote.round,
+            Self::Proposals(first, _) => first.proposal.round,
+        }
+    }
+
+    /// keccak256 of the borsh encoding.
+    pub fn hash(&self) -> B256 {
+        keccak256(borsh::to_vec(self).expect("writing to memory cannot fail"))
+    }
+
+    /// Checks that the messages conflict and that `key` signed both on `chain`.
+    ///
+    /// # Errors
+    /// The first rule of [`EvidenceError`] that is broken.
+    pub fn verify(&self, chain: B256, key: &ConsensusKey) -> Result<(), EvidenceError> {
+        if key.id() != self.validator() {
+            return Err(EvidenceError::WrongKey(self.validator()));
+        }
+        let key = key.decode().ok_or(EvidenceError::InvalidSignature)?;
+        let ((first, first_signature), (second, second_signature), canonical) = match self {
+            Self::Votes(a, b) => {
+                let scope = |v: &SignedVote| (v.vote.validator, v.vote.kind, v.vote.height, v.vote.round);
+                if scope(a) != scope(b) || a.vote.block_hash == b.vote.block_hash {
+                    return Err(EvidenceError::NoConflict);
+                }
+                ((a.vote.sign_bytes(chain), a.signature), (b.vote.sign_bytes(chain), b.signature), a < b)
+            }
+            Self::Proposals(a, b) => {
+                let scope = |p: &SignedProposal| (p.proposal.proposer, p.proposal.height, p.proposal.round);
+                if scope(a) != scope(b) || a.proposal == b.proposal {
+                    return Err(EvidenceError::NoConflict);
+                }
+                ((a.proposal.sign_bytes(chain), a.signature), (b.proposal.sign_bytes(chain), b.signature), a < b)
+            }
+        };
+        if !canonical {
+            return Err(EvidenceError::NotCanonical);
+        }
+        if !verify(&key, &first, &first_signature) || !verify(&key, &second, &second_signature) {
+            return Err(EvidenceError::InvalidSignature);
+        }
+        Ok(())
+    }
+}
