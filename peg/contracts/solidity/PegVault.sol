@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {CheckpointRegistry} from "./CheckpointRegistry.sol";
+
+/// @notice One burned amount on the sidechain, payable once. Field names and order are hashed.
+struct Withdrawal {
+    uint64 index;
+    address token;
+    address sender;
+    address recipient;
+    uint256 amount;
+    uint256 relayerFee;
+}
+
+/// @title PegVault
+/// @notice Holds what the sidechain's pegged coin stands for. Immutable: no owner, no upgrade, no way out
+/// but a claim proven against an accepted checkpoint.
+contract PegVault {
+    /// @notice A deposit; `depositAcc` is the accumulator after it.
+    event Deposited(
+        uint64 indexed nonce,
+        address indexed token,
+        address indexed sender,
+        address recipient,
+        uint256 amount,
+        bytes32 depositAcc
+    );
+    /// @notice A paid withdrawal; `amount` includes the relayer's fee.
+    event Claimed(
+        uint64 indexed index,
+        address indexed token,
+        address indexed recipient,
+        uint256 amount,
+        uint256 relayerFee,
+        address relayer,
+        uint64 checkpoint
+    );
+
+    error WrongRegistry();
+    error ZeroAmount();
+    error ZeroRecipient();
+    error AmountTooLarge();
+    error SnapshotUnavailable(uint64 nonce);
+    error Reentered();
+    error UnknownCheckpoint(uint64 number);
+    error ClaimTooEarly(uint256 notBefore);
+    error IndexOutOfRange(uint64 index, uint64 count);
+    error InvalidProof();
+    error AlreadyClaimed(uint64 index);
+    error UnsupportedToken(address token);
+    error FeeExceedsAmount();
+    error PaymentFailed(address to);
+
+    bytes32 private constant DEPOSIT_TYPEHASH =
+        keccak256("Deposit(uint64 nonce,address token,address sender,address recipient,uint256 amount)");
+    bytes32 private constant WITHDRAWAL_TYPEHASH = keccak256(
+        "Withdrawal(uint64 index,address token,address sender,address recipient,uint256 amount,uint256 relayerFee)"
+    );
+    /// The parent's native coin, as a token.
+    address private constant NATIVE = address(0);
+
+    /// @notice How many of the last accumulators the vault remembers. A ring, so that a deposit rewrites
+    /// a slot rather than opening one; older checkpoints are linked to it by the deposits' leaves.
+    uint64 public constant SNAPSHOTS = 4096;
+
+    /// @notice Whose checkpoints are believed.
+    CheckpointRegistry public immutable registry;
+    /// @notice Seconds between a checkpoint's acceptance and the claims against it.
+    uint64 public immutable claimDelay;
+
+    /// @notice Nonce of the last deposit; the first is 1.
+    uint64 public depositNonce;
+    uint192 private lockedNative;
+    bytes32[SNAPSHOTS] private snapshots;
+    mapping(uint256 word => uint256 bits) private claimed;
+    bool private transient entered;
+
+    /// @param registry_ the registry, deployed with this vault's future address
+    /// @param claimDelay_ seconds; gives people and guardians time to see a forged checkpoint
+    constructor(CheckpointRegistry registry_, uint64 claimDelay_) {
+        if (address(registry_.vault()) != address(this)) revert WrongRegistry();
+        registry = registry_;
+        claimDelay = claimDelay_;
+    }
+
+    /// @notice Locks the coin sent; the sidechain mints as much to `recipient`.
+    function depositNative(address recipient) external payable returns (uint64 nonce) {
+        if (msg.value == 0) revert ZeroAmount();
+        if (recipient == address(0)) revert ZeroRecipient();
+        uint256 sum = lockedNative + msg.value;
+        if (sum > type(uint192).max) revert AmountTooLarge();
+        nonce = depositNonce + 1;
+        bytes32 leaf = keccak256(abi.encode(DEPOSIT_TYPEHASH, nonce, NATIVE, msg.sender, recipient, msg.value));
+        bytes32 acc = keccak256(abi.encode(snapshots[(nonce - 1) % SNAPSHOTS], leaf));
+        depositNonce = nonce;
+        lockedNative = uint192(sum);
+        snapshots[nonce % SNAPSHOTS] = acc;
+        emit Deposited(nonce, NATIVE, msg.sender, recipient, msg.value, acc);
+    }
+
+    /// @notice Pays a withdrawal, once. Anyone may call and earns the relayer's fee. When a payment fails,
+    /// nothing has happened and the withdrawal stays claimable.
+    /// @param checkpoint number of any accepted checkpoint that includes the withdrawal
+    /// @param proof the leaf's siblings, from its level up
+    function claim(Withdrawal calldata w, uint64 checkpoint, bytes32[32] calldata proof) external {
+        if (entered) revert Reentered();
+        entered = true;
+
+        (bytes32 root, uint64 count, uint64 acceptedAt) = registry.accepted(checkpoint);
+        if (root == 0) revert UnknownCheckpoint(checkpoint);
+        uint256 notBefore = uint256(acceptedAt) + claimDelay;
+        if (block.timestamp < notBefore) revert ClaimTooEarly(notBefore);
+        if (w.index >= count) revert IndexOutOfRange(w.index, count);
+        if (rootOf(withdrawalLeaf(w), w.index, proof) != root) revert InvalidProof();
+        if (w.token != NATIVE) revert UnsupportedToken(w.token);
+        if (w.relayerFee > w.amount) revert FeeExceedsAmount();
+
+        // The nullifier is the index: nothing of the proof's bytes takes part in it.
+        uint256 bit = 1 << (w.index & 0xff);
+        uint256 bits = claimed[w.index >> 8];
+        if (bits & bit != 0) revert AlreadyClaimed(w.index);
+        claimed[w.index >> 8] = bits | bit;
+        lockedNative = uint192(lockedNative - w.amount);
+        emit Claimed(w.index, NATIVE, w.recipient, w.amount, w.relayerFee, msg.sender, checkpoint);
+
+        pay(w.recipient, w.amount - w.relayerFee);
+        if (w.relayerFee != 0) pay(msg.sender, w.relayerFee);
+        entered = false;
+    }
+
+    /// @notice What the vault owes for a token: deposits less claims. Coin sent past `depositNative` is
+    /// surplus and counts for nothing.
+    function locked(address token) external view returns (uint256) {
+        return token == NATIVE ? lockedNative : 0;
+    }
+
+    /// @notice The accumulator after the deposit `nonce`, for the last `SNAPSHOTS` nonces.
+    function depositAccAt(uint64 nonce) external view returns (bytes32) {
+        if (nonce > depositNonce || depositNonce - nonce >= SNAPSHOTS) revert SnapshotUnavailable(nonce);
+        return snapshots[nonce % SNAPSHOTS];
+    }
+
+    /// @notice The accumulator after the last deposit.
+    function depositAcc() external view returns (bytes32) {
+        return snapshots[depositNonce % SNAPSHOTS];
+    }
+
+    /// @notice Whether a withdrawal was paid.
+    function isClaimed(uint64 index) external view returns (bool) {
+        return (claimed[index >> 8] >> (index & 0xff)) & 1 != 0;
+    }
+
+    /// @notice The withdrawal's leaf: hashed twice, so that no inner node can pass for one.
+    function withdrawalLeaf(Withdrawal calldata w) public pure returns (bytes32) {
+        return keccak256(abi.encode(keccak256(abi.encode(WITHDRAWAL_TYPEHASH, w))));
+    }
+
+    /// @dev The position decides on which side a sibling stands. The caller bounds `index` by the count.
+    function rootOf(bytes32 node, uint256 index, bytes32[32] calldata proof) private pure returns (bytes32) {
+        for (uint256 level = 0; level < 32; ++level) {
+            bytes32 sibling = proof[level];
+            node = (index >> level) & 1 == 0
+                ? keccak256(abi.encode(node, sibling))
+                : keccak256(abi.encode(sibling, node));
+        }
+        return node;
+    }
+
+    /// @dev A bare call: nothing the recipient returns is copied.
+    function pay(address to, uint256 amount) private {
+        bool ok;
+        assembly ("memory-safe") {
+            ok := call(gas(), to, amount, 0, 0, 0, 0)
+        }
+        if (!ok) revert PaymentFailed(to);
+    }
+}
