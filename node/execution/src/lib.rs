@@ -1,1 +1,48 @@
-//! Blocks, the EVM, native modules, receipts and the state root
+//! Blocks, the EVM, native modules, receipts and the state root.
+//!
+//! This crate owns the block format, the rules by which a block is valid, and the one deterministic function from
+//! (parent state, block) to (receipts, changed state, roots). It executes with revm under [`evm::SPEC`] and computes
+//! the state root with `causeway-trie`.
+//!
+//! It must never know: consensus rounds, peers, the database, the clock (`now` is an argument) or the parent chain. A
+//! block is valid or invalid from its own bytes, its parent's state and genesis alone; the one exception is the bound
+//! on the timestamp against the validator's clock ([`fault::BlockFault::TimestampAhead`]).
+//!
+//! Start reading at [`executor`], then [`modules`].
+
+pub mod block;
+pub mod call;
+mod database;
+mod diff;
+pub mod estimate;
+pub mod evm;
+pub mod executor;
+pub mod fault;
+pub mod genesis_state;
+pub mod header;
+pub mod modules;
+pub mod overlay;
+pub mod peg_events;
+pub mod receipt;
+mod run;
+pub mod state;
+pub mod transaction;
+mod validate;
+
+pub use block::{Block, DecodeError, MAX_BLOCK_BYTES};
+pub use call::{AccountOverride, BlockOverrides, CallError, CallRequest, CallResult, Overrides, StateOverrides};
+pub use estimate::EstimateError;
+pub use executor::{BuildAttributes, ExecutedBlock, Executor, SystemCall};
+pub use fault::{BlockFault, ExecutionError, LocalError};
+pub use genesis_state::genesis_state;
+pub use header::next_base_fee;
+pub use modules::peg::{PegSlots, PegSlotsError, peg_state};
+pub use overlay::OverlayState;
+pub use peg_events::{PegEvent, PegEventKind, peg_events};
+pub use receipt::Receipt;
+pub use state::{Account, SourceError, StateDiff, StateSource};
+pub use transaction::{
+    MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, RecoveredTx, SYSTEM_TX_TYPE, SystemTx, Transaction, TransactionError,
+    recover_all,
+};
+pub use validate::{TIME_DRIFT_MS, ValidationContext};

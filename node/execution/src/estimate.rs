@@ -1,0 +1,162 @@
+//! `eth_estimateGas` as geth does it: the least gas limit with which the call succeeds, within 1.5 %.
+
+use alloy_consensus::Header;
+use alloy_primitives::{Bytes, U256};
+use revm::{Database, context_interface::ContextTr};
+use thiserror::Error;
+
+use crate::{
+    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, Overrides, check_request, run_call},
+    evm::ChainEvm,
+    executor::Executor,
+    fault::LocalError,
+    state::StateSource,
+    transaction::MAX_TRANSACTION_GAS,
+};
+
+/// Gas of a plain transfer.
+const TRANSFER_GAS: u64 = 21_000;
+/// Gas a call with value passes on for free; the first guess leaves room for it.
+const CALL_STIPEND: u64 = 2_300;
+/// The search stops when the answer is known to one part in this many (geth: 0.015).
+const ERROR_PARTS: u64 = 66;
+
+/// Why there is no estimate.
+#[derive(Debug, Error)]
+pub enum EstimateError {
+    /// The call cannot start.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The call reverts whatever the gas.
+    #[error("execution reverted")]
+    Reverted(Bytes),
+    /// The call halts whatever the gas.
+    #[error("{0}")]
+    Halted(String),
+    /// More gas is needed than the sender, the request or the block allows.
+    #[error("gas required exceeds allowance ({0})")]
+    ExceedsAllowance(u64),
+}
+
+impl Executor {
+    /// The gas limit to send `request` with.
+    ///
+    /// # Errors
+    /// [`EstimateError`].
+    pub fn estimate_gas(
+        &self,
+        header: &Header,
+        state: &dyn StateSource,
+        request: &CallRequest,
+        overrides: &Overrides,
+    ) -> Result<u64, EstimateError> {
+        check_request(request, overrides)?;
+        let mut probe = Probe { executor: self, header, state, request, overrides };
+        let mut high = match request.gas {
+            Some(gas) if gas >= TRANSFER_GAS => gas,
+            _ => overrides.block.gas_limit.unwrap_or(header.gas_limit),
+        };
+        high = high.min(CALL_GAS_CAP).min(MAX_TRANSACTION_GAS);
+        high = high.min(probe.affordable_gas()?);
+
+        if probe.is_plain_transfer()?
+            && high >= TRANSFER_GAS
+            && let Ok((CallResult::Success { .. }, _)) = probe.run(TRANSFER_GAS)
+        {
+            return Ok(TRANSFER_GAS);
+        }
+
+        let (used, refund) = match probe.run(high) {
+            Ok((CallResult::Success { gas_used, .. }, refund)) => (gas_used, refund),
+            Ok((CallResult::Revert { output, .. }, _)) => return Err(EstimateError::Reverted(output)),
+            Ok((CallResult::Halt { out_of_gas: true, .. }, _)) => return Err(EstimateError::ExceedsAllowance(high)),
+            Ok((CallResult::Halt { reason, .. }, _)) => return Err(EstimateError::Halted(reason)),
+            Err(CallError::IntrinsicGas { .. }) => return Err(EstimateError::ExceedsAllowance(high)),
+            Err(error) => return Err(error.into()),
+        };
+        let mut low = used.saturating_sub(1);
+        // What was used, plus what EIP-150 holds back at each call, is right nearly always.
+        let guess = used.saturating_add(refund).saturating_add(CALL_STIPEND).saturating_mul(64) / 63;
+        if guess < high {
+            if probe.succeeds(guess)? {
+                high = guess;
+            } else {
+                low = guess;
+            }
+        }
+        while low.saturating_add(1) < high {
+            if high.saturating_sub(low) < high / ERROR_PARTS {
+                break;
+            }
+            // Most transactions need little: look near the low end first.
+            let middle = (low.saturating_add(high) / 2).min(low.saturating_mul(2));
+            if probe.succeeds(middle)? {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Ok(high)
+    }
+}
+
+struct Probe<'a> {
+    executor: &'a Executor,
+    header: &'a Header,
+    state: &'a dyn StateSource,
+    request: &'a CallRequest,
+    overrides: &'a Overrides,
+}
+
+impl Probe<'_> {
+    fn evm(&self) -> ChainEvm<'_> {
+        self.executor.call_evm(self.header, self.state, self.request, self.overrides)
+    }
+
+    fn run(&mut self, gas: u64) -> Result<(CallResult, u64), CallError> {
+        let mut evm = self.evm();
+        run_call(&mut evm, self.request, gas)
+    }
+
+    fn succeeds(&mut self, gas: u64) -> Result<bool, CallError> {
+        match self.run(gas) {
+            Ok((result, _)) => Ok(matches!(result, CallResult::Success { .. })),
+            Err(CallError::IntrinsicGas { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gas the sender can pay at its fee cap after sending the value; unlimited for a free call.
+    fn affordable_gas(&self) -> Result<u64, CallError> {
+        let fee_cap = self.request.fee_cap();
+        if fee_cap == 0 {
+            return Ok(u64::MAX);
+        }
+        let from = self.request.from.unwrap_or_default();
+        let balance = self
+            .evm()
+            .ctx
+            .db_mut()
+            .basic(from)
+            .map_err(LocalError::Source)?
+            .map_or(U256::ZERO, |account| account.balance);
+        let available = balance.checked_sub(self.request.value).ok_or(CallError::InsufficientFunds {
+            from,
+            balance,
+            cost: self.request.value,
+        })?;
+        Ok(u64::try_from(available / U256::from(fee_cap)).unwrap_or(u64::MAX))
+    }
+
+    fn is_plain_transfer(&self) -> Result<bool, CallError> {
+        let Some(to) = self.request.to else { return Ok(false) };
+        if !self.request.input.is_empty()
+            || self.request.access_list.is_some()
+            || !self.request.authorization_list.is_empty()
+        {
+            return Ok(false);
+        }
+        let account = self.evm().ctx.db_mut().basic(to).map_err(LocalError::Source)?;
+        Ok(account.is_none_or(|account| account.is_empty_code_hash()))
+    }
+}

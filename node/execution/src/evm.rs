@@ -1,0 +1,197 @@
+//! revm set up for this chain: the rule set, the native modules as precompiles, and where fees go.
+
+use std::marker::PhantomData;
+
+use alloy_consensus::{Header, Transaction as _, TxEnvelope};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
+use causeway_genesis::addresses::{REWARD_POOL, SYSTEM};
+use revm::{
+    Context, Journal,
+    context::{BlockEnv, CfgEnv, Evm, TxEnv},
+    context_interface::{
+        Block as _, Cfg as _, ContextTr, JournalTr, Transaction as _,
+        block::BlobExcessGasAndPrice,
+        either::Either,
+        journaled_state::account::JournaledAccountTr,
+        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
+    },
+    handler::{
+        EthFrame, FrameResult, Handler, PrecompileProvider, instructions::EthInstructions,
+        pre_execution::calculate_caller_fee, validation,
+    },
+    interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
+    primitives::hardfork::SpecId,
+};
+
+use crate::{database::StateDb, fault::LocalError, modules::NativeModules, state::SourceError};
+
+/// The rule set of every block: Osaka, the newest complete one. Over Prague it brings CLZ, the P-256 precompile, dearer
+/// MODEXP and the gas limit of 2^24 per transaction (EIP-7825).
+pub const SPEC: SpecId = SpecId::OSAKA;
+
+pub(crate) type Ctx<'a> = Context<BlockEnv, TxEnv, CfgEnv, StateDb<'a>, Journal<StateDb<'a>>, ()>;
+pub(crate) type ChainEvm<'a> =
+    Evm<Ctx<'a>, (), EthInstructions<EthInterpreter, Ctx<'a>>, NativeModules, EthFrame<EthInterpreter>>;
+pub(crate) type ChainResult = ExecutionResult<HaltReason>;
+type ChainError = EVMError<SourceError, InvalidTransaction>;
+
+/// Why a transaction has no result.
+#[derive(Debug)]
+pub(crate) enum TxError {
+    /// It may not be included.
+    Invalid(InvalidTransaction),
+    /// Local trouble.
+    Local(LocalError),
+}
+
+/// Block environment of `header`.
+pub(crate) fn block_env(header: &Header) -> BlockEnv {
+    BlockEnv {
+        number: U256::from(header.number),
+        beneficiary: header.beneficiary,
+        timestamp: U256::from(header.timestamp),
+        gas_limit: header.gas_limit,
+        basefee: header.base_fee_per_gas.unwrap_or_default(),
+        difficulty: U256::ZERO,
+        prevrandao: Some(header.mix_hash),
+        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
+        slot_num: 0,
+    }
+}
+
+/// An EVM over `db` at `block`.
+pub(crate) fn new_evm<'a>(db: StateDb<'a>, block: BlockEnv, chain_id: u64, modules: NativeModules) -> ChainEvm<'a> {
+    let mut cfg = CfgEnv::new_with_spec(SPEC);
+    cfg.chain_id = chain_id;
+    let mut ctx = Ctx::new(db, SPEC).with_block(block).with_cfg(cfg);
+    // Done here and not by the first user transaction, so that gas does not depend on what ran before.
+    ctx.journal_mut().warm_precompiles(<NativeModules as PrecompileProvider<Ctx<'a>>>::warm_addresses(&modules));
+    Evm::new(ctx, EthInstructions::new_mainnet_with_spec(SPEC), modules)
+}
+
+/// What revm executes for a signed transaction.
+pub(crate) fn tx_env(tx: &TxEnvelope, sender: Address) -> TxEnv {
+    TxEnv {
+        tx_type: tx.tx_type().into(),
+        caller: sender,
+        gas_limit: tx.gas_limit(),
+        gas_price: tx.max_fee_per_gas(),
+        kind: tx.kind(),
+        value: tx.value(),
+        data: tx.input().clone(),
+        nonce: tx.nonce(),
+        chain_id: tx.chain_id(),
+        access_list: tx.access_list().cloned().unwrap_or_default(),
+        gas_priority_fee: tx.max_priority_fee_per_gas(),
+        blob_hashes: Vec::new(),
+        max_fee_per_blob_gas: 0,
+        authorization_list: tx
+            .authorization_list()
+            .map(|list| list.iter().cloned().map(Either::Left).collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// Runs `tx` as a block does.
+pub(crate) fn transact(evm: &mut ChainEvm<'_>, tx: TxEnv) -> Result<ChainResult, TxError> {
+    evm.ctx.tx = tx;
+    let result = ChainHandler { simulated: false, evm: PhantomData }.run(evm);
+    checked(evm, result)
+}
+
+/// Runs `tx` as `eth_call` does: any sender, any nonce, no block gas limit.
+pub(crate) fn simulate(evm: &mut ChainEvm<'_>, tx: TxEnv) -> Result<ChainResult, TxError> {
+    evm.ctx.tx = tx;
+    let result = ChainHandler { simulated: true, evm: PhantomData }.run(evm);
+    checked(evm, result)
+}
+
+/// Calls `to` from the system address, without intrinsic gas, fee or nonce.
+pub(crate) fn system_call(
+    evm: &mut ChainEvm<'_>,
+    to: Address,
+    input: Bytes,
+    gas_limit: u64,
+) -> Result<ChainResult, LocalError> {
+    evm.ctx.tx = TxEnv { caller: SYSTEM, kind: TxKind::Call(to), data: input, gas_limit, ..TxEnv::default() };
+    evm.precompiles.set_system(true);
+    let result = ChainHandler { simulated: false, evm: PhantomData }.run_system_call(evm);
+    evm.precompiles.set_system(false);
+    checked(evm, result).map_err(|error| match error {
+        TxError::Invalid(error) => LocalError::Bug(format!("system call refused: {error}")),
+        TxError::Local(error) => error,
+    })
+}
+
+fn checked(evm: &mut ChainEvm<'_>, result: Result<ChainResult, ChainError>) -> Result<ChainResult, TxError> {
+    // A failed read may surface as an opaque string, or not at all where revm takes it for an absent value.
+    if let Some(error) = evm.ctx.db_mut().take_failure() {
+        return Err(TxError::Local(error.into()));
+    }
+    result.map_err(|error| match error {
+        EVMError::Transaction(error) => TxError::Invalid(error),
+        EVMError::Database(error) => TxError::Local(error.into()),
+        other => TxError::Local(LocalError::Bug(other.to_string())),
+    })
+}
+
+/// revm's mainnet handler with two changes: base fee and tip both go to the reward pool, and simulated transactions skip the
+/// checks that only concern real ones.
+struct ChainHandler<'a> {
+    simulated: bool,
+    evm: PhantomData<&'a ()>,
+}
+
+impl<'a> Handler for ChainHandler<'a> {
+    type Evm = ChainEvm<'a>;
+    type Error = ChainError;
+    type HaltReason = HaltReason;
+
+    fn validate_env(&self, evm: &mut ChainEvm<'a>) -> Result<(), ChainError> {
+        if !self.simulated {
+            return validation::validate_env(&mut evm.ctx);
+        }
+        let (tx, block, cfg, _) = evm.ctx.tx_block_cfg_journal_mut();
+        if tx.max_priority_fee_per_gas().is_some_and(|tip| tip > tx.max_fee_per_gas()) {
+            return Err(InvalidTransaction::PriorityFeeGreaterThanMaxFee.into());
+        }
+        if tx.max_fee_per_gas() < u128::from(block.basefee()) {
+            return Err(InvalidTransaction::GasPriceLessThanBasefee.into());
+        }
+        if tx.kind().is_create() && tx.input().len() > cfg.max_initcode_size() {
+            return Err(InvalidTransaction::CreateInitCodeSizeLimit.into());
+        }
+        Ok(())
+    }
+
+    fn validate_against_state_and_deduct_caller(
+        &self,
+        evm: &mut ChainEvm<'a>,
+        _: &mut InitialAndFloorGas,
+    ) -> Result<(), ChainError> {
+        if !self.simulated {
+            return revm::handler::pre_execution::validate_against_state_and_deduct_caller(&mut evm.ctx);
+        }
+        let (block, tx, cfg, journal, _, _) = evm.ctx.all_mut();
+        let mut caller = journal.load_account_mut(tx.caller())?.data;
+        let balance = calculate_caller_fee(*caller.balance(), tx, block, cfg)?;
+        caller.set_balance(balance);
+        if tx.kind().is_call() {
+            caller.bump_nonce();
+        }
+        Ok(())
+    }
+
+    /// The gas coin is pegged, so the base fee is not burned: all that senders pay reaches the pool of the stakers.
+    fn reward_beneficiary(&self, evm: &mut ChainEvm<'a>, result: &mut FrameResult) -> Result<(), ChainError> {
+        let (block, tx, _, journal, _, _) = evm.ctx.all_mut();
+        let gas = result.gas();
+        let used = gas.used().saturating_sub(gas.reservoir());
+        let price = tx.effective_gas_price(u128::from(block.basefee()));
+        let fee = U256::from(price).saturating_mul(U256::from(used));
+        if !journal.load_account_mut(REWARD_POOL)?.data.incr_balance(fee) {
+            return Err(EVMError::Custom("the reward pool overflows".into()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,308 @@
+//! Building blocks and checking them: one code path, so that what a proposer builds is what the others accept.
+
+use std::sync::Arc;
+
+use alloy_consensus::Header;
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_trie::root::ordered_trie_root_with_encoder;
+use causeway_consensus::CommitCertificate;
+use causeway_genesis::{Genesis, addresses::SYSTEM};
+use causeway_peg::PegDomain;
+use tracing::{debug, warn};
+
+use crate::{
+    block::{Block, MAX_BLOCK_BYTES},
+    database::CodeCache,
+    fault::{BlockFault, ExecutionError, LocalError},
+    header::{self, MAX_EXTRA_DATA_BYTES},
+    peg_events::{PegEvent, peg_events},
+    receipt::{Receipt, logs_bloom, receipts_root},
+    run::{BlockRun, RunOutcome, UserTxError},
+    state::{StateDiff, StateSource},
+    transaction::{RecoveredTx, SystemTx, Transaction},
+    validate::{self, ValidationContext},
+};
+
+/// Gas limit of a system transaction, or what is left of the block when that is less. An import of 256 deposits by 100
+/// signers needs about 4M.
+pub const SYSTEM_TX_GAS: u64 = 10_000_000;
+
+/// Gas of the cheapest user transaction: below this a block is full.
+const MIN_TX_GAS: u64 = 21_000;
+
+/// A call into a native module that the proposer wants at the head of its block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemCall {
+    /// The module.
+    pub to: Address,
+    /// ABI-encoded call.
+    pub input: Bytes,
+}
+
+/// What a proposer decides about its block.
+pub struct BuildAttributes<'a> {
+    /// Seconds since the Unix epoch; raised to the parent's timestamp when it is earlier.
+    pub timestamp: u64,
+    /// The proposer's operator account, the header's beneficiary.
+    pub proposer_operator: Address,
+    /// Certificate that decided the parent; `None` for block 1.
+    pub parent_certificate: Option<CommitCertificate>,
+    /// Free bytes for the header; cut after 32.
+    pub extra_data: Bytes,
+    /// Asked before each transaction; `true` closes the block with what it has.
+    pub stop: Option<&'a dyn Fn() -> bool>,
+    /// Most bytes of the encoded block; at most [`MAX_BLOCK_BYTES`] count.
+    pub max_bytes: usize,
+}
+
+impl std::fmt::Debug for BuildAttributes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildAttributes")
+            .field("timestamp", &self.timestamp)
+            .field("proposer_operator", &self.proposer_operator)
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A block with everything that follows from executing it on its parent's state.
+#[derive(Debug, Clone)]
+pub struct ExecutedBlock {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Its hash.
+    pub hash: B256,
+    /// Sender of each transaction; the system address for system transactions.
+    pub senders: Vec<Address>,
+    /// Receipt of each transaction.
+    pub receipts: Vec<Receipt>,
+    /// What changed.
+    pub diff: StateDiff,
+    /// What the peg did.
+    pub peg_events: Vec<PegEvent>,
+}
+
+/// Executes blocks and calls of one chain. Holds no state but a cache of analysed code; share it between threads.
+#[derive(Debug)]
+pub struct Executor {
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) peg: Option<PegDomain>,
+    pub(crate) codes: CodeCache,
+}
+
+impl Executor {
+    /// An executor for the chain of `genesis`.
+    pub fn new(genesis: Arc<Genesis>) -> Self {
+        let peg = genesis.peg_domain();
+        Self { genesis, peg, codes: CodeCache::default() }
+    }
+
+    /// The chain executed.
+    pub const fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// EIP-1559 base fee in wei of the child of `parent`.
+    pub fn next_base_fee(parent: &Header) -> u64 {
+        header::next_base_fee(parent)
+    }
+
+    /// Builds the block after `parent`, whose state is `state`.
+    ///
+    /// System calls that fail are left out with a warning (their certificate may have been overtaken); user transactions that may
+    /// not be included or do not fit are skipped. `txs` should come in order of fee, nonces of one sender ascending.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Local`] only.
+    pub fn build(
+        &self,
+        parent: &Header,
+        state: &dyn StateSource,
+        attributes: BuildAttributes<'_>,
+        system: Vec<SystemCall>,
+        txs: impl Iterator<Item = Arc<RecoveredTx>>,
+    ) -> Result<ExecutedBlock, ExecutionError> {
+        let parent_hash = parent.hash_slow();
+        let certificate_hash = attributes.parent_certificate.as_ref().map_or(B256::ZERO, CommitCertificate::hash);
+        let mut header = header::child_header(
+            parent,
+            parent_hash,
+            attributes.timestamp.max(parent.timestamp),
+            attributes.proposer_operator,
+            self.genesis.spec.gas_limit,
+            certificate_hash,
+        );
+        let extra = attributes.extra_data.len().min(MAX_EXTRA_DATA_BYTES);
+        header.extra_data = attributes.extra_data.slice(..extra);
+
+        let mut run = self.begin(&header, parent, state)?;
+        let mut body = Body::new(attributes.max_bytes, attributes.parent_certificate.as_ref());
+        for call in system {
+            let tx = SystemTx {
+                block_number: header.number,
+                index: u32::try_from(body.transactions.len()).unwrap_or(u32::MAX),
+                to: call.to,
+                gas_limit: SYSTEM_TX_GAS.min(run.gas_available()),
+                input: call.input,
+            };
+            let tx = Transaction::System(tx);
+            let size = tx.network_len();
+            let Transaction::System(inner) = &tx else { continue };
+            if !validate::is_known_system_call(inner) || body.holds_kind(inner) || !body.fits(size) {
+                warn!(block = header.number, to = %inner.to, "system call left out: unknown, repeated or too long");
+                continue;
+            }
+            match run.system(inner)? {
+                Ok(()) => body.push(tx, SYSTEM, size),
+                Err(output) => warn!(block = header.number, to = %inner.to, %output, "system call left out: it fails"),
+            }
+        }
+        for tx in txs {
+            if run.gas_available() < MIN_TX_GAS || attributes.stop.is_some_and(|stop| stop()) {
+                break;
+            }
+            let size = network_size(&tx);
+            if !body.fits(size) || tx.sender == SYSTEM {
+                continue;
+            }
+            match run.user(&tx.tx, tx.sender) {
+                Ok(()) => body.push(Transaction::Ethereum(tx.tx.clone()), tx.sender, size),
+                Err(UserTxError::NoRoom { .. }) => {}
+                Err(UserTxError::Invalid(error)) => debug!(hash = %tx.hash, %error, "transaction skipped"),
+                Err(UserTxError::Local(error)) => return Err(error.into()),
+            }
+        }
+        let outcome = run.finish()?;
+        let (transactions_root, receipts_root) =
+            rayon::join(|| transactions_root(&body.transactions), || receipts_root(&outcome.receipts));
+        header.transactions_root = transactions_root;
+        header.receipts_root = receipts_root;
+        header.state_root = outcome.state_root;
+        header.logs_bloom = logs_bloom(&outcome.receipts);
+        header.gas_used = outcome.gas_used;
+        let block =
+            Block { header, transactions: body.transactions, parent_certificate: attributes.parent_certificate };
+        let hash = block.hash();
+        Ok(executed(Arc::new(block), hash, body.senders, outcome))
+    }
+
+    /// Checks `block` on `parent`, whose state is `state`, and executes it. `senders` answers from a cache of recovered
+    /// transactions; the others are recovered here, on all cores.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Invalid`] when the block breaks a rule, [`ExecutionError::Local`] when this machine cannot tell.
+    pub fn execute(
+        &self,
+        parent: &Header,
+        state: &dyn StateSource,
+        block: Arc<Block>,
+        senders: &dyn Fn(&B256) -> Option<Address>,
+        checks: &ValidationContext<'_>,
+    ) -> Result<ExecutedBlock, ExecutionError> {
+        let parent_hash = parent.hash_slow();
+        validate::header(&self.genesis, parent, parent_hash, &block, checks)?;
+        validate::body(&block)?;
+        let senders = validate::senders(&block, senders)?;
+        self.replay(parent, state, block, senders)
+    }
+
+    /// Executes a block whose header and senders are checked and compares the outcome with its header.
+    fn replay(
+        &self,
+        parent: &Header,
+        state: &dyn StateSource,
+        block: Arc<Block>,
+        senders: Vec<Address>,
+    ) -> Result<ExecutedBlock, ExecutionError> {
+        let header = &block.header;
+        let mut run = self.begin(header, parent, state)?;
+        for (index, (tx, sender)) in block.transactions.iter().zip(&senders).enumerate() {
+            match tx {
+                Transaction::System(tx) => {
+                    if tx.gas_limit != SYSTEM_TX_GAS.min(run.gas_available()) {
+                        return Err(BlockFault::SystemKind(index).into());
+                    }
+                    if let Err(output) = run.system(tx)? {
+                        return Err(BlockFault::SystemFailed { index, output }.into());
+                    }
+                }
+                Transaction::Ethereum(tx) => run.user(tx, *sender).map_err(|error| match error {
+                    UserTxError::Invalid(error) => BlockFault::Transaction { index, error }.into(),
+                    UserTxError::NoRoom { gas_limit, available } => {
+                        BlockFault::GasExceeded { index, gas_limit, available }.into()
+                    }
+                    UserTxError::Local(error) => ExecutionError::Local(error),
+                })?,
+            }
+        }
+        let outcome = run.finish()?;
+        validate::outcome(header, &outcome)?;
+        let hash = block.hash();
+        Ok(executed(block, hash, senders, outcome))
+    }
+
+    fn begin<'a>(
+        &'a self,
+        header: &Header,
+        parent: &Header,
+        state: &'a dyn StateSource,
+    ) -> Result<BlockRun<'a>, LocalError> {
+        BlockRun::begin(header, parent, state, &self.codes, self.genesis.spec.chain_id, self.peg)
+    }
+}
+
+/// Root of the transactions trie of a block.
+pub fn transactions_root(transactions: &[Transaction]) -> B256 {
+    ordered_trie_root_with_encoder(transactions, |tx, out| tx.encode_2718(out))
+}
+
+fn executed(block: Arc<Block>, hash: B256, senders: Vec<Address>, outcome: RunOutcome) -> ExecutedBlock {
+    let peg_events = peg_events(&outcome.receipts);
+    ExecutedBlock { block, hash, senders, receipts: outcome.receipts, diff: outcome.diff, peg_events }
+}
+
+/// Bytes `tx` takes in a block's RLP.
+fn network_size(tx: &RecoveredTx) -> usize {
+    // Legacy transactions are RLP lists already; typed ones are wrapped in a byte string.
+    if tx.tx.is_legacy() { tx.size } else { tx.tx.network_len() }
+}
+
+/// The transactions of a block being built, and the bytes they leave.
+struct Body {
+    transactions: Vec<Transaction>,
+    senders: Vec<Address>,
+    bytes_left: usize,
+}
+
+impl Body {
+    /// Header, list prefixes and envelope lengths, generously.
+    const FRAME_BYTES: usize = 1_024;
+
+    fn new(max_bytes: usize, certificate: Option<&CommitCertificate>) -> Self {
+        let certificate = certificate.map_or(0, |certificate| borsh::object_length(certificate).unwrap_or(usize::MAX));
+        let frame = Self::FRAME_BYTES.saturating_add(certificate);
+        Self {
+            transactions: Vec::new(),
+            senders: Vec::new(),
+            bytes_left: max_bytes.min(MAX_BLOCK_BYTES).saturating_sub(frame),
+        }
+    }
+
+    const fn fits(&self, size: usize) -> bool {
+        size <= self.bytes_left
+    }
+
+    fn holds_kind(&self, tx: &SystemTx) -> bool {
+        self.transactions
+            .iter()
+            .filter_map(Transaction::as_system)
+            .any(|other| validate::system_kind(other) == validate::system_kind(tx))
+    }
+
+    fn push(&mut self, tx: Transaction, sender: Address, size: usize) {
+        self.transactions.push(tx);
+        self.senders.push(sender);
+        self.bytes_left = self.bytes_left.saturating_sub(size);
+    }
+}

@@ -1,0 +1,201 @@
+//! One call into a native module: metered access to the journal.
+
+use alloy_primitives::{Address, Bytes, Log, LogData, U256};
+use causeway_genesis::addresses::SYSTEM;
+use causeway_peg::Slots;
+use revm::{
+    context_interface::{
+        Cfg as _, ContextTr, JournalTr,
+        journaled_state::{JournalLoadError, account::JournaledAccountTr},
+    },
+    interpreter::{CallInputs, Gas},
+};
+
+use super::revert_reason;
+use crate::{evm::Ctx, state::SourceError};
+
+/// Gas of LOG before topics and data.
+const LOG_BASE_GAS: u64 = 375;
+/// Gas per 32 bytes of input, for decoding.
+pub(crate) const INPUT_WORD_GAS: u64 = 3;
+/// Gas of one signature check (the ecrecover precompile's).
+pub(crate) const SIGNATURE_GAS: u64 = 3_000;
+/// Gas of hashing one leaf of up to eight words and folding it into an accumulator.
+pub(crate) const LEAF_GAS: u64 = 150;
+/// Gas of hashing two words, as a step of a Merkle tree does.
+pub(crate) const TREE_STEP_GAS: u64 = 42;
+/// Gas of crediting an account beyond loading it (the write behind a value transfer).
+pub(crate) const CREDIT_GAS: u64 = 6_700;
+
+/// Why a module call ends without output.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The caller's fault; unused gas returns.
+    Revert(Bytes),
+    /// All gas is gone.
+    OutOfGas,
+    /// Local state could not be read: no verdict on anything.
+    Fatal(String),
+}
+
+impl Stop {
+    fn load(error: JournalLoadError<SourceError>) -> Self {
+        match error {
+            JournalLoadError::ColdLoadSkipped => Self::OutOfGas,
+            JournalLoadError::DBError(error) => Self::Fatal(error.to_string()),
+        }
+    }
+}
+
+/// A call into a module, with what the module may know of it.
+pub(crate) struct ModuleCall<'c, 'a> {
+    ctx: &'c mut Ctx<'a>,
+    gas: Gas,
+    address: Address,
+    caller: Address,
+    value: U256,
+    is_static: bool,
+    system: bool,
+}
+
+impl<'c, 'a> ModuleCall<'c, 'a> {
+    pub(crate) fn new(ctx: &'c mut Ctx<'a>, inputs: &CallInputs, system: bool) -> Self {
+        Self {
+            ctx,
+            gas: Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir),
+            address: inputs.bytecode_address,
+            caller: inputs.caller,
+            value: inputs.value.get(),
+            is_static: inputs.is_static,
+            system: system && inputs.caller == SYSTEM,
+        }
+    }
+
+    pub(crate) const fn into_gas(self) -> Gas {
+        self.gas
+    }
+
+    pub(crate) const fn caller(&self) -> Address {
+        self.caller
+    }
+
+    /// Wei sent along, already credited to the module's account.
+    pub(crate) const fn value(&self) -> U256 {
+        self.value
+    }
+
+    /// Whether this is the call of a system transaction (not a call further down).
+    pub(crate) const fn is_system(&self) -> bool {
+        self.system
+    }
+
+    pub(crate) const fn is_static(&self) -> bool {
+        self.is_static
+    }
+
+    pub(crate) fn charge(&mut self, gas: u64) -> Result<(), Stop> {
+        if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(Stop::OutOfGas) }
+    }
+
+    /// Charges `count` times `gas`.
+    pub(crate) fn charge_each(&mut self, count: usize, gas: u64) -> Result<(), Stop> {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.charge(count.saturating_mul(gas))
+    }
+
+    fn require_mutable(&self) -> Result<(), Stop> {
+        if self.is_static { Err(Stop::Revert(revert_reason("state change in a static call"))) } else { Ok(()) }
+    }
+
+    /// Emits an event from the module's address.
+    pub(crate) fn log(&mut self, data: LogData) -> Result<(), Stop> {
+        self.require_mutable()?;
+        let topics = u8::try_from(data.topics().len()).unwrap_or(u8::MAX);
+        let length = u64::try_from(data.data.len()).unwrap_or(u64::MAX);
+        let cost = self.ctx.cfg().gas_params().log_cost(topics, length);
+        self.charge(LOG_BASE_GAS.saturating_add(cost))?;
+        self.ctx.journal_mut().log(Log { address: self.address, data });
+        Ok(())
+    }
+
+    /// Creates `amount` wei at `recipient` without calling it.
+    pub(crate) fn mint(&mut self, recipient: Address, amount: U256) -> Result<(), Stop> {
+        self.require_mutable()?;
+        let params = self.ctx.cfg().gas_params();
+        let (warm, cold) = (params.warm_storage_read_cost(), params.cold_account_additional_cost());
+        self.charge(warm.saturating_add(CREDIT_GAS))?;
+        let mut account =
+            self.ctx.journal_mut().load_account_mut(recipient).map_err(|error| Stop::Fatal(error.to_string()))?;
+        let is_cold = account.is_cold;
+        if !account.data.incr_balance(amount) {
+            return Err(Stop::Revert(revert_reason("balance overflow")));
+        }
+        if is_cold { self.charge(cold) } else { Ok(()) }
+    }
+
+    /// Destroys `amount` wei of the module's own balance.
+    pub(crate) fn burn(&mut self, amount: U256) -> Result<(), Stop> {
+        self.require_mutable()?;
+        let address = self.address;
+        let mut account =
+            self.ctx.journal_mut().load_account_mut(address).map_err(|error| Stop::Fatal(error.to_string()))?;
+        if account.data.decr_balance(amount) { Ok(()) } else { Err(Stop::Revert(revert_reason("balance underflow"))) }
+    }
+}
+
+impl Slots for ModuleCall<'_, '_> {
+    type Error = Stop;
+
+    /// As SLOAD: 100 gas, 2,100 for the first access in the transaction.
+    fn load(&mut self, slot: U256) -> Result<U256, Stop> {
+        let params = self.ctx.cfg().gas_params();
+        let (warm, cold) = (params.warm_storage_read_cost(), params.cold_storage_additional_cost());
+        self.charge(warm)?;
+        // The read is skipped when its price could not be paid, so that gas bounds the disk's work.
+        let skip_cold = self.gas.remaining() < cold;
+        let load = self.ctx.journal_mut().sload_skip_cold_load(self.address, slot, skip_cold).map_err(Stop::load)?;
+        if load.is_cold {
+            self.charge(cold)?;
+        }
+        Ok(load.data)
+    }
+
+    /// As SSTORE: EIP-2200's stipend rule, EIP-2929's cold access, EIP-3529's refunds.
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), Stop> {
+        self.require_mutable()?;
+        let params = self.ctx.cfg().gas_params();
+        let (stipend, base, cold) = (params.call_stipend(), params.sstore_static_gas(), params.cold_storage_cost());
+        if self.gas.remaining() <= stipend {
+            return Err(Stop::OutOfGas);
+        }
+        self.charge(base)?;
+        let skip_cold = self.gas.remaining() < cold;
+        let load =
+            self.ctx.journal_mut().sstore_skip_cold_load(self.address, slot, value, skip_cold).map_err(Stop::load)?;
+        let params = self.ctx.cfg().gas_params();
+        let (cost, refund) =
+            (params.sstore_dynamic_gas(true, &load.data, load.is_cold), params.sstore_refund(true, &load.data));
+        self.charge(cost)?;
+        self.gas.record_refund(refund);
+        Ok(())
+    }
+}
+
+/// The module's slots outside any transaction: block hooks. Nothing is charged.
+pub(crate) struct HookSlots<'c, 'a> {
+    pub(crate) ctx: &'c mut Ctx<'a>,
+    pub(crate) address: Address,
+}
+
+impl Slots for HookSlots<'_, '_> {
+    type Error = SourceError;
+
+    fn load(&mut self, slot: U256) -> Result<U256, SourceError> {
+        Ok(self.ctx.journal_mut().sload(self.address, slot)?.data)
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), SourceError> {
+        self.ctx.journal_mut().sstore(self.address, slot, value)?;
+        Ok(())
+    }
+}

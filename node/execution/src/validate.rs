@@ -1,0 +1,250 @@
+//! The rules of a block that can be checked without executing it, and the comparison afterwards.
+
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, TxEnvelope, constants::EMPTY_WITHDRAWALS};
+use alloy_eips::{Typed2718, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_primitives::{Address, B64, B256, U256};
+use alloy_sol_types::SolCall;
+use causeway_consensus::{CommitCertificate, ValidatorSet};
+use causeway_genesis::{
+    Genesis,
+    addresses::{PEG, SYSTEM},
+};
+use causeway_peg::IPeg;
+use rayon::prelude::*;
+
+use crate::{
+    block::{Block, MAX_BLOCK_BYTES},
+    executor::transactions_root,
+    fault::{BlockFault, ExecutionError, LocalError},
+    header::{MAX_EXTRA_DATA_BYTES, mix_hash, next_base_fee},
+    receipt::{logs_bloom, receipts_root},
+    run::RunOutcome,
+    transaction::{MAX_TRANSACTION_BYTES, SystemTx, Transaction, TransactionError},
+};
+
+/// How far a block's timestamp may be ahead of the validator's clock, in milliseconds.
+pub const TIME_DRIFT_MS: u64 = 5_000;
+
+/// What a validator knows that is not in the block, its parent or genesis.
+#[derive(Debug, Clone, Copy)]
+pub struct ValidationContext<'a> {
+    /// The validator's clock, milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// Validators of the parent's height, who signed its certificate.
+    pub parent_validators: &'a ValidatorSet,
+    /// Operator account of the validator that proposed the block.
+    pub proposer_operator: Address,
+}
+
+/// Checks everything about the header that does not need execution, the parent's certificate included.
+pub(crate) fn header(
+    genesis: &Genesis,
+    parent: &Header,
+    parent_hash: B256,
+    block: &Block,
+    checks: &ValidationContext<'_>,
+) -> Result<(), ExecutionError> {
+    let header = &block.header;
+    lineage(parent, parent_hash, header, checks.now_ms)?;
+    fixed_fields(header)?;
+    if header.gas_limit != genesis.spec.gas_limit {
+        let fault = BlockFault::GasLimit { expected: genesis.spec.gas_limit, actual: header.gas_limit };
+        return Err(fault.into());
+    }
+    let base_fee = next_base_fee(parent);
+    if header.base_fee_per_gas != Some(base_fee) {
+        return Err(BlockFault::BaseFee { expected: base_fee, actual: header.base_fee_per_gas }.into());
+    }
+    if header.beneficiary != checks.proposer_operator {
+        let fault = BlockFault::Beneficiary { expected: checks.proposer_operator, actual: header.beneficiary };
+        return Err(fault.into());
+    }
+    let certificate_hash = certificate(genesis.hash, parent, parent_hash, block, checks.parent_validators)?;
+    if header.parent_beacon_block_root != Some(certificate_hash) {
+        let fault = BlockFault::CertificateHash { expected: certificate_hash, actual: header.parent_beacon_block_root };
+        return Err(fault.into());
+    }
+    let mix = mix_hash(parent_hash, certificate_hash);
+    if header.mix_hash != mix {
+        return Err(BlockFault::MixHash { expected: mix, actual: header.mix_hash }.into());
+    }
+    Ok(())
+}
+
+fn lineage(parent: &Header, parent_hash: B256, header: &Header, now_ms: u64) -> Result<(), ExecutionError> {
+    if header.parent_hash != parent_hash {
+        return Err(BlockFault::ParentHash { expected: parent_hash, actual: header.parent_hash }.into());
+    }
+    let number =
+        parent.number.checked_add(1).ok_or_else(|| LocalError::Bug("the chain is at its last height".into()))?;
+    if header.number != number {
+        return Err(BlockFault::Number { expected: number, actual: header.number }.into());
+    }
+    if header.timestamp < parent.timestamp {
+        let fault = BlockFault::TimestampBeforeParent { parent: parent.timestamp, actual: header.timestamp };
+        return Err(fault.into());
+    }
+    let limit = now_ms.saturating_add(TIME_DRIFT_MS) / 1_000;
+    // A chain whose parent is ahead of the clock already (a clock set back) goes on at the parent's time.
+    if header.timestamp > limit.max(parent.timestamp) {
+        return Err(BlockFault::TimestampAhead { limit, actual: header.timestamp }.into());
+    }
+    Ok(())
+}
+
+fn fixed_fields(header: &Header) -> Result<(), BlockFault> {
+    if header.extra_data.len() > MAX_EXTRA_DATA_BYTES {
+        return Err(BlockFault::ExtraData(header.extra_data.len()));
+    }
+    let fixed = [
+        ("ommersHash", header.ommers_hash == EMPTY_OMMER_ROOT_HASH),
+        ("difficulty", header.difficulty == U256::ZERO),
+        ("nonce", header.nonce == B64::ZERO),
+        ("withdrawalsRoot", header.withdrawals_root == Some(EMPTY_WITHDRAWALS)),
+        ("blobGasUsed", header.blob_gas_used == Some(0)),
+        ("excessBlobGas", header.excess_blob_gas == Some(0)),
+        ("requestsHash", header.requests_hash == Some(EMPTY_REQUESTS_HASH)),
+        ("blockAccessListHash", header.block_access_list_hash.is_none()),
+        ("slotNumber", header.slot_number.is_none()),
+    ];
+    match fixed.iter().find(|(_, holds)| !holds) {
+        Some((field, _)) => Err(BlockFault::FixedField(field)),
+        None => Ok(()),
+    }
+}
+
+/// Checks the parent's certificate and returns the hash the header must carry.
+fn certificate(
+    chain: B256,
+    parent: &Header,
+    parent_hash: B256,
+    block: &Block,
+    validators: &ValidatorSet,
+) -> Result<B256, BlockFault> {
+    let certificate: &CommitCertificate = match (&block.parent_certificate, parent.number) {
+        (None, 0) => return Ok(B256::ZERO),
+        (Some(_), 0) => return Err(BlockFault::CertificateUnexpected),
+        (None, _) => return Err(BlockFault::CertificateMissing),
+        (Some(certificate), _) => certificate,
+    };
+    if certificate.height.0 != parent.number || certificate.block_hash != parent_hash {
+        return Err(BlockFault::CertificateTarget { height: certificate.height, hash: certificate.block_hash });
+    }
+    certificate.verify(chain, validators).map_err(BlockFault::Certificate)?;
+    Ok(certificate.hash())
+}
+
+/// The kinds of system transactions there are; a block carries at most one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SystemKind {
+    ImportDeposits,
+    RecordCheckpoint,
+}
+
+/// What a system transaction does, `None` when it is nothing this chain knows.
+pub(crate) fn system_kind(tx: &SystemTx) -> Option<SystemKind> {
+    let selector: [u8; 4] = tx.input.get(..4)?.try_into().ok()?;
+    match (tx.to, selector) {
+        (PEG, IPeg::importDepositsCall::SELECTOR) => Some(SystemKind::ImportDeposits),
+        (PEG, IPeg::recordCheckpointCall::SELECTOR) => Some(SystemKind::RecordCheckpoint),
+        _ => None,
+    }
+}
+
+pub(crate) fn is_known_system_call(tx: &SystemTx) -> bool {
+    system_kind(tx).is_some()
+}
+
+/// Checks size, transactions root, types, and the place, numbers and kinds of system transactions.
+pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
+    let certificate = block.parent_certificate.as_ref();
+    let certificate_bytes =
+        certificate.map_or(0, |certificate| borsh::object_length(certificate).unwrap_or(usize::MAX));
+    let bytes = block.size().saturating_add(certificate_bytes);
+    if bytes > MAX_BLOCK_BYTES {
+        return Err(BlockFault::TooLarge(bytes));
+    }
+    let root = transactions_root(&block.transactions);
+    if block.header.transactions_root != root {
+        return Err(BlockFault::TransactionsRoot { expected: root, actual: block.header.transactions_root });
+    }
+    let mut kinds = Vec::new();
+    let mut users = false;
+    for (index, tx) in block.transactions.iter().enumerate() {
+        match tx {
+            Transaction::Ethereum(tx) => {
+                users = true;
+                if tx.is_eip4844() {
+                    return Err(BlockFault::TransactionType { index, ty: tx.ty() });
+                }
+            }
+            Transaction::System(tx) => {
+                if users {
+                    return Err(BlockFault::SystemPosition(index));
+                }
+                if tx.block_number != block.header.number || u32::try_from(index) != Ok(tx.index) {
+                    return Err(BlockFault::SystemNumber(index));
+                }
+                let kind = system_kind(tx).ok_or(BlockFault::SystemKind(index))?;
+                if kinds.contains(&kind) {
+                    return Err(BlockFault::SystemRepeated(index));
+                }
+                kinds.push(kind);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sender of each transaction: from the cache, or recovered on all cores.
+pub(crate) fn senders(block: &Block, cache: &dyn Fn(&B256) -> Option<Address>) -> Result<Vec<Address>, BlockFault> {
+    let mut senders = vec![SYSTEM; block.transactions.len()];
+    let mut unknown: Vec<(usize, &TxEnvelope)> = Vec::new();
+    for (index, tx) in block.transactions.iter().enumerate() {
+        if let Transaction::Ethereum(tx) = tx {
+            match cache(tx.tx_hash()) {
+                Some(sender) => senders[index] = sender,
+                None => unknown.push((index, tx)),
+            }
+        }
+    }
+    let recovered: Vec<_> =
+        unknown.into_par_iter().with_min_len(8).map(|(index, tx)| (index, recover_sender(tx))).collect();
+    for (index, sender) in recovered {
+        senders[index] = sender.map_err(|error| BlockFault::Signature { index, error })?;
+    }
+    for (index, (tx, sender)) in block.transactions.iter().zip(&senders).enumerate() {
+        if tx.as_ethereum().is_some() && *sender == SYSTEM {
+            return Err(BlockFault::SystemSender(index));
+        }
+    }
+    Ok(senders)
+}
+
+fn recover_sender(tx: &TxEnvelope) -> Result<Address, TransactionError> {
+    use alloy_consensus::transaction::SignerRecoverable;
+    use alloy_eips::eip2718::Encodable2718;
+    let size = tx.encode_2718_len();
+    if size > MAX_TRANSACTION_BYTES {
+        return Err(TransactionError::TooLarge(size));
+    }
+    tx.recover_signer().map_err(|_| TransactionError::InvalidSignature)
+}
+
+/// Compares what execution gave with what the header says.
+pub(crate) fn outcome(header: &Header, outcome: &RunOutcome) -> Result<(), BlockFault> {
+    if header.gas_used != outcome.gas_used {
+        return Err(BlockFault::GasUsed { expected: outcome.gas_used, actual: header.gas_used });
+    }
+    if header.logs_bloom != logs_bloom(&outcome.receipts) {
+        return Err(BlockFault::LogsBloom);
+    }
+    let receipts_root = receipts_root(&outcome.receipts);
+    if header.receipts_root != receipts_root {
+        return Err(BlockFault::ReceiptsRoot { expected: receipts_root, actual: header.receipts_root });
+    }
+    if header.state_root != outcome.state_root {
+        return Err(BlockFault::StateRoot { expected: outcome.state_root, actual: header.state_root });
+    }
+    Ok(())
+}
