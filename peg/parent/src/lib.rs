@@ -1,1 +1,37 @@
-//! Watches the parent chain and submits checkpoints to it
+//! The parent chain's IO: a watcher that reads finalised deposits and a submitter that sends transactions.
+//!
+//! This crate owns everything that talks to the parent's JSON-RPC endpoints. It decides *what was seen* (blocks final at
+//! every configured source, deposits that fit the vault's own accumulator, cut at canonical points) and never what
+//! follows from it: signing, minting and checkpoints are the sidechain's business. It knows nothing of nodes, storage or
+//! consensus.
+//!
+//! The watcher trusts the `finalized` tag and never a number of confirmations. Endpoints are untrusted input: every
+//! answer has a deadline, a size limit and a type, and any doubt means that deposits wait, with the reason in
+//! [`ParentStatus`].
+//!
+//! Start reading at [`ParentWatcher`], then [`cuts`].
+
+pub mod config;
+pub mod cuts;
+mod deployment;
+mod endpoint;
+mod fees;
+mod peg_calls;
+mod submitter;
+mod transport;
+mod update;
+mod watcher;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod watcher_tests;
+
+pub use config::{ConfigError, ParentConfig, WatchFrom, redact};
+pub use deployment::{DeployParams, Deployment};
+pub use endpoint::EndpointError;
+pub use peg_calls::{DepositReceipt, Submission};
+pub use submitter::{Included, IncludedLog, SubmitError, Submitter, SubmitterConfig};
+pub use transport::ExchangeError;
+pub use update::{BlockRef, Conflict, ParentStatus, ParentUpdate};
+pub use watcher::{ParentHandle, ParentWatcher};

@@ -1,0 +1,231 @@
+//! One JSON-RPC endpoint of the parent: typed reads, each answer checked before it is believed to be well-formed.
+//!
+//! Only the fields that are used are parsed, so that a parent whose blocks carry fields unknown here still works.
+
+use crate::{
+    config::{ConfigError, ParentConfig, redact},
+    cuts::DepositLog,
+    transport::{ExchangeError, exchange_error, provider},
+    update::BlockRef,
+};
+use alloy_json_rpc::{RpcRecv, RpcSend};
+use alloy_primitives::{Address, B256, Bytes, U64};
+use alloy_provider::{Provider, RootProvider};
+use alloy_sol_types::{SolCall, SolEvent};
+use alloy_transport::TransportError;
+use causeway_contracts::{CheckpointRegistry, PegVault};
+use serde::Deserialize;
+use serde_json::json;
+use std::time::Duration;
+
+/// Longest text of an endpoint that is quoted in an error, characters.
+const MAX_QUOTE: usize = 200;
+
+/// Why a read failed. Always the endpoint's fault, never the caller's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// No JSON-RPC answer.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The endpoint answered with a JSON-RPC error.
+    #[error("the endpoint refused with {code}: {message}")]
+    Refused {
+        /// JSON-RPC error code.
+        code: i64,
+        /// Its message, shortened.
+        message: String,
+    },
+    /// An answer of the wrong type or contradicting the request.
+    #[error("nonsense answer: {0}")]
+    Nonsense(String),
+    /// It serves another chain.
+    #[error("it serves chain {found}, not {expected}: correct the endpoint or the parent chain id")]
+    WrongChain {
+        /// The configured id.
+        expected: u64,
+        /// What it serves.
+        found: u64,
+    },
+    /// No contract stands at an address of the deployment at that block.
+    #[error(
+        "no contract at {address} in block {height}: the deployment is not final yet, or this is another parent chain"
+    )]
+    NoContract {
+        /// The address.
+        address: Address,
+        /// The block asked at.
+        height: u64,
+    },
+}
+
+impl EndpointError {
+    /// Whether asking for fewer blocks of logs may help.
+    pub(crate) fn may_be_range(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Exchange(ExchangeError::TooLarge(_) | ExchangeError::Deadline(_)))
+    }
+}
+
+/// Cuts a text of an endpoint to what fits a log line.
+pub(crate) fn quote(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_QUOTE).collect()
+}
+
+impl From<TransportError> for EndpointError {
+    fn from(error: TransportError) -> Self {
+        if let Some(exchange) = exchange_error(&error) {
+            return Self::Exchange(exchange.clone());
+        }
+        match error {
+            TransportError::ErrorResp(payload) => {
+                Self::Refused { code: payload.code, message: quote(&payload.message) }
+            }
+            TransportError::NullResp => Self::Nonsense("null".to_owned()),
+            TransportError::DeserError { err, .. } => Self::Nonsense(quote(&err.to_string())),
+            other => Self::Nonsense(quote(&other.to_string())),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct RawBlock {
+    number: U64,
+    hash: B256,
+    timestamp: U64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawLog {
+    address: Address,
+    topics: Vec<B256>,
+    data: Bytes,
+    block_number: U64,
+    block_hash: B256,
+    log_index: U64,
+    #[serde(default)]
+    removed: bool,
+}
+
+/// An endpoint of the parent chain.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    name: String,
+    provider: RootProvider,
+    chain_id: u64,
+    vault: Address,
+    registry: Address,
+}
+
+impl Endpoint {
+    /// Makes the client; connects to nothing yet. `position` is the endpoint's place in the configuration.
+    pub(crate) fn new(config: &ParentConfig, position: usize) -> Result<Self, ConfigError> {
+        let url = config.endpoints.get(position).ok_or(ConfigError::NoEndpoint)?;
+        let deadline = Duration::from_millis(config.request_timeout_ms);
+        Ok(Self {
+            name: format!("parent endpoint {} ({})", position.saturating_add(1), redact(url)),
+            provider: provider(url, deadline, config.max_response_bytes)?,
+            chain_id: config.chain_id,
+            vault: config.vault,
+            registry: config.registry,
+        })
+    }
+
+    /// Name for messages, without secrets.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn request<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, EndpointError> {
+        Ok(self.provider.client().request::<P, R>(method, params).await?)
+    }
+
+    /// Refuses an endpoint that serves another chain.
+    pub(crate) async fn check_chain(&self) -> Result<(), EndpointError> {
+        let found: U64 = self.request("eth_chainId", ()).await?;
+        let (found, expected) = (found.to::<u64>(), self.chain_id);
+        if found == expected { Ok(()) } else { Err(EndpointError::WrongChain { expected, found }) }
+    }
+
+    /// The block the endpoint calls final.
+    pub(crate) async fn finalized(&self) -> Result<BlockRef, EndpointError> {
+        self.block("finalized".to_owned()).await
+    }
+
+    /// The block of a height the endpoint has already called final.
+    pub(crate) async fn block_at(&self, height: u64) -> Result<BlockRef, EndpointError> {
+        let block = self.block(format!("{height:#x}")).await?;
+        if block.height == height {
+            Ok(block)
+        } else {
+            Err(EndpointError::Nonsense(format!("asked for block {height}, got {}", block.height)))
+        }
+    }
+
+    async fn block(&self, tag: String) -> Result<BlockRef, EndpointError> {
+        let raw: Option<RawBlock> = self.request("eth_getBlockByNumber", (&tag, false)).await?;
+        let raw = raw.ok_or_else(|| EndpointError::Nonsense(format!("no block {tag}")))?;
+        Ok(BlockRef { height: raw.number.to(), hash: raw.hash, timestamp: raw.timestamp.to() })
+    }
+
+    /// The vault's deposits in blocks `from..=to`, in chain order.
+    pub(crate) async fn deposits(&self, from: u64, to: u64) -> Result<Vec<DepositLog>, EndpointError> {
+        let filter = json!({
+            "address": self.vault,
+            "topics": [PegVault::Deposited::SIGNATURE_HASH],
+            "fromBlock": format!("{from:#x}"),
+            "toBlock": format!("{to:#x}"),
+        });
+        let raw: Vec<RawLog> = self.request("eth_getLogs", (filter,)).await?;
+        let mut logs = Vec::with_capacity(raw.len());
+        for log in raw {
+            let height = log.block_number.to::<u64>();
+            if log.removed || log.address != self.vault || !(from..=to).contains(&height) {
+                return Err(EndpointError::Nonsense(format!(
+                    "a log of {} in block {height} (removed: {}) was not asked for",
+                    log.address, log.removed
+                )));
+            }
+            let event = PegVault::Deposited::decode_raw_log(log.topics, &log.data).map_err(|e| {
+                EndpointError::Nonsense(format!("block {height} holds no deposit event: {}", quote(&e.to_string())))
+            })?;
+            logs.push(DepositLog {
+                deposit: causeway_contracts::deposit_of(&event),
+                deposit_acc: event.depositAcc,
+                height,
+                block_hash: log.block_hash,
+                log_index: log.log_index.to(),
+            });
+        }
+        // Most endpoints answer in chain order and none promises it.
+        logs.sort_by_key(|log| (log.height, log.log_index));
+        Ok(logs)
+    }
+
+    async fn call<C: SolCall>(&self, to: Address, call: C, height: u64) -> Result<C::Return, EndpointError> {
+        let transaction = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
+        let output: Bytes = self.request("eth_call", (transaction, format!("{height:#x}"))).await?;
+        if output.is_empty() {
+            return Err(EndpointError::NoContract { address: to, height });
+        }
+        C::abi_decode_returns_validate(&output)
+            .map_err(|e| EndpointError::Nonsense(format!("{}: {}", C::SIGNATURE, quote(&e.to_string()))))
+    }
+
+    /// Number of deposits the vault had taken at the end of block `height`.
+    pub(crate) async fn deposit_nonce(&self, height: u64) -> Result<u64, EndpointError> {
+        self.call(self.vault, PegVault::depositNonceCall {}, height).await
+    }
+
+    /// The vault's accumulator after deposit `nonce`, read at the end of block `height`. Refused by the vault for nonces
+    /// it no longer remembers.
+    pub(crate) async fn deposit_acc_at(&self, nonce: u64, height: u64) -> Result<B256, EndpointError> {
+        self.call(self.vault, PegVault::depositAccAtCall { nonce }, height).await
+    }
+
+    /// Number and digest of the registry's latest checkpoint at the end of block `height`.
+    pub(crate) async fn latest_checkpoint(&self, height: u64) -> Result<(u64, B256), EndpointError> {
+        let latest = self.call(self.registry, CheckpointRegistry::latestCall {}, height).await?;
+        let digest = self.call(self.registry, CheckpointRegistry::latestDigestCall {}, height).await?;
+        Ok((latest.number, digest))
+    }
+}

@@ -1,0 +1,218 @@
+//! A scripted parent endpoint for tests: a few blocks, a vault, a registry, and every way of answering wrong.
+
+use crate::{cuts::DepositLog, watcher::VAULT_SNAPSHOTS};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::{SolCall, SolEvent, SolValue};
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+use causeway_contracts::{CheckpointRegistry, PegVault};
+use causeway_peg::{Deposit, deposit::fold_deposits};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+pub(crate) const CHAIN_ID: u64 = 31337;
+pub(crate) const VAULT: Address = Address::repeat_byte(0xaa);
+pub(crate) const REGISTRY: Address = Address::repeat_byte(0xbb);
+
+/// How the endpoint answers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Mood {
+    #[default]
+    Honest,
+    Http500,
+    NotJson,
+    Hang,
+    Endless,
+    /// The result of this method is replaced.
+    Instead(&'static str, Value),
+    /// This method is refused with a JSON-RPC error.
+    Refuse(&'static str, &'static str),
+}
+
+/// The chain behind one endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    pub(crate) mood: Mood,
+    pub(crate) chain_id: u64,
+    pub(crate) finalized: u64,
+    /// Distinguishes the hashes of two chains, from a height on.
+    pub(crate) fork: Option<(u64, u8)>,
+    pub(crate) logs: Vec<DepositLog>,
+    /// Nonces whose logs are left out of answers.
+    pub(crate) hidden: Vec<u64>,
+    /// Most blocks a log query may span; 0 is no limit.
+    pub(crate) max_range: u64,
+    pub(crate) checkpoint: (u64, B256),
+    /// Requests by method.
+    pub(crate) requests: BTreeMap<String, usize>,
+    /// Transactions sent, raw.
+    pub(crate) sent: Vec<Bytes>,
+    /// Scripted answers for methods of the submitter: the first is taken off at each request, the last one stays.
+    pub(crate) script: BTreeMap<&'static str, Vec<Value>>,
+}
+
+impl Chain {
+    pub(crate) fn hash(&self, height: u64) -> B256 {
+        let salt = self.fork.filter(|(from, _)| height >= *from).map_or(0, |(_, salt)| salt);
+        keccak256([&height.to_be_bytes()[..], &[salt]].concat())
+    }
+
+    /// Puts `count` deposits into block `height`.
+    pub(crate) fn deposit(&mut self, height: u64, count: u64) {
+        for index in 0..count {
+            let (nonce, acc) = self.logs.last().map_or((0, B256::ZERO), |l| (l.deposit.nonce, l.deposit_acc));
+            let deposit = Deposit {
+                nonce: nonce + 1,
+                token: Address::ZERO,
+                sender: Address::repeat_byte(3),
+                recipient: Address::repeat_byte(4),
+                amount: U256::from(1_000 + nonce),
+            };
+            self.logs.push(DepositLog {
+                deposit,
+                deposit_acc: fold_deposits(acc, [&deposit]),
+                height,
+                block_hash: self.hash(height),
+                log_index: index,
+            });
+        }
+    }
+
+    fn answer(&mut self, method: &str, params: &Value) -> Result<Value, (i64, String)> {
+        *self.requests.entry(method.to_owned()).or_default() += 1;
+        match &self.mood {
+            Mood::Instead(which, value) if *which == method => return Ok(value.clone()),
+            Mood::Refuse(which, message) if *which == method => return Err((-32000, (*message).to_owned())),
+            _ => {}
+        }
+        if let Some(script) = self.script.get_mut(method) {
+            let answer = if script.len() > 1 { script.remove(0) } else { script[0].clone() };
+            if let Some(message) = answer.get("error").and_then(Value::as_str) {
+                return Err((-32000, message.to_owned()));
+            }
+            if method == "eth_sendRawTransaction" {
+                self.sent.push(params[0].as_str().unwrap().parse().unwrap());
+            }
+            return Ok(answer);
+        }
+        match method {
+            "eth_chainId" => Ok(json!(format!("{:#x}", self.chain_id))),
+            "eth_getBlockByNumber" => {
+                let height = match params[0].as_str().unwrap() {
+                    "finalized" | "latest" => self.finalized,
+                    number => height_of(number),
+                };
+                Ok(json!({
+                    "number": format!("{height:#x}"), "hash": self.hash(height), "timestamp": "0x10",
+                    "baseFeePerGas": "0x64", "extra": [1, 2],
+                }))
+            }
+            "eth_getLogs" => {
+                let (from, to) = (
+                    height_of(params[0]["fromBlock"].as_str().unwrap()),
+                    height_of(params[0]["toBlock"].as_str().unwrap()),
+                );
+                if self.max_range != 0 && to - from + 1 > self.max_range {
+                    return Err((-32005, "block range too wide".to_owned()));
+                }
+                let logs = self.logs.iter().filter(|l| l.height >= from && l.height <= to);
+                Ok(logs.filter(|l| !self.hidden.contains(&l.deposit.nonce)).map(log_json).collect())
+            }
+            "eth_call" => {
+                let data: Bytes = params[0]["data"].as_str().unwrap().parse().unwrap();
+                let height = height_of(params[1].as_str().unwrap());
+                let known: Vec<_> = self.logs.iter().filter(|l| l.height <= height).collect();
+                let output = if PegVault::depositNonceCall::abi_decode(&data).is_ok() {
+                    (known.len() as u64).abi_encode()
+                } else if let Ok(call) = PegVault::depositAccAtCall::abi_decode(&data) {
+                    if (known.len() as u64).saturating_sub(call.nonce) >= VAULT_SNAPSHOTS {
+                        return Err((3, "execution reverted".to_owned()));
+                    }
+                    let log = known.iter().find(|l| l.deposit.nonce == call.nonce);
+                    log.map_or(B256::ZERO, |l| l.deposit_acc).abi_encode()
+                } else if CheckpointRegistry::latestCall::abi_decode(&data).is_ok() {
+                    (self.checkpoint.0, 7u64, 0u64, 0u64).abi_encode()
+                } else {
+                    self.checkpoint.1.abi_encode()
+                };
+                Ok(json!(Bytes::from(output)))
+            }
+            other => Err((-32601, format!("no method {other}"))),
+        }
+    }
+}
+
+fn height_of(text: &str) -> u64 {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+}
+
+fn log_json(log: &DepositLog) -> Value {
+    let d = &log.deposit;
+    let event = PegVault::Deposited {
+        nonce: d.nonce,
+        token: d.token,
+        sender: d.sender,
+        recipient: d.recipient,
+        amount: d.amount,
+        depositAcc: log.deposit_acc,
+    };
+    let data = event.encode_log_data();
+    json!({
+        "address": VAULT, "topics": data.topics(), "data": data.data, "removed": false,
+        "blockNumber": format!("{:#x}", log.height), "blockHash": log.block_hash,
+        "logIndex": format!("{:#x}", log.log_index),
+    })
+}
+
+/// A running fake endpoint.
+pub(crate) struct FakeParent {
+    pub(crate) url: String,
+    chain: Arc<Mutex<Chain>>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl FakeParent {
+    pub(crate) async fn start() -> Self {
+        let chain = Arc::new(Mutex::new(Chain { chain_id: CHAIN_ID, finalized: 10, ..Default::default() }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().route("/", post(answer)).with_state(chain.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, chain, server }
+    }
+
+    pub(crate) fn chain(&self) -> MutexGuard<'_, Chain> {
+        self.chain.lock().unwrap()
+    }
+}
+
+impl Drop for FakeParent {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(chain): State<Arc<Mutex<Chain>>>, body: String) -> axum::response::Response {
+    let mood = chain.lock().unwrap().mood.clone();
+    match mood {
+        Mood::Http500 => return (StatusCode::INTERNAL_SERVER_ERROR, "oops").into_response(),
+        Mood::NotJson => return "<html>\u{0}</html>".into_response(),
+        Mood::Hang => std::future::pending::<()>().await,
+        Mood::Endless => {
+            let chunk = || futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'['; 4096]));
+            return axum::body::Body::from_stream(chunk()).into_response();
+        }
+        _ => {}
+    }
+    let request: Value = serde_json::from_str(&body).unwrap();
+    let answer = chain.lock().unwrap().answer(request["method"].as_str().unwrap(), &request["params"]);
+    let id = request["id"].clone();
+    match answer {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err((code, message)) => json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } }),
+    }
+    .to_string()
+    .into_response()
+}

@@ -1,0 +1,152 @@
+//! What the watcher tells its owner.
+
+use alloy_primitives::B256;
+use causeway_peg::{Deposit, ParentView};
+
+/// A block by number and hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRef {
+    /// Number.
+    pub height: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Seconds since the Unix epoch.
+    pub timestamp: u64,
+}
+
+/// An event of the parent chain, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParentUpdate {
+    /// All endpoints agree that the parent is final up to here, and every deposit up to here has been reported.
+    Finalized {
+        /// Parent block number.
+        height: u64,
+        /// Its hash.
+        hash: B256,
+        /// Its timestamp, seconds.
+        timestamp: u64,
+    },
+    /// The deposits since the previous canonical cut (at most [`causeway_peg::deposit::MAX_DEPOSITS_PER_VIEW`]) and the view to
+    /// sign for them.
+    Deposits {
+        /// The view at this cut.
+        view: ParentView,
+        /// Deposits after the previous cut, by nonce; the last one's nonce is `view.depositNonce`.
+        deposits: Vec<Deposit>,
+    },
+    /// The sources contradict each other or themselves. No deposit is reported until they agree again. An alarm.
+    Conflict(Conflict),
+    /// The sources are back: the opposite of [`Self::Conflict`] and [`Self::Unreachable`].
+    Recovered,
+    /// A source does not answer, lags, or answers nonsense. Deposits wait; they are not lost.
+    Unreachable {
+        /// Since when, Unix milliseconds of the local clock.
+        since_ms: u64,
+        /// What happened, for a person.
+        reason: String,
+    },
+    /// The registry's latest checkpoint at the finalised block changed. Number 0 means none yet.
+    Checkpoint {
+        /// Number of the latest accepted checkpoint.
+        number: u64,
+        /// Its digest.
+        digest: B256,
+    },
+}
+
+/// How finalised data of the parent contradicts itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Two endpoints give different hashes for a block both call final.
+    #[error(
+        "finalised block {height} is {a_hash} at {a} and {b_hash} at {b}: find out which source is wrong and remove it"
+    )]
+    Hash {
+        /// Block number.
+        height: u64,
+        /// One endpoint.
+        a: String,
+        /// Its hash.
+        a_hash: B256,
+        /// The other endpoint.
+        b: String,
+        /// Its hash.
+        b_hash: B256,
+    },
+    /// Two endpoints give different deposit logs for the same finalised blocks.
+    #[error("deposits in finalised blocks {from} to {to} differ between {a} and {b}: remove the source that is wrong")]
+    Deposits {
+        /// First block compared.
+        from: u64,
+        /// Last block compared.
+        to: u64,
+        /// One endpoint.
+        a: String,
+        /// The other endpoint.
+        b: String,
+    },
+    /// A block that was final has another hash now.
+    #[error(
+        "{endpoint}: block {height} was final as {was} and is now {now}: the parent broke finality, or the source lies"
+    )]
+    FinalityBroken {
+        /// The endpoint.
+        endpoint: String,
+        /// Block number.
+        height: u64,
+        /// The hash it had.
+        was: B256,
+        /// The hash it has.
+        now: B256,
+    },
+    /// An endpoint's finalised height went back.
+    #[error(
+        "{endpoint}: finalised height went back from {from} to {to}: the source was reset or sits behind a balancer"
+    )]
+    Regressed {
+        /// The endpoint.
+        endpoint: String,
+        /// The greatest height it had called final.
+        from: u64,
+        /// The height it calls final now.
+        to: u64,
+    },
+    /// The vault's deposit history contradicts what the sidechain has imported, or itself.
+    #[error("{endpoint}: the vault's deposit history contradicts itself: {fault}")]
+    History {
+        /// The endpoint.
+        endpoint: String,
+        /// What does not fit.
+        fault: crate::cuts::CutError,
+    },
+    /// The vault knows fewer deposits than the sidechain has imported.
+    #[error(
+        "{endpoint}: the vault counts {count} deposits and {known} were known before: the parent was reset, or this is \
+         not the parent this chain is pegged to"
+    )]
+    Unknown {
+        /// The endpoint.
+        endpoint: String,
+        /// Deposits known before.
+        known: u64,
+        /// Deposits the vault counts.
+        count: u64,
+    },
+}
+
+/// What the watcher knows right now; for RPC status, metrics and logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParentStatus {
+    /// The finalised block all endpoints agree on.
+    pub finalized: Option<BlockRef>,
+    /// Nonce of the last deposit reported.
+    pub deposit_nonce: u64,
+    /// Next block whose logs are to be read.
+    pub next_height: u64,
+    /// Latest checkpoint on the registry at the finalised block: number and digest.
+    pub checkpoint: Option<(u64, B256)>,
+    /// The conflict that holds reporting, if any.
+    pub conflict: Option<Conflict>,
+    /// The failure that holds reporting, if any: since when (Unix ms), and why.
+    pub unreachable: Option<(u64, String)>,
+}
