@@ -49,7 +49,12 @@ pub(crate) struct Chain {
     pub(crate) requests: BTreeMap<String, usize>,
     /// Transactions sent, raw.
     pub(crate) sent: Vec<Bytes>,
-    /// Scripted answers for methods of the submitter: the first is taken off at each request, the last one stays.
+    /// Position in `sent` of the transaction that is included, with its status.
+    pub(crate) included: Option<(usize, u64)>,
+    /// Gas estimates revert with this data.
+    pub(crate) revert: Option<Bytes>,
+    /// Scripted answers by method: the first is taken off at each request, the last one stays. `{"error": text}` is an
+    /// error. They go before everything else.
     pub(crate) script: BTreeMap<&'static str, Vec<Value>>,
 }
 
@@ -80,6 +85,13 @@ impl Chain {
         }
     }
 
+    fn height(&self, tag: &Value) -> u64 {
+        match tag.as_str().unwrap() {
+            "finalized" | "latest" => self.finalized,
+            number => height_of(number),
+        }
+    }
+
     fn answer(&mut self, method: &str, params: &Value) -> Result<Value, (i64, String)> {
         *self.requests.entry(method.to_owned()).or_default() += 1;
         match &self.mood {
@@ -87,23 +99,20 @@ impl Chain {
             Mood::Refuse(which, message) if *which == method => return Err((-32000, (*message).to_owned())),
             _ => {}
         }
+        if method == "eth_sendRawTransaction" {
+            self.sent.push(params[0].as_str().unwrap().parse().unwrap());
+        }
         if let Some(script) = self.script.get_mut(method) {
             let answer = if script.len() > 1 { script.remove(0) } else { script[0].clone() };
             if let Some(message) = answer.get("error").and_then(Value::as_str) {
                 return Err((-32000, message.to_owned()));
-            }
-            if method == "eth_sendRawTransaction" {
-                self.sent.push(params[0].as_str().unwrap().parse().unwrap());
             }
             return Ok(answer);
         }
         match method {
             "eth_chainId" => Ok(json!(format!("{:#x}", self.chain_id))),
             "eth_getBlockByNumber" => {
-                let height = match params[0].as_str().unwrap() {
-                    "finalized" | "latest" => self.finalized,
-                    number => height_of(number),
-                };
+                let height = self.height(&params[0]);
                 Ok(json!({
                     "number": format!("{height:#x}"), "hash": self.hash(height), "timestamp": "0x10",
                     "baseFeePerGas": "0x64", "extra": [1, 2],
@@ -122,7 +131,7 @@ impl Chain {
             }
             "eth_call" => {
                 let data: Bytes = params[0]["data"].as_str().unwrap().parse().unwrap();
-                let height = height_of(params[1].as_str().unwrap());
+                let height = self.height(&params[1]);
                 let known: Vec<_> = self.logs.iter().filter(|l| l.height <= height).collect();
                 let output = if PegVault::depositNonceCall::abi_decode(&data).is_ok() {
                     (known.len() as u64).abi_encode()
@@ -138,6 +147,21 @@ impl Chain {
                     self.checkpoint.1.abi_encode()
                 };
                 Ok(json!(Bytes::from(output)))
+            }
+            "eth_getTransactionCount" => Ok(json!("0x7")),
+            "eth_estimateGas" => Ok(json!("0x186a0")),
+            "eth_maxPriorityFeePerGas" => Ok(json!("0x5")),
+            "eth_sendRawTransaction" => Ok(json!(keccak256(self.sent.last().unwrap()))),
+            "eth_getTransactionReceipt" => {
+                let included = self.included.and_then(|(at, status)| Some((self.sent.get(at)?, status)));
+                let Some((raw, status)) = included.filter(|(raw, _)| params[0] == json!(keccak256(raw))) else {
+                    return Ok(Value::Null);
+                };
+                let logs: Vec<Value> = self.logs.iter().map(log_json).collect();
+                Ok(json!({
+                    "transactionHash": keccak256(raw), "blockNumber": "0xb", "status": format!("{status:#x}"),
+                    "gasUsed": "0x5208", "contractAddress": null, "logs": logs, "type": "0x2",
+                }))
             }
             other => Err((-32601, format!("no method {other}"))),
         }
@@ -207,8 +231,13 @@ async fn answer(State(chain): State<Arc<Mutex<Chain>>>, body: String) -> axum::r
         _ => {}
     }
     let request: Value = serde_json::from_str(&body).unwrap();
-    let answer = chain.lock().unwrap().answer(request["method"].as_str().unwrap(), &request["params"]);
+    let method = request["method"].as_str().unwrap();
     let id = request["id"].clone();
+    if let (Some(data), "eth_estimateGas") = (&chain.lock().unwrap().revert, method) {
+        let error = json!({ "code": 3, "message": "execution reverted", "data": data });
+        return json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_response();
+    }
+    let answer = chain.lock().unwrap().answer(method, &request["params"]);
     match answer {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
         Err((code, message)) => json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } }),

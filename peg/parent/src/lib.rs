@@ -25,6 +25,8 @@ mod watcher;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod submitter_tests;
+#[cfg(test)]
 mod watcher_tests;
 
 pub use config::{ConfigError, ParentConfig, WatchFrom, redact};
