@@ -13,7 +13,7 @@ use crate::{
 /// Greatest chain id: JavaScript wallets hold it in a double.
 pub const MAX_CHAIN_ID: u64 = (1 << 53) - 1;
 /// Shortest block interval in milliseconds.
-pub const MIN_BLOCK_INTERVAL_MS: u64 = 100;
+pub const MIN_BLOCK_INTERVAL_MS: u64 = 10;
 /// Longest block interval in milliseconds.
 pub const MAX_BLOCK_INTERVAL_MS: u64 = 60_000;
 /// Smallest block gas limit: room for one large contract deployment and the system transactions.

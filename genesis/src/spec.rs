@@ -28,7 +28,7 @@ pub struct ChainSpec {
     pub name: String,
     /// Time of block 0 in seconds since the Unix epoch.
     pub timestamp: u64,
-    /// Aimed time between blocks in milliseconds, 100 to 60 000.
+    /// Aimed time between blocks in milliseconds, 10 to 60 000.
     pub block_interval_ms: u64,
     /// Gas limit of every block.
     pub gas_limit: u64,
