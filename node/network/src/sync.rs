@@ -1,0 +1,134 @@
+//! Requests of catch-up and their answers.
+
+use alloy_primitives::{B256, Bytes};
+use borsh::{BorshDeserialize, BorshSerialize};
+use causeway_consensus::CommitCertificate;
+use thiserror::Error;
+
+use crate::limits::{MAX_SYNC_BLOCKS, MAX_SYNC_RESPONSE_BYTES};
+
+/// What one node asks another.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SyncRequest {
+    /// How far are you?
+    Status,
+    /// Decided blocks from a height upwards.
+    Blocks {
+        /// First height wanted.
+        from: u64,
+        /// Most blocks wanted; the answer may hold fewer.
+        max: u32,
+    },
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SyncResponse {
+    /// To [`SyncRequest::Status`].
+    Status {
+        /// Height of the last decided block.
+        head: u64,
+        /// Its hash.
+        hash: B256,
+    },
+    /// To [`SyncRequest::Blocks`]: consecutive bodies with the certificates that decided them, from the
+    /// height asked for. Empty when there is none (yet, or any more).
+    Blocks(Vec<(Bytes, CommitCertificate)>),
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// The peer is not connected, or its connection closed meanwhile.
+    #[error("the peer is not connected")]
+    NotConnected,
+    /// No answer within the deadline.
+    #[error("the peer did not answer in time")]
+    Timeout,
+    /// The peer refused to answer.
+    #[error("the peer closed the request without an answer")]
+    Refused,
+    /// The answer could not be decoded; the peer was penalised.
+    #[error("the peer's answer is malformed: {0}")]
+    Malformed(String),
+    /// Too many requests are waiting already.
+    #[error("too many requests in flight")]
+    Busy,
+}
+
+impl SyncResponse {
+    /// Cuts a list of blocks to what fits in a response, from its end.
+    pub(crate) fn fit(mut self) -> Self {
+        if let Self::Blocks(blocks) = &mut self {
+            blocks.truncate(MAX_SYNC_BLOCKS);
+            // The variant's tag and the count; each body brings its length.
+            let mut size = 1 + 4;
+            let fitting = blocks.iter().take_while(|(body, certificate)| {
+                size += 4 + body.len() + borsh::object_length(certificate).unwrap_or(MAX_SYNC_RESPONSE_BYTES);
+                size <= MAX_SYNC_RESPONSE_BYTES
+            });
+            let count = fitting.count();
+            blocks.truncate(count);
+        }
+        self
+    }
+
+    /// Whether the answer is of the kind asked for.
+    pub(crate) fn answers(&self, request: &SyncRequest) -> bool {
+        match (self, request) {
+            (Self::Status { .. }, SyncRequest::Status) => true,
+            (Self::Blocks(blocks), SyncRequest::Blocks { max, .. }) => {
+                u32::try_from(blocks.len()).is_ok_and(|count| count <= *max)
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use causeway_consensus::{Height, Round};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn certificate() -> CommitCertificate {
+        CommitCertificate {
+            height: Height(7),
+            round: Round(0),
+            block_hash: B256::repeat_byte(3),
+            signatures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn blocks_are_cut_to_the_largest_response() {
+        let body = Bytes::from(vec![0u8; 3 * 1024 * 1024]);
+        let response = SyncResponse::Blocks(vec![(body, certificate()); 4]).fit();
+        let SyncResponse::Blocks(blocks) = &response else { panic!("kind changed") };
+        assert_eq!(blocks.len(), 2);
+        assert!(borsh::to_vec(&response).unwrap().len() <= MAX_SYNC_RESPONSE_BYTES);
+    }
+
+    #[test]
+    fn answer_of_another_kind_or_with_more_blocks_is_none() {
+        let asked = SyncRequest::Blocks { from: 3, max: 1 };
+        let block = (Bytes::from(vec![1]), certificate());
+        assert!(SyncResponse::Blocks(vec![block.clone()]).answers(&asked));
+        assert!(!SyncResponse::Blocks(vec![block.clone(), block]).answers(&asked));
+        assert!(!SyncResponse::Status { head: 3, hash: B256::ZERO }.answers(&asked));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(data in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(request) = borsh::from_slice::<SyncRequest>(&data) {
+                prop_assert_eq!(borsh::to_vec(&request).unwrap(), data.clone());
+            }
+            if let Ok(response) = borsh::from_slice::<SyncResponse>(&data) {
+                prop_assert_eq!(borsh::to_vec(&response).unwrap(), data);
+            }
+        }
+    }
+}
