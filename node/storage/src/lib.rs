@@ -1,1 +1,38 @@
-//! RocksDB schemas, state and its history, write-ahead log, sign state
+//! The chain on disk: blocks, state and its history, the consensus write-ahead log, the signers' memories.
+//!
+//! This crate owns what is durable, and in which order. A decided block becomes durable in one synced batch
+//! ([`Storage::commit`]); after any crash the database is a prefix of the decided blocks. It must never know consensus
+//! rules, peers, or how a block is executed: it stores what execution hands it and answers for any kept block.
+//!
+//! Reading a state: the latest value of each account, slot and trie node is in a flat family, and each block that changed
+//! one left the value before in a history family under (key, block). The value as of block `n` is therefore that of the
+//! first history entry after `n`, or else the latest.
+//!
+//! Start reading at [`storage`], then `view`, `schema` and [`wal`].
+
+mod blocks;
+mod cache;
+mod codec;
+mod commit;
+mod durable;
+mod engine;
+mod error;
+mod lock;
+mod logs;
+mod options;
+mod peg;
+mod schema;
+pub mod sign_state;
+pub mod storage;
+mod view;
+pub mod wal;
+
+pub use error::StorageError;
+pub use lock::DirLock;
+pub use logs::{LogCaps, LogFilter, StoredLog};
+pub use options::{HistoryDepth, StorageOptions};
+pub use peg::{CheckpointRecord, DepositRecord, MAX_PEG_RANGE, WithdrawalRecord};
+pub use sign_state::{PegSignStateFile, SignStateError, SignStateFile};
+pub use storage::Storage;
+pub use view::StateView;
+pub use wal::{Wal, WalError};

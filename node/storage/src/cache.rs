@@ -1,0 +1,95 @@
+//! The latest state's hot part in memory.
+//!
+//! An entry says: this is the value in every state from block `since` up to the head. A commit rewrites the entries it
+//! changes, so a reader of an older state (`since` greater than its block) sees that the entry is not for it. A reader
+//! may add only what is still the latest: it checks, while it holds the shard, that no commit has begun
+//! ([`crate::view`] explains why this is race-free).
+
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    num::NonZeroUsize,
+};
+
+/// Independent parts, so that readers do not wait for each other.
+const SHARDS: usize = 16;
+
+struct Entry<V> {
+    value: Option<V>,
+    since: u64,
+}
+
+/// A bounded cache of present and absent values; the least recently used leave first.
+pub(crate) struct LatestCache<K, V> {
+    shards: Vec<Mutex<LruCache<K, Entry<V>>>>,
+    hasher: RandomState,
+}
+
+impl<K: Hash + Eq, V: Clone> LatestCache<K, V> {
+    /// At most about `entries` values.
+    pub(crate) fn new(entries: usize) -> Self {
+        let each = NonZeroUsize::new(entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
+        let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
+        Self { shards, hasher: RandomState::new() }
+    }
+
+    /// The value in the state of `block`, which is at most the head, when it is known here.
+    pub(crate) fn get(&self, key: &K, block: u64) -> Option<Option<V>> {
+        self.shard(key).lock().get(key).filter(|entry| entry.since <= block).map(|entry| entry.value.clone())
+    }
+
+    /// Adds what was read for the state of `block`, unless `still_latest` says that a commit has begun since.
+    pub(crate) fn add(&self, key: K, value: Option<V>, block: u64, still_latest: impl FnOnce() -> bool) {
+        let mut shard = self.shard(&key).lock();
+        if still_latest() {
+            shard.put(key, Entry { value, since: block });
+        }
+    }
+
+    /// A commit of `block` has changed `key`. Only known keys are kept up: whoever needs another reads it.
+    pub(crate) fn change(&self, key: &K, value: Option<V>, block: u64) {
+        if let Some(entry) = self.shard(key).lock().peek_mut(key) {
+            *entry = Entry { value, since: block };
+        }
+    }
+
+    fn shard(&self, key: &K) -> &Mutex<LruCache<K, Entry<V>>> {
+        let hash = self.hasher.hash_one(key);
+        let index = usize::try_from(hash % (SHARDS as u64)).unwrap_or(0);
+        &self.shards[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_serves_states_from_its_block_on() {
+        let cache = LatestCache::new(64);
+        cache.add(1u8, Some("old"), 5, || true);
+        assert_eq!(cache.get(&1, 4), None);
+        assert_eq!(cache.get(&1, 5), Some(Some("old")));
+        cache.change(&1, None, 6);
+        assert_eq!(cache.get(&1, 5), None, "the older state must read history");
+        assert_eq!(cache.get(&1, 6), Some(None));
+    }
+
+    #[test]
+    fn what_is_no_longer_latest_is_not_added_and_unknown_keys_are_not_kept_up() {
+        let cache = LatestCache::new(64);
+        cache.add(1u8, Some("stale"), 5, || false);
+        cache.change(&2, Some("new"), 6);
+        assert_eq!((cache.get(&1, 9), cache.get(&2, 9)), (None, None));
+    }
+
+    #[test]
+    fn the_number_of_entries_is_bounded() {
+        let cache = LatestCache::new(32);
+        for key in 0..10_000u32 {
+            cache.add(key, Some(key), 0, || true);
+        }
+        assert!((0..10_000u32).filter(|key| cache.get(key, 0).is_some()).count() <= 32);
+    }
+}

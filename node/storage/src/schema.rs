@@ -1,0 +1,171 @@
+//! What is stored: each schema is a column family with the type of its key and of its value. Nothing outside
+//! [`crate::engine`] sees bytes.
+
+use crate::codec::{HeaderRow, Key, NodeKey, SlotKey, TransactionPlace, Value, borsh_values};
+use crate::logs::LogKey;
+use crate::peg::{CheckpointRow, DepositRecord, WithdrawalRecord};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use causeway_consensus::CommitCertificate;
+use causeway_execution::{Account, Receipt};
+
+/// Version of everything below. Any change of a family, a key or a value raises it.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// How a family is read, which decides how RocksDB is told to keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Single keys in no order: bloom filters.
+    Point,
+    /// Keys that grow with the chain, read alone or in ranges.
+    Ordered,
+    /// `key ++ block`: searched for the first block after a given one.
+    History,
+}
+
+macro_rules! families {
+    ($($variant:ident = $name:literal, $access:ident;)+) => {
+        /// A column family.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Family { $($variant),+ }
+
+        impl Family {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            pub(crate) const fn access(self) -> Access {
+                match self { $(Self::$variant => Access::$access),+ }
+            }
+        }
+    };
+}
+
+families! {
+    Meta = "meta", Ordered;
+    Headers = "headers", Ordered;
+    Bodies = "bodies", Ordered;
+    Receipts = "receipts", Ordered;
+    Senders = "senders", Ordered;
+    Certificates = "certificates", Ordered;
+    NumberByHash = "number_by_hash", Point;
+    Transactions = "transactions", Point;
+    Accounts = "accounts", Point;
+    Slots = "slots", Point;
+    Nodes = "trie", Point;
+    AccountHistory = "account_history", History;
+    SlotHistory = "slot_history", History;
+    NodeHistory = "trie_history", History;
+    Code = "code", Point;
+    Logs = "logs", Ordered;
+    Withdrawals = "withdrawals", Ordered;
+    Deposits = "deposits", Ordered;
+    Checkpoints = "checkpoints", Ordered;
+}
+
+/// A column family with the types of its keys and values.
+pub(crate) trait Schema {
+    const FAMILY: Family;
+    type Key: Key;
+    type Value: Value;
+}
+
+/// A piece of state whose present value is in one family and whose earlier values are in another, so that any kept
+/// block's state can be read: see [`crate::view`].
+pub(crate) trait Versioned: Schema {
+    const HISTORY: Family;
+    /// For error messages.
+    const WHAT: &'static str;
+}
+
+macro_rules! schemas {
+    ($($(#[$doc:meta])* $name:ident: $family:ident, $key:ty => $value:ty;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name;
+        impl Schema for $name {
+            const FAMILY: Family = Family::$family;
+            type Key = $key;
+            type Value = $value;
+        }
+    )+};
+}
+
+schemas! {
+    /// Whose data this is.
+    IdentityTable: Meta, Only<0> => Identity;
+    /// How far the chain reaches.
+    HeadTable: Meta, Only<1> => u64;
+    /// The oldest block whose state can be read.
+    HorizonTable: Meta, Only<2> => u64;
+    /// By block number.
+    HeadersTable: Headers, u64 => HeaderRow;
+    /// By block number: the consensus body.
+    BodiesTable: Bodies, u64 => Bytes;
+    /// By block number.
+    ReceiptsTable: Receipts, u64 => Vec<Receipt>;
+    /// By block number: the sender of each transaction.
+    SendersTable: Senders, u64 => Vec<Address>;
+    /// By block number; none for genesis.
+    CertificatesTable: Certificates, u64 => CommitCertificate;
+    /// By block hash.
+    NumbersTable: NumberByHash, B256 => u64;
+    /// By transaction hash.
+    TransactionsTable: Transactions, B256 => TransactionPlace;
+    /// The latest state's accounts.
+    AccountsTable: Accounts, Address => Account;
+    /// The latest state's non-zero slots.
+    SlotsTable: Slots, SlotKey => U256;
+    /// The latest state's trie nodes.
+    NodesTable: Nodes, NodeKey => Bytes;
+    /// Code by its hash; never removed.
+    CodeTable: Code, B256 => Bytes;
+    /// Which blocks hold logs of an address or with a topic.
+    LogsTable: Logs, LogKey => ();
+    /// By index.
+    WithdrawalsTable: Withdrawals, u64 => WithdrawalRecord;
+    /// By nonce.
+    DepositsTable: Deposits, u64 => DepositRecord;
+    /// By number: where its certificate was recorded.
+    CheckpointsTable: Checkpoints, u64 => CheckpointRow;
+}
+
+impl Versioned for AccountsTable {
+    const HISTORY: Family = Family::AccountHistory;
+    const WHAT: &'static str = "an account";
+}
+
+impl Versioned for SlotsTable {
+    const HISTORY: Family = Family::SlotHistory;
+    const WHAT: &'static str = "a storage slot";
+}
+
+impl Versioned for NodesTable {
+    const HISTORY: Family = Family::NodeHistory;
+    const WHAT: &'static str = "a trie node";
+}
+
+/// The key of a row that exists once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Only<const ROW: u8>;
+
+impl<const ROW: u8> Key for Only<ROW> {
+    fn encode(&self) -> Vec<u8> {
+        vec![ROW]
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        (bytes == [ROW]).then_some(Self)
+    }
+}
+
+/// Whose data a directory holds. The version comes first, so that any version of this software can read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Identity {
+    pub(crate) schema_version: u32,
+    pub(crate) chain_id: u64,
+    pub(crate) genesis: B256,
+}
+
+borsh_values!(Identity, WithdrawalRecord, DepositRecord, CheckpointRow);

@@ -1,0 +1,251 @@
+//! The signers' memories on disk: what this validator signed last, for consensus and for the peg.
+//!
+//! Losing one and signing on means signing twice, so the two ways of having no record are kept apart: a missing file
+//! (`Ok(None)`, a fresh directory or one that lost it; the node decides) and a damaged one (an error; nothing may be
+//! signed).
+
+use crate::durable;
+use alloy_primitives::hex;
+use borsh::{BorshDeserialize, BorshSerialize};
+use causeway_consensus::SignState;
+use crc::{CRC_32_ISCSI, Crc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+/// Longest record. A sign state is a few hundred bytes.
+const MAX_RECORD_BYTES: usize = 1 << 20;
+const CONSENSUS_MAGIC: [u8; 8] = *b"CWSIGN\x00\x01";
+const PEG_MAGIC: [u8; 8] = *b"CWPEGS\x00\x01";
+
+/// Why a sign state could not be read or written. The operator's to resolve; nothing may be signed meanwhile.
+#[derive(Debug, Error)]
+pub enum SignStateError {
+    /// The file cannot be read or replaced. After a failed store the node must stop.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The content is not what was stored.
+    #[error(
+        "{} is damaged: {reason}. It is what keeps this validator from signing twice: restore it from the newest copy you are SURE of, or retire the key. Do not delete it and carry on",
+        .path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The consensus signer's memory.
+#[derive(Debug, Clone)]
+pub struct SignStateFile(RecordFile);
+
+impl SignStateFile {
+    /// Names the file; nothing is read or written yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(RecordFile { path: path.into(), magic: CONSENSUS_MAGIC })
+    }
+
+    /// Where it is kept.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// What was stored last; `None` when the file does not exist.
+    ///
+    /// # Errors
+    /// [`SignStateError`]; a damaged file is never taken for a missing one.
+    pub fn load(&self) -> Result<Option<SignState>, SignStateError> {
+        self.0.load()
+    }
+
+    /// Replaces the file atomically. When this returns `Ok`, the state survives a power cut.
+    ///
+    /// # Errors
+    /// [`SignStateError::Io`]: nothing may be signed after it.
+    pub fn store(&self, state: &SignState) -> Result<(), SignStateError> {
+        self.0.store(state)
+    }
+}
+
+/// The peg signer's memory. What is remembered is the caller's type: the peg's signing rules live with the node.
+#[derive(Debug, Clone)]
+pub struct PegSignStateFile(RecordFile);
+
+impl PegSignStateFile {
+    /// Names the file; nothing is read or written yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(RecordFile { path: path.into(), magic: PEG_MAGIC })
+    }
+
+    /// Where it is kept.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// What was stored last; `None` when the file does not exist.
+    ///
+    /// # Errors
+    /// [`SignStateError`]; a damaged file is never taken for a missing one.
+    pub fn load<T: BorshDeserialize>(&self) -> Result<Option<T>, SignStateError> {
+        self.0.load()
+    }
+
+    /// Replaces the file atomically. When this returns `Ok`, the state survives a power cut.
+    ///
+    /// # Errors
+    /// [`SignStateError::Io`]: nothing may be signed after it.
+    pub fn store<T: BorshSerialize>(&self, state: &T) -> Result<(), SignStateError> {
+        self.0.store(state)
+    }
+}
+
+/// One borsh value in a file: 8 bytes of magic, the value, CRC-32C of all before it (little endian).
+#[derive(Debug, Clone)]
+struct RecordFile {
+    path: PathBuf,
+    magic: [u8; 8],
+}
+
+impl RecordFile {
+    fn load<T: BorshDeserialize>(&self) -> Result<Option<T>, SignStateError> {
+        let content = match fs::read(&self.path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(self.failed("read", source)),
+        };
+        if content.len() > MAX_RECORD_BYTES {
+            return Err(self.corrupt(format!("{} bytes, at most {MAX_RECORD_BYTES} are written", content.len())));
+        }
+        let Some((covered, checksum)) = content.split_last_chunk::<4>() else {
+            return Err(self.corrupt(format!("{} bytes are too few", content.len())));
+        };
+        let (expected, found) = (CRC.checksum(covered), u32::from_le_bytes(*checksum));
+        if expected != found {
+            return Err(self.corrupt(format!("checksum {found:08x}, but its content has {expected:08x}")));
+        }
+        let Some(payload) = covered.strip_prefix(&self.magic) else {
+            let start = &covered[..covered.len().min(self.magic.len())];
+            return Err(self.corrupt(format!("it starts with 0x{}, not as such a file does", hex::encode(start))));
+        };
+        borsh::from_slice(payload).map(Some).map_err(|error| self.corrupt(error.to_string()))
+    }
+
+    fn store<T: BorshSerialize>(&self, value: &T) -> Result<(), SignStateError> {
+        let mut content = self.magic.to_vec();
+        borsh::to_writer(&mut content, value).map_err(|source| self.failed("encode", source))?;
+        content.extend_from_slice(&CRC.checksum(&content).to_le_bytes());
+        durable::replace(&self.path, &content).map(drop).map_err(|source| self.failed("replace", source))
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> SignStateError {
+        SignStateError::Io { action, path: self.path.clone(), source }
+    }
+
+    fn corrupt(&self, reason: String) -> SignStateError {
+        SignStateError::Corrupt { path: self.path.clone(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+    struct Signed {
+        checkpoint: (u64, [u8; 32]),
+        view: Option<(u64, [u8; 32])>,
+    }
+
+    fn signed(number: u64) -> Signed {
+        Signed { checkpoint: (number, [7; 32]), view: Some((number, [9; 32])) }
+    }
+
+    #[test]
+    fn stores_load_again_and_replace_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = PegSignStateFile::new(dir.path().join("peg"));
+        for number in 0..3 {
+            file.store(&signed(number)).unwrap();
+            assert_eq!(file.load::<Signed>().unwrap(), Some(signed(number)));
+        }
+        let consensus = SignStateFile::new(dir.path().join("consensus"));
+        consensus.store(&SignState::default()).unwrap();
+        assert_eq!(consensus.load().unwrap(), Some(SignState::default()));
+    }
+
+    #[test]
+    fn a_missing_file_is_not_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(SignStateFile::new(dir.path().join("none")).load().unwrap().is_none());
+        fs::write(dir.path().join("empty"), b"").unwrap();
+        let error = SignStateFile::new(dir.path().join("empty")).load().unwrap_err();
+        assert!(matches!(error, SignStateError::Corrupt { .. }));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peg");
+        let file = PegSignStateFile::new(&path);
+        file.store(&signed(5)).unwrap();
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                fs::write(&path, &bad).unwrap();
+                assert!(matches!(file.load::<Signed>(), Err(SignStateError::Corrupt { .. })), "byte {at}, bit {bit}");
+            }
+            fs::write(&path, &good[..at]).unwrap();
+            assert!(matches!(file.load::<Signed>(), Err(SignStateError::Corrupt { .. })), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn the_file_of_the_other_signer_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        SignStateFile::new(&path).store(&SignState::default()).unwrap();
+        let error = PegSignStateFile::new(&path).load::<SignState>().unwrap_err();
+        assert!(error.to_string().contains("not as such a file does"), "{error}");
+    }
+
+    #[test]
+    fn a_leftover_of_a_crash_between_write_and_rename_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peg");
+        let file = PegSignStateFile::new(&path);
+        file.store(&signed(1)).unwrap();
+        fs::write(dir.path().join("peg.new"), b"half").unwrap();
+        assert_eq!(file.load::<Signed>().unwrap(), Some(signed(1)));
+        file.store(&signed(2)).unwrap();
+        assert_eq!(file.load::<Signed>().unwrap(), Some(signed(2)));
+    }
+
+    #[test]
+    fn a_store_that_fails_says_so_and_keeps_the_old_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peg");
+        let file = PegSignStateFile::new(&path);
+        file.store(&signed(1)).unwrap();
+        // A directory in the way of the new file makes the replacement fail.
+        fs::create_dir(dir.path().join("peg.new")).unwrap();
+        assert!(matches!(file.store(&signed(2)), Err(SignStateError::Io { .. })));
+        assert_eq!(file.load::<Signed>().unwrap(), Some(signed(1)));
+    }
+}

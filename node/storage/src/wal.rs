@@ -1,0 +1,381 @@
+//! The consensus write-ahead log: what this node has received and decided to say at one height, in order, so that a
+//! restarted node says the same again.
+//!
+//! A file holds one height. Its header names the chain and the height; entries follow, each framed as
+//!
+//! ```text
+//! length: u32 | synced: u64 | head checksum: u32 | payload checksum: u32 | payload
+//! ```
+//!
+//! all little endian. `synced` is the offset up to which the file was known to be on the disk when the entry was
+//! appended. Both checksums (CRC-32C) start from the file's salt and the entry's offset, so that bytes which a peer
+//! managed to place inside a payload can never pass for an entry.
+//!
+//! After a crash the end of the file may be anything: it was appended but not synced. That is a *torn tail*, and it is
+//! dropped: nothing was said on the strength of it. Damage before a point that a later, sound entry calls synced is
+//! *corruption*: opening refuses and names the offset. Damage in the very last synced entries cannot be told from a torn
+//! tail; the sign state, not this log, is what keeps a validator from signing twice.
+
+use crate::durable;
+use alloy_primitives::B256;
+use crc::{CRC_32_ISCSI, Crc};
+use std::{
+    fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+/// Longest entry. A part of a proposal is 64 KiB; a body fetched whole is a few MiB.
+pub const MAX_ENTRY_BYTES: usize = 16 << 20;
+/// Longest log that is opened: a height's messages are bounded by the consensus limits.
+pub const MAX_LOG_BYTES: u64 = 1 << 30;
+
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+const MAGIC: [u8; 8] = *b"CWWAL\x00\x00\x01";
+/// Magic, chain, height, salt, checksum.
+const HEADER_BYTES: usize = 8 + 32 + 8 + 8 + 4;
+/// Length, synced, head checksum, payload checksum.
+const FRAME_BYTES: usize = 4 + 8 + 4 + 4;
+
+/// Why the log cannot be used. The operator's to resolve: nothing here comes from peers.
+#[derive(Debug, Error)]
+pub enum WalError {
+    /// The file cannot be read or written. After a failed append, sync or reset the node must stop.
+    #[error("cannot {action} the write-ahead log {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Something before a synced point is not what was written.
+    #[error(
+        "the write-ahead log {} is corrupt at byte {offset}: {reason}. The disk may be failing. If this node validates, make sure its sign state is intact; then move the log away, and the node rejoins at the next height",
+        .path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The log is another chain's.
+    #[error(
+        "the write-ahead log {} belongs to the chain with genesis {found}, this node runs {expected}. Use the matching data directory",
+        .path.display()
+    )]
+    ForeignChain {
+        /// The file.
+        path: PathBuf,
+        /// Genesis hash this node was started with.
+        expected: B256,
+        /// Genesis hash in the log.
+        found: B256,
+    },
+    /// The entry is longer than [`MAX_ENTRY_BYTES`]. The caller's bug.
+    #[error("an entry of {0} bytes; at most {MAX_ENTRY_BYTES} are logged")]
+    EntryTooLarge(usize),
+    /// An earlier write failed, so what the file holds is uncertain. The node must stop.
+    #[error("an earlier write to the write-ahead log failed; restart the node once the disk is healthy")]
+    Halted,
+}
+
+/// An open log, positioned for appending.
+#[derive(Debug)]
+pub struct Wal {
+    path: PathBuf,
+    file: File,
+    chain: B256,
+    height: u64,
+    salt: u64,
+    /// Bytes in the file.
+    length: u64,
+    /// Bytes known to be on the disk.
+    synced: u64,
+    created: bool,
+    dropped_bytes: u64,
+    halted: bool,
+}
+
+impl Wal {
+    /// Opens the log at `path`, or creates it for height 0, and returns its entries in order. A torn tail is cut off.
+    ///
+    /// # Errors
+    /// [`WalError::Corrupt`] and [`WalError::ForeignChain`] when it is not a log to continue, [`WalError::Io`] when the
+    /// file cannot be used. The file is never reset silently.
+    pub fn open(path: &Path, chain: B256) -> Result<(Self, Vec<Vec<u8>>), WalError> {
+        let failed = |action| move |source| WalError::Io { action, path: path.to_path_buf(), source };
+        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok((Self::create(path, chain)?, Vec::new()));
+            }
+            Err(source) => return Err(failed("open")(source)),
+        };
+        let size = file.metadata().map_err(failed("read"))?.len();
+        if size > MAX_LOG_BYTES {
+            return Err(corrupt(path, MAX_LOG_BYTES, "it is longer than any log this node writes"));
+        }
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(failed("read"))?;
+        let (height, salt) = read_header(path, chain, &content)?;
+        let (entries, end) = read_entries(path, salt, &content)?;
+        let (length, end) = (as_u64(content.len()), as_u64(end));
+        if end < length {
+            tracing::warn!(path = %path.display(), height, at = end, bytes = length - end,
+                "dropped the torn tail of the write-ahead log: it was never synced");
+            file.set_len(end).map_err(failed("cut"))?;
+        }
+        file.seek(SeekFrom::Start(end)).map_err(failed("read"))?;
+        // What was read may only have been in the page cache of the process that died.
+        file.sync_all().map_err(failed("sync"))?;
+        let wal = Self {
+            path: path.to_path_buf(),
+            file,
+            chain,
+            height,
+            salt,
+            length: end,
+            synced: end,
+            created: false,
+            dropped_bytes: length - end,
+            halted: false,
+        };
+        Ok((wal, entries))
+    }
+
+    fn create(path: &Path, chain: B256) -> Result<Self, WalError> {
+        let (file, salt) = start_file(path, chain, 0)?;
+        let length = as_u64(HEADER_BYTES);
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            chain,
+            height: 0,
+            salt,
+            length,
+            synced: length,
+            created: true,
+            dropped_bytes: 0,
+            halted: false,
+        })
+    }
+
+    /// The height the entries belong to; 0 in a new log.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// Whether opening found no file. Where the sign state says that something was signed at the height to decide, the
+    /// log was lost, and the node decides what that means.
+    #[must_use]
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// How many bytes of torn tail opening dropped.
+    #[must_use]
+    pub fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
+    }
+
+    /// Appends an entry. It is durable after the next [`Self::sync`].
+    ///
+    /// # Errors
+    /// [`WalError::EntryTooLarge`]; [`WalError::Io`], after which the log is halted.
+    pub fn append(&mut self, entry: &[u8]) -> Result<(), WalError> {
+        if entry.len() > MAX_ENTRY_BYTES {
+            return Err(WalError::EntryTooLarge(entry.len()));
+        }
+        let frame = frame(self.salt, self.length, self.synced, entry);
+        self.guard("append to", |wal| wal.file.write_all(&frame))?;
+        self.length = self.length.saturating_add(as_u64(frame.len()));
+        Ok(())
+    }
+
+    /// Waits until everything appended is on the disk.
+    ///
+    /// # Errors
+    /// [`WalError::Io`], after which the log is halted: what a failed sync leaves on the disk is unknown, and trying
+    /// again would hide that.
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        if self.synced == self.length && !self.halted {
+            return Ok(());
+        }
+        self.guard("sync", |wal| wal.file.sync_data())?;
+        self.synced = self.length;
+        Ok(())
+    }
+
+    /// Starts over, empty, for `height`. After a crash the file is the old log or the new one, whole.
+    ///
+    /// # Errors
+    /// [`WalError::Io`], after which the log is halted.
+    pub fn reset(&mut self, height: u64) -> Result<(), WalError> {
+        if self.halted {
+            return Err(WalError::Halted);
+        }
+        let (file, salt) = start_file(&self.path, self.chain, height).inspect_err(|_| self.halted = true)?;
+        self.file = file;
+        self.salt = salt;
+        self.height = height;
+        self.length = as_u64(HEADER_BYTES);
+        self.synced = self.length;
+        Ok(())
+    }
+
+    fn guard(&mut self, action: &'static str, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), WalError> {
+        if self.halted {
+            return Err(WalError::Halted);
+        }
+        write(self).map_err(|source| {
+            self.halted = true;
+            WalError::Io { action, path: self.path.clone(), source }
+        })
+    }
+}
+
+/// Replaces whatever is at `path` by an empty log.
+fn start_file(path: &Path, chain: B256, height: u64) -> Result<(File, u64), WalError> {
+    // Unpredictable to peers is all the salt has to be; the standard library's hasher keys are.
+    let salt = RandomState::new().hash_one((height, path));
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend_from_slice(&MAGIC);
+    header.extend_from_slice(chain.as_slice());
+    header.extend_from_slice(&height.to_le_bytes());
+    header.extend_from_slice(&salt.to_le_bytes());
+    header.extend_from_slice(&CRC.checksum(&header).to_le_bytes());
+    let file = durable::replace(path, &header).map_err(|source| WalError::Io {
+        action: "start",
+        path: path.to_path_buf(),
+        source,
+    })?;
+    Ok((file, salt))
+}
+
+fn read_header(path: &Path, chain: B256, content: &[u8]) -> Result<(u64, u64), WalError> {
+    // The header was complete before the file got its name, so a short one is damage, not a torn write.
+    let Some((header, _)) = content.split_first_chunk::<HEADER_BYTES>() else {
+        return Err(corrupt(path, as_u64(content.len()), "it ends inside the header"));
+    };
+    if !header.starts_with(&MAGIC) {
+        return Err(corrupt(path, 0, "it does not start as a log of this version does"));
+    }
+    let (covered, checksum) = header.split_at(HEADER_BYTES - 4);
+    if CRC.checksum(covered).to_le_bytes() != checksum {
+        return Err(corrupt(path, 0, "the header's checksum is wrong"));
+    }
+    let found = B256::from_slice(&covered[8..40]);
+    if found != chain {
+        return Err(WalError::ForeignChain { path: path.to_path_buf(), expected: chain, found });
+    }
+    Ok((read_u64(&covered[40..]), read_u64(&covered[48..])))
+}
+
+/// The entries, and where the last sound one ends.
+fn read_entries(path: &Path, salt: u64, content: &[u8]) -> Result<(Vec<Vec<u8>>, usize), WalError> {
+    let mut entries = Vec::new();
+    let mut at = HEADER_BYTES;
+    while at < content.len() {
+        match read_entry(salt, content, at) {
+            Ok(entry) => {
+                entries.push(entry.payload.to_vec());
+                at = entry.end;
+            }
+            Err(reason) => {
+                if was_synced(salt, content, at) {
+                    return Err(corrupt(path, as_u64(at), reason));
+                }
+                break;
+            }
+        }
+    }
+    Ok((entries, at))
+}
+
+struct Entry<'a> {
+    payload: &'a [u8],
+    synced: u64,
+    end: usize,
+}
+
+/// The entry at `at`, or why there is none.
+fn read_entry(salt: u64, content: &[u8], at: usize) -> Result<Entry<'_>, &'static str> {
+    let (head, rest) = content
+        .get(at..)
+        .and_then(|rest| rest.split_first_chunk::<FRAME_BYTES>())
+        .ok_or("the file ends inside an entry's head")?;
+    let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+    let synced = read_u64(&head[4..]);
+    if head_checksum(salt, at, &head[..12]).to_le_bytes() != head[12..16] {
+        return Err("an entry's head has a wrong checksum");
+    }
+    let length = usize::try_from(length).map_err(|_| "an entry is longer than memory")?;
+    let payload = rest.get(..length).ok_or("the file ends inside an entry")?;
+    if payload_checksum(salt, at, payload).to_le_bytes() != head[16..20] {
+        return Err("an entry's payload has a wrong checksum");
+    }
+    Ok(Entry { payload, synced, end: at + FRAME_BYTES + length })
+}
+
+/// Whether a sound entry after `damage` says that the file was already synced beyond `damage` when it was appended.
+fn was_synced(salt: u64, content: &[u8], damage: usize) -> bool {
+    let mut at = damage.saturating_add(1);
+    while at.saturating_add(FRAME_BYTES) <= content.len() {
+        match read_entry(salt, content, at) {
+            Ok(entry) if entry.synced > as_u64(damage) => return true,
+            Ok(entry) => at = entry.end,
+            Err(_) => at += 1,
+        }
+    }
+    false
+}
+
+fn frame(salt: u64, at: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
+    let offset = usize::try_from(at).expect("a log is shorter than memory: MAX_LOG_BYTES");
+    let length = u32::try_from(payload.len()).expect("append refuses entries above MAX_ENTRY_BYTES");
+    let mut frame = Vec::with_capacity(FRAME_BYTES + payload.len());
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(&synced.to_le_bytes());
+    let head = head_checksum(salt, offset, &frame);
+    frame.extend_from_slice(&head.to_le_bytes());
+    frame.extend_from_slice(&payload_checksum(salt, offset, payload).to_le_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn head_checksum(salt: u64, at: usize, head: &[u8]) -> u32 {
+    salted(salt, at, 0, head)
+}
+
+fn payload_checksum(salt: u64, at: usize, payload: &[u8]) -> u32 {
+    salted(salt, at, 1, payload)
+}
+
+fn salted(salt: u64, at: usize, part: u8, bytes: &[u8]) -> u32 {
+    let mut digest = CRC.digest();
+    digest.update(&salt.to_le_bytes());
+    digest.update(&as_u64(at).to_le_bytes());
+    digest.update(&[part]);
+    digest.update(bytes);
+    digest.finalize()
+}
+
+fn corrupt(path: &Path, offset: u64, reason: &'static str) -> WalError {
+    WalError::Corrupt { path: path.to_path_buf(), offset, reason }
+}
+
+fn read_u64(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().copied().map_or(0, u64::from_le_bytes)
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
