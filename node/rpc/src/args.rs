@@ -1,0 +1,165 @@
+//! Positional parameters, read one by one, with geth's wording when one is missing or malformed.
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::errors::Fault;
+
+/// Longest error text of a decoder that is passed on: such texts may quote the caller's own input.
+const MAX_DETAIL: usize = 200;
+
+/// The parameters of one call, still undecoded.
+pub(crate) struct Args<'a> {
+    values: Vec<&'a RawValue>,
+}
+
+impl<'a> Args<'a> {
+    /// Splits a JSON array into its elements. `None` and `[]` are the same.
+    ///
+    /// # Errors
+    /// [`Fault::InvalidParams`] for anything that is not an array or has more than `max` elements.
+    pub(crate) fn parse(params: Option<&'a str>, max: usize) -> Result<Self, Fault> {
+        let text = params.unwrap_or("[]").trim();
+        let text = if text.is_empty() || text == "null" { "[]" } else { text };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let values = deserializer.deserialize_any(Split { max }).map_err(|error| {
+            let text = error.to_string();
+            if text.starts_with(TOO_MANY) {
+                Fault::InvalidParams(format!("{TOO_MANY} {max}"))
+            } else {
+                Fault::InvalidParams("non-array args".to_owned())
+            }
+        })?;
+        Ok(Self { values })
+    }
+
+    /// The parameter at `index`.
+    ///
+    /// # Errors
+    /// [`Fault::InvalidParams`] when it is absent, null or of another shape.
+    pub(crate) fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T, Fault> {
+        match self.raw(index) {
+            Some(raw) => decode(index, raw),
+            None => Err(Fault::InvalidParams(format!("missing value for required argument {index}"))),
+        }
+    }
+
+    /// The parameter at `index`, or `None` where it is absent or null.
+    ///
+    /// # Errors
+    /// [`Fault::InvalidParams`] when it has another shape.
+    pub(crate) fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, Fault> {
+        self.raw(index).map(|raw| decode(index, raw)).transpose()
+    }
+
+    /// The block that the parameter at `index` names; the latest where it is absent.
+    ///
+    /// # Errors
+    /// [`Fault::InvalidParams`] when it is no block number, tag, hash or EIP-1898 object.
+    pub(crate) fn block(&self, index: usize) -> Result<BlockId, Fault> {
+        Ok(self.optional(index)?.unwrap_or(BlockId::Number(BlockNumberOrTag::Latest)))
+    }
+
+    fn raw(&self, index: usize) -> Option<&'a RawValue> {
+        self.values.get(index).copied().filter(|raw| raw.get() != "null")
+    }
+}
+
+fn decode<T: DeserializeOwned>(index: usize, raw: &RawValue) -> Result<T, Fault> {
+    serde_json::from_str(raw.get()).map_err(|error| {
+        let detail: String = error.to_string().chars().take(MAX_DETAIL).collect();
+        Fault::InvalidParams(format!("invalid argument {index}: {detail}"))
+    })
+}
+
+const TOO_MANY: &str = "too many arguments, want at most";
+
+/// Collects at most `max` elements, so that a long array costs nothing beyond its text.
+struct Split {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Split {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an array of parameters")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::with_capacity(self.max);
+        while values.len() < self.max {
+            match seq.next_element::<&'de RawValue>()? {
+                Some(value) => values.push(value),
+                None => return Ok(values),
+            }
+        }
+        match seq.next_element::<IgnoredAny>()? {
+            Some(_) => Err(serde::de::Error::custom(TOO_MANY)),
+            None => Ok(values),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, B256, U64};
+
+    fn message<T: std::fmt::Debug>(result: Result<T, Fault>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn absent_null_and_empty_parameters_are_the_same() {
+        for params in [None, Some("[]"), Some("null"), Some(""), Some("[null]")] {
+            let args = Args::parse(params, 2).unwrap();
+            assert_eq!(args.optional::<U64>(0).unwrap(), None);
+            assert_eq!(message(args.required::<U64>(0)), "missing value for required argument 0");
+            assert_eq!(args.block(0).unwrap(), BlockId::latest());
+        }
+    }
+
+    #[test]
+    fn too_many_parameters_are_refused_by_number() {
+        let result = Args::parse(Some("[1,2,3]"), 2).map(|_| ());
+        assert_eq!(message(result), "too many arguments, want at most 2");
+        let long = format!("[{}1]", "1,".repeat(1_000_000));
+        assert_eq!(message(Args::parse(Some(&long), 2).map(|_| ())), "too many arguments, want at most 2");
+    }
+
+    #[test]
+    fn anything_but_an_array_is_refused() {
+        for params in ["{\"a\":1}", "1", "\"x\"", "["] {
+            assert_eq!(message(Args::parse(Some(params), 2).map(|_| ())), "non-array args");
+        }
+    }
+
+    #[test]
+    fn a_malformed_parameter_is_named_by_its_index() {
+        let args = Args::parse(Some("[\"0x12\"]"), 1).unwrap();
+        assert!(message(args.required::<Address>(0)).starts_with("invalid argument 0: "));
+    }
+
+    #[test]
+    fn an_error_text_never_grows_with_the_input() {
+        let params = format!("[\"{}\"]", "z".repeat(1_000_000));
+        let args = Args::parse(Some(&params), 1).unwrap();
+        assert!(message(args.block(0)).len() < 300);
+    }
+
+    #[test]
+    fn blocks_may_be_numbers_tags_hashes_or_eip_1898_objects() {
+        let hash = B256::repeat_byte(7);
+        let params = format!("[\"0x10\",\"safe\",\"{hash}\",{{\"blockHash\":\"{hash}\"}},{{\"blockNumber\":\"0x1\"}}]");
+        let args = Args::parse(Some(&params), 5).unwrap();
+        assert_eq!(args.block(0).unwrap(), BlockId::number(16));
+        assert_eq!(args.block(1).unwrap(), BlockId::safe());
+        assert_eq!(args.block(2).unwrap().as_block_hash(), Some(hash));
+        assert_eq!(args.block(3).unwrap().as_block_hash(), Some(hash));
+        assert_eq!(args.block(4).unwrap(), BlockId::number(1));
+        assert_eq!(args.block(9).unwrap(), BlockId::latest());
+    }
+}

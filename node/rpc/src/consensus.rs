@@ -1,0 +1,122 @@
+//! `consensus_status` and `consensus_getCertificate`: who decides, where they are, and the proof that a block is final.
+
+use alloy_eips::BlockNumberOrTag;
+use alloy_primitives::{Address, B256, Bytes, U64};
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use serde::Serialize;
+
+use crate::api::{Api, Call, method};
+use crate::errors::Fault;
+use crate::work::Cost;
+
+pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
+    method(module, "consensus_status", Cost::Memory, 0, |api, _| Ok(status(api)))?;
+    method(module, "consensus_getCertificate", Cost::Read, 1, certificate)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    /// Hash of the genesis block: the chain's identity in everything signed.
+    genesis_hash: B256,
+    head: Head,
+    /// Null while consensus is not running.
+    height: Option<U64>,
+    round: Option<U64>,
+    step: Option<String>,
+    proposer: Option<Address>,
+    /// This node's own id, when it votes.
+    validator: Option<Address>,
+    peers: U64,
+    syncing: bool,
+    total_power: U64,
+    validators: Vec<RpcValidator>,
+}
+
+#[derive(Debug, Serialize)]
+struct Head {
+    number: U64,
+    hash: B256,
+    timestamp: U64,
+}
+
+#[derive(Debug, Serialize)]
+struct RpcValidator {
+    id: Address,
+    key: B256,
+    power: U64,
+}
+
+fn status(api: &Api) -> Status {
+    let (header, hash) = api.head();
+    let progress = api.ctx.status.consensus();
+    let validators = api.ctx.genesis.validator_set();
+    Status {
+        genesis_hash: api.ctx.genesis.hash,
+        head: Head { number: U64::from(header.number), hash, timestamp: U64::from(header.timestamp) },
+        height: progress.as_ref().map(|progress| U64::from(progress.height)),
+        round: progress.as_ref().map(|progress| U64::from(progress.round)),
+        step: progress.as_ref().map(|progress| progress.step.clone()),
+        proposer: progress.as_ref().and_then(|progress| progress.proposer),
+        validator: progress.and_then(|progress| progress.validator),
+        peers: U64::from(api.ctx.status.peer_count()),
+        syncing: api.ctx.status.syncing().is_some(),
+        total_power: U64::from(validators.total_power()),
+        validators: validators
+            .iter()
+            .map(|validator| RpcValidator {
+                id: validator.id,
+                key: B256::from(validator.key.0),
+                power: U64::from(validator.power),
+            })
+            .collect(),
+    }
+}
+
+/// The commit certificate of a height, with the power behind each signature.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RpcCertificate {
+    height: U64,
+    round: U64,
+    block_hash: B256,
+    /// What the next block's `parentBeaconBlockRoot` holds.
+    hash: B256,
+    signatures: Vec<RpcCommitSignature>,
+    signed_power: U64,
+    total_power: U64,
+}
+
+#[derive(Debug, Serialize)]
+struct RpcCommitSignature {
+    validator: Address,
+    power: U64,
+    signature: Bytes,
+}
+
+fn certificate(api: &Api, call: &Call<'_>) -> Result<Option<RpcCertificate>, Fault> {
+    let tag: BlockNumberOrTag = call.args.required(0)?;
+    let Some(number) = api.number_of_tag(tag)? else { return Ok(None) };
+    let Some(certificate) = api.certificate(number)? else { return Ok(None) };
+    let validators = api.ctx.genesis.validator_set();
+    let power = |id: &Address| validators.get(id).map_or(0, |validator| validator.power);
+    let signed_power = certificate.signatures.iter().fold(0u64, |sum, one| sum.saturating_add(power(&one.validator)));
+    Ok(Some(RpcCertificate {
+        height: U64::from(certificate.height.0),
+        round: U64::from(certificate.round.0),
+        block_hash: certificate.block_hash,
+        hash: certificate.hash(),
+        signatures: certificate
+            .signatures
+            .iter()
+            .map(|one| RpcCommitSignature {
+                validator: one.validator,
+                power: U64::from(power(&one.validator)),
+                signature: Bytes::copy_from_slice(&one.signature),
+            })
+            .collect(),
+        signed_power: U64::from(signed_power),
+        total_power: U64::from(validators.total_power()),
+    }))
+}

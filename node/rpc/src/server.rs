@@ -1,0 +1,152 @@
+//! Starting the server: methods, limits, CORS, host checks, one listener for HTTP and WebSocket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::core::traits::IdProvider;
+use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
+use jsonrpsee::types::SubscriptionId;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+use crate::api::{Api, Clock, system_clock};
+use crate::config::{RpcConfig, RpcLimits};
+use crate::context::RpcContext;
+use crate::criteria::TermBudget;
+use crate::feed::HeadFeed;
+use crate::fees::TipCache;
+use crate::filters::{Filters, random_id};
+use crate::hosts::HostCheckLayer;
+use crate::peg::{BurnedCache, LeafCache};
+use crate::work::Workers;
+use crate::{
+    consensus, debug, eth_blocks, eth_call, eth_filters, eth_send, eth_state, fees, logs, net, peg, peg_status,
+    subscriptions, txpool,
+};
+
+/// How often an idle WebSocket is asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// A WebSocket that gives none for this long is closed.
+const PING_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    /// The address cannot be listened on: in use, or not of this machine. The operator's to mend.
+    #[error("cannot listen for JSON-RPC on {address}: {source}")]
+    Listen {
+        /// The address from the configuration.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A configured origin is no header value. The operator's to mend.
+    #[error("{0:?} is not an origin that can be allowed")]
+    Origin(String),
+    /// A method was registered twice: a bug.
+    #[error(transparent)]
+    Method(#[from] RegisterMethodError),
+}
+
+/// Serves `ctx` until the handle is stopped or dropped by all its holders. Answers the address that was bound.
+///
+/// # Errors
+/// [`RpcError`].
+pub async fn start(config: RpcConfig, ctx: RpcContext) -> Result<(ServerHandle, SocketAddr), RpcError> {
+    start_at(config, ctx, system_clock()).await
+}
+
+pub(crate) async fn start_at(
+    config: RpcConfig,
+    ctx: RpcContext,
+    clock: Clock,
+) -> Result<(ServerHandle, SocketAddr), RpcError> {
+    let methods = methods(&config.limits, ctx, clock)?;
+    let http = tower::ServiceBuilder::new()
+        .layer(HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins))
+        .layer(cors(&config.cors_origins)?);
+    let listen = |source| RpcError::Listen { address: config.listen, source };
+    let server = Server::builder()
+        .set_config(server_config(&config.limits))
+        .set_http_middleware(http)
+        .build(config.listen)
+        .await
+        .map_err(listen)?;
+    let address = server.local_addr().map_err(listen)?;
+    tracing::info!(%address, "JSON-RPC listens");
+    Ok((server.start(methods), address))
+}
+
+fn server_config(limits: &RpcLimits) -> ServerConfig {
+    ServerConfig::builder()
+        .max_request_body_size(limits.request_bytes)
+        .max_response_body_size(limits.response_bytes)
+        .max_connections(limits.connections)
+        .max_subscriptions_per_connection(limits.subscriptions_per_connection)
+        .set_batch_request_config(BatchRequestConfig::Limit(limits.batch))
+        .set_message_buffer_capacity(limits.queued_messages.max(1))
+        .set_id_provider(HexIds)
+        .enable_ws_ping(PingConfig::new().ping_interval(PING_EVERY).inactive_limit(PING_TIMEOUT))
+        .build()
+}
+
+fn cors(origins: &[String]) -> Result<CorsLayer, RpcError> {
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any);
+    if origins.iter().any(|origin| origin == "*") {
+        return Ok(layer.allow_origin(AllowOrigin::any()));
+    }
+    let values = origins
+        .iter()
+        .map(|origin| origin.parse().map_err(|_| RpcError::Origin(origin.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(layer.allow_origin(AllowOrigin::list(values)))
+}
+
+/// Subscription ids as geth writes them: hex strings.
+#[derive(Debug)]
+struct HexIds;
+
+impl IdProvider for HexIds {
+    fn next_id(&self) -> SubscriptionId<'static> {
+        SubscriptionId::Str(format!("{:#x}", random_id()).into())
+    }
+}
+
+fn methods(limits: &RpcLimits, ctx: RpcContext, clock: Clock) -> Result<RpcModule<Api>, RegisterMethodError> {
+    let heads = HeadFeed::new(limits.subscriber_lag);
+    let feed = heads.clone();
+    ctx.storage.on_commit(Box::new(move |executed| feed.committed(executed)));
+    let mut module = RpcModule::from_arc(Arc::new(Api {
+        filters: Filters::new(limits),
+        workers: Workers::new(limits),
+        limits: limits.clone(),
+        terms: TermBudget::default(),
+        tip: TipCache::default(),
+        leaves: LeafCache::default(),
+        burned: BurnedCache::default(),
+        heads,
+        clock,
+        ctx,
+    }));
+    for register in [
+        net::register,
+        eth_blocks::register,
+        eth_state::register,
+        eth_call::register,
+        eth_send::register,
+        fees::register,
+        logs::register,
+        eth_filters::register,
+        subscriptions::register,
+        txpool::register,
+        debug::register,
+        peg::register,
+        peg_status::register,
+        consensus::register,
+    ] {
+        register(&mut module)?;
+    }
+    Ok(module)
+}

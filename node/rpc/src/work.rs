@@ -1,0 +1,151 @@
+//! Where requests run: blocking work leaves the reactor, a bounded number at a time, for a bounded time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::config::RpcLimits;
+use crate::errors::Fault;
+
+/// How much a method may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// Touches memory only: answered at once.
+    Memory,
+    /// A few storage reads.
+    Read,
+    /// Runs the EVM, scans blocks or walks tries.
+    Heavy,
+}
+
+/// The two queues of blocking work.
+#[derive(Debug, Clone)]
+pub(crate) struct Workers {
+    reads: Lane,
+    heavy: Lane,
+    limit: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Lane {
+    name: &'static str,
+    running: Arc<Semaphore>,
+    /// Running and waiting together: full means refused at once.
+    admitted: Arc<Semaphore>,
+    capacity: usize,
+}
+
+impl Lane {
+    fn new(name: &'static str, running: usize, waiting: usize) -> Self {
+        let capacity = running.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
+        Self {
+            name,
+            running: Arc::new(Semaphore::new(running.min(Semaphore::MAX_PERMITS))),
+            admitted: Arc::new(Semaphore::new(capacity)),
+            capacity,
+        }
+    }
+}
+
+impl Workers {
+    pub(crate) fn new(limits: &RpcLimits) -> Self {
+        Self {
+            reads: Lane::new("reads", limits.reads_running, limits.reads_waiting),
+            heavy: Lane::new("expensive requests", limits.heavy_running, limits.heavy_waiting),
+            limit: Duration::from_millis(limits.request_ms),
+        }
+    }
+
+    /// Runs `work` in the lane of its cost. `work` is handed the instant at which nobody waits for it any more.
+    ///
+    /// # Errors
+    /// [`Fault::Limit`] when the lane's queue is full, [`Fault::TimedOut`] when the time is over, and whatever `work` answers.
+    pub(crate) async fn run<T, F>(&self, cost: Cost, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnOnce(Instant) -> Result<T, Fault> + Send + 'static,
+    {
+        let deadline = Instant::now() + self.limit;
+        let lane = match cost {
+            Cost::Memory => return work(deadline),
+            Cost::Read => &self.reads,
+            Cost::Heavy => &self.heavy,
+        };
+        let Ok(admitted) = Arc::clone(&lane.admitted).try_acquire_owned() else {
+            return Err(Fault::Limit(format!(
+                "server is busy: {} {} are running or waiting",
+                lane.capacity, lane.name
+            )));
+        };
+        let running = Arc::clone(&lane.running);
+        let queued = async move {
+            let turn = running.acquire_owned().await.map_err(|_| Fault::Internal("workers are shut down"))?;
+            let task = tokio::task::spawn_blocking(move || {
+                // The permits end with the work, not with the caller's patience.
+                let _permits = (admitted, turn);
+                work(deadline)
+            });
+            task.await.unwrap_or_else(|error| Err(Fault::internal("worker", error)))
+        };
+        match tokio::time::timeout(self.limit, queued).await {
+            Ok(result) => result,
+            Err(_) => Err(Fault::TimedOut { limit_ms: u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX) }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn limits() -> RpcLimits {
+        RpcLimits { heavy_running: 1, heavy_waiting: 0, request_ms: 60_000, ..RpcLimits::default() }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_names_its_limit() {
+        let workers = Workers::new(&limits());
+        let (release, blocked) = mpsc::channel::<()>();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let workers = workers.clone();
+            async move {
+                workers
+                    .run(Cost::Heavy, move |_| {
+                        started.send(()).unwrap();
+                        blocked.recv().map_err(|_| Fault::Internal("test"))
+                    })
+                    .await
+            }
+        });
+        running.await.unwrap();
+        let refused = workers.run(Cost::Heavy, |_| Ok(())).await.unwrap_err();
+        assert_eq!(refused, Fault::Limit("server is busy: 1 expensive requests are running or waiting".to_owned()));
+        // The other lane is not affected.
+        workers.run(Cost::Read, |_| Ok(())).await.unwrap();
+        release.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        workers.run(Cost::Heavy, |_| Ok(())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_outlives_its_time_is_answered_with_the_limit_and_keeps_its_place() {
+        let workers = Workers::new(&RpcLimits { request_ms: 50, ..limits() });
+        let (release, blocked) = mpsc::channel::<()>();
+        let late = workers.run(Cost::Heavy, move |_| blocked.recv().map_err(|_| Fault::Internal("test")));
+        assert_eq!(late.await.unwrap_err(), Fault::TimedOut { limit_ms: 50 });
+        assert!(matches!(workers.run(Cost::Heavy, |_| Ok(())).await, Err(Fault::Limit(_))));
+        release.send(()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_is_an_internal_error() {
+        let workers = Workers::new(&limits());
+        let result: Result<(), Fault> = workers.run(Cost::Heavy, |_| panic!("planted")).await;
+        assert_eq!(result, Err(Fault::Internal("worker")));
+        workers.run(Cost::Heavy, |_| Ok(())).await.unwrap();
+    }
+}
