@@ -1,0 +1,237 @@
+//! Everything an audit reads from the two chains, as one JSON file.
+//!
+//! Evidence is kept in the form that proves itself: headers, transactions and receipts as the bytes that their hashes and
+//! roots cover, state as Merkle proofs. A bundle can therefore be altered only where the report says *believed*.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// Version of the bundle's JSON.
+pub const BUNDLE_FORMAT: u32 = 1;
+/// A larger file is refused unread.
+pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
+
+/// What was read from both chains for one audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bundle {
+    /// [`BUNDLE_FORMAT`].
+    pub format: u32,
+    /// Hash of the sidechain's genesis block.
+    pub genesis_hash: B256,
+    /// The sidechain.
+    pub sidechain: SidechainEvidence,
+    /// The parent chain.
+    pub parent: ParentEvidence,
+}
+
+/// What was read from the sidechain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SidechainEvidence {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Height the audit stands at.
+    pub head: u64,
+    /// RLP of headers: the head, every checkpoint height, every block in `blocks` and those that link it to the next
+    /// checkpoint height.
+    pub headers: Vec<Bytes>,
+    /// Every block that touched the peg.
+    pub blocks: Vec<BlockEvidence>,
+    /// Proofs of the peg's account: at the head and at the latest certified checkpoint's height.
+    pub proofs: Vec<AccountEvidence>,
+}
+
+/// The content of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BlockEvidence {
+    /// Height.
+    pub number: u64,
+    /// EIP-2718 encodings, in order.
+    pub transactions: Vec<Bytes>,
+    /// EIP-2718 encodings of the receipts, in order.
+    pub receipts: Vec<Bytes>,
+}
+
+/// An account and some of its slots after a block (`eth_getProof`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountEvidence {
+    /// Height of the block.
+    pub height: u64,
+    /// The account.
+    pub address: Address,
+    /// Nonce.
+    pub nonce: u64,
+    /// Balance, wei.
+    pub balance: U256,
+    /// Hash of its code.
+    pub code_hash: B256,
+    /// Root of its storage trie.
+    pub storage_root: B256,
+    /// Nodes from the state root down.
+    pub account_proof: Vec<Bytes>,
+    /// Slots.
+    pub storage: Vec<SlotEvidence>,
+}
+
+/// A storage slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlotEvidence {
+    /// Its key.
+    pub slot: U256,
+    /// Its value.
+    pub value: U256,
+    /// Nodes from the storage root down.
+    pub proof: Vec<Bytes>,
+}
+
+/// What was read from the parent chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParentEvidence {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The finalised block the audit stands at.
+    pub finalized: ParentBlock,
+    /// All events of the vault and the registry up to that block.
+    pub logs: Vec<LogEvidence>,
+    /// What the contracts' views answered at that block.
+    pub values: ParentValues,
+    /// Code at the vault's address.
+    pub vault_code: Bytes,
+    /// Code at the registry's address.
+    pub registry_code: Bytes,
+    /// Proofs of the vault's and the registry's accounts at that block; empty where the endpoint serves none.
+    pub proofs: Vec<AccountEvidence>,
+}
+
+/// A block of the parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParentBlock {
+    /// Height.
+    pub height: u64,
+    /// Hash.
+    pub hash: B256,
+    /// State root.
+    pub state_root: B256,
+    /// RLP of the header; absent where the parent's headers have fields this release does not know.
+    pub header: Option<Bytes>,
+}
+
+/// An event on the parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogEvidence {
+    /// Emitter.
+    pub address: Address,
+    /// Topics.
+    pub topics: Vec<B256>,
+    /// Data.
+    pub data: Bytes,
+    /// Block height.
+    pub height: u64,
+    /// Block hash.
+    pub block_hash: B256,
+    /// Position in the block.
+    pub log_index: u64,
+}
+
+/// Answers of the parent contracts' views.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParentValues {
+    /// The vault's balance, wei.
+    pub vault_balance: U256,
+    /// `locked(0)`: what the vault owes of the native coin, wei.
+    pub locked: U256,
+    /// `depositNonce()`.
+    pub deposit_nonce: u64,
+    /// `depositAcc()`.
+    pub deposit_acc: B256,
+    /// `claimDelay()`, seconds.
+    pub claim_delay_s: u64,
+    /// `latest()`: number.
+    pub checkpoint: u64,
+    /// `latestDigest()`.
+    pub checkpoint_digest: B256,
+    /// `validatorSetOf(0)`.
+    pub validator_set: B256,
+}
+
+/// Why a bundle cannot be used. The operator's or the sender's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The file cannot be read or written.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Larger than [`MAX_BUNDLE_BYTES`].
+    #[error("{path} is larger than {MAX_BUNDLE_BYTES} bytes: not a bundle")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not JSON, or not this JSON.
+    #[error("not a peg-audit bundle: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A version this release does not read.
+    #[error("the bundle has format {found}, this release reads {BUNDLE_FORMAT}: use the release that wrote it")]
+    Format {
+        /// The version found.
+        found: u32,
+    },
+}
+
+impl Bundle {
+    /// Parses a bundle.
+    ///
+    /// # Errors
+    /// `Json`, `Format`.
+    pub fn from_json(json: &[u8]) -> Result<Self, BundleError> {
+        let bundle: Self = serde_json::from_slice(json)?;
+        if bundle.format != BUNDLE_FORMAT {
+            return Err(BundleError::Format { found: bundle.format });
+        }
+        Ok(bundle)
+    }
+
+    /// Reads a bundle's file.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn load(path: &Path) -> Result<Self, BundleError> {
+        let io = |source| BundleError::Io { path: path.to_owned(), source };
+        let mut json = Vec::new();
+        File::open(path).map_err(io)?.take(MAX_BUNDLE_BYTES + 1).read_to_end(&mut json).map_err(io)?;
+        if u64::try_from(json.len()).is_ok_and(|length| length <= MAX_BUNDLE_BYTES) {
+            Self::from_json(&json)
+        } else {
+            Err(BundleError::TooLarge { path: path.to_owned() })
+        }
+    }
+
+    /// Writes the bundle's file.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn save(&self, path: &Path) -> Result<(), BundleError> {
+        let io = |source| BundleError::Io { path: path.to_owned(), source };
+        let json = serde_json::to_vec(self)?;
+        let mut file = File::create(path).map_err(io)?;
+        file.write_all(&json).map_err(io)?;
+        file.sync_all().map_err(io)
+    }
+}

@@ -1,0 +1,55 @@
+//! The checks, numbered as in the peg's design notes.
+
+mod backing;
+mod certificates;
+mod claims;
+mod mints;
+mod withdrawals;
+
+pub(crate) use backing::{backing, equation, locked, supply};
+pub(crate) use certificates::{certificates, checkpoints};
+pub(crate) use claims::{claims, code};
+pub(crate) use mints::mints;
+pub(crate) use withdrawals::withdrawals;
+
+use crate::{
+    audit::Facts,
+    report::{Check, Object},
+};
+use alloy_primitives::U256;
+
+/// Advice where the sidechain contradicts itself or the parent.
+const STOP: &str = "keep the bundle, do not deposit, and warn the operators: the chain's history is not honest";
+
+/// Fails unless the peg's proven slot has the value at every height that needs a proof. `expected` gives the value that
+/// follows from the history up to a height.
+fn require_slot(
+    facts: &Facts<'_>,
+    check: &mut Check,
+    object: Object,
+    slot: U256,
+    what: &str,
+    expected: impl Fn(u64) -> U256,
+) {
+    for height in facts.proven_heights() {
+        let expected = expected(height);
+        match facts.chain.slot(height, slot) {
+            None => {
+                let next = "collect the evidence from a sidechain endpoint that keeps the state of that block";
+                check.fail(object, format!("no valid state proof of the {what} at block {height}"), next);
+            }
+            Some(value) if value != expected => {
+                let reason = format!(
+                    "the {what} is {value} in the state of block {height}, the history up to there gives {expected}"
+                );
+                check.fail(object, reason, STOP);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Sum, or `None` above 2^256: only invented amounts get there.
+fn sum(amounts: impl IntoIterator<Item = U256>) -> Option<U256> {
+    amounts.into_iter().try_fold(U256::ZERO, U256::checked_add)
+}

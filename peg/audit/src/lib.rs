@@ -1,0 +1,30 @@
+//! The peg's auditor: from public data of both chains to verdicts that anybody can repeat.
+//!
+//! [`collect()`] reads a sidechain and a parent endpoint into a [`Bundle`]; [`audit()`] judges a bundle against the genesis
+//! file and nothing else, so a saved bundle gives the same report without a network. Whatever the checks conclude follows
+//! from hashes, Merkle proofs and the validators' signatures; where an endpoint had to be believed, the report says so.
+//!
+//! This crate must never link the node, its storage or its execution: it is a second opinion. It rebuilds withdrawal
+//! trees, accumulators and checkpoints from the chain's bytes.
+//!
+//! Start reading at [`audit()`], then `checks`.
+
+mod audit;
+mod bundle;
+mod checkpoints;
+mod checks;
+mod collect;
+mod parent;
+mod proof;
+mod report;
+mod rpc;
+mod sidechain;
+
+pub use audit::{AuditError, audit};
+pub use bundle::{
+    AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, BundleError, LogEvidence, MAX_BUNDLE_BYTES, ParentBlock,
+    ParentEvidence, ParentValues, SidechainEvidence, SlotEvidence,
+};
+pub use collect::{CollectError, Endpoints, collect};
+pub use report::{At, Check, Failure, Figure, Object, REPORT_FORMAT, Report};
+pub use rpc::{ReadError, Side};

@@ -1,0 +1,209 @@
+//! JSON-RPC reads of either chain, with deadlines and a few retries.
+
+use crate::bundle::{AccountEvidence, LogEvidence, SlotEvidence};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_rpc_client::RpcClient;
+use alloy_rpc_types_eth::EIP1186AccountProofResponse;
+use alloy_sol_types::SolCall;
+use alloy_transport::TransportError;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{fmt, time::Duration};
+
+/// Deadline of a request.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Attempts before an endpoint counts as unreachable.
+const ATTEMPTS: u32 = 3;
+/// Pause before another attempt.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Most blocks asked for in one log query.
+const MAX_LOG_RANGE: u64 = 50_000;
+/// Longest part of an endpoint's text that is shown, characters.
+const MAX_QUOTE: usize = 300;
+
+/// Which chain an endpoint serves, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The sidechain.
+    Sidechain,
+    /// The parent chain.
+    Parent,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sidechain => "sidechain",
+            Self::Parent => "parent",
+        })
+    }
+}
+
+/// Why the evidence could not be read. Says which endpoint and which question.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not a URL, or no HTTP client.
+    #[error("the {side} endpoint is not usable: {reason}")]
+    Endpoint {
+        /// Which endpoint.
+        side: Side,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No answer, or an error.
+    #[error("the {side} endpoint failed on {method}: {reason}")]
+    Request {
+        /// Which endpoint.
+        side: Side,
+        /// JSON-RPC method.
+        method: &'static str,
+        /// What happened.
+        reason: String,
+    },
+    /// An answer that does not fit the question.
+    #[error("the {side} endpoint answered nonsense: {reason}")]
+    Nonsense {
+        /// Which endpoint.
+        side: Side,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The chains moved apart while being read.
+    #[error("the two endpoints are not at matching blocks: {reason}; let the one that lags catch up")]
+    Unpaired {
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// An endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Rpc {
+    side: Side,
+    client: RpcClient,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawLog {
+    address: Address,
+    topics: Vec<B256>,
+    data: Bytes,
+    block_number: U64,
+    block_hash: B256,
+    log_index: U64,
+}
+
+impl Rpc {
+    pub(crate) fn new(side: Side, url: &str) -> Result<Self, ReadError> {
+        let bad = |reason: String| ReadError::Endpoint { side, reason };
+        let url: reqwest::Url = url.parse().map_err(|e| bad(format!("{e}")))?;
+        let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|e| bad(e.to_string()))?;
+        Ok(Self { side, client: RpcClient::new_http_with_client(http, url) })
+    }
+
+    pub(crate) fn nonsense(&self, reason: impl Into<String>) -> ReadError {
+        ReadError::Nonsense { side: self.side, reason: reason.into() }
+    }
+
+    /// One question; transport failures are tried again, refusals are not.
+    pub(crate) async fn ask<R: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<R, ReadError> {
+        let mut attempt = 1;
+        let answer: Value = loop {
+            match self.client.request::<_, Value>(method, &params).await {
+                Ok(answer) => break answer,
+                Err(error) => {
+                    if attempt == ATTEMPTS || matches!(error, TransportError::ErrorResp(_)) {
+                        let reason = error.to_string().chars().take(MAX_QUOTE).collect();
+                        return Err(ReadError::Request { side: self.side, method, reason });
+                    }
+                }
+            }
+            attempt += 1;
+            tokio::time::sleep(PAUSE).await;
+        };
+        serde_json::from_value(answer).map_err(|e| self.nonsense(format!("{method}: {e}")))
+    }
+
+    pub(crate) async fn chain_id(&self) -> Result<u64, ReadError> {
+        Ok(self.ask::<U64>("eth_chainId", json!([])).await?.to())
+    }
+
+    /// A block's JSON by tag or number, with whole transactions if `full`.
+    pub(crate) async fn block(&self, tag: &str, full: bool) -> Result<Value, ReadError> {
+        let block: Value = self.ask("eth_getBlockByNumber", json!([tag, full])).await?;
+        if block.is_object() { Ok(block) } else { Err(self.nonsense(format!("no block {tag}"))) }
+    }
+
+    /// A view's answer at a block.
+    pub(crate) async fn call<C: SolCall>(&self, to: Address, call: C, height: u64) -> Result<C::Return, ReadError> {
+        let transaction = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
+        let output: Bytes = self.ask("eth_call", json!([transaction, hex(height)])).await?;
+        C::abi_decode_returns_validate(&output)
+            .map_err(|e| self.nonsense(format!("{} of {to} at block {height}: {e}", C::SIGNATURE)))
+    }
+
+    /// All events of `addresses` in `from..=to`, in ranges that the endpoint accepts.
+    pub(crate) async fn logs(&self, addresses: &[Address], from: u64, to: u64) -> Result<Vec<LogEvidence>, ReadError> {
+        let mut logs = Vec::new();
+        let (mut next, mut range) = (from, MAX_LOG_RANGE);
+        while next <= to {
+            let last = next.saturating_add(range - 1).min(to);
+            let filter = json!([{ "address": addresses, "fromBlock": hex(next), "toBlock": hex(last) }]);
+            let raw: Vec<RawLog> = match self.ask("eth_getLogs", filter).await {
+                Ok(raw) => raw,
+                Err(ReadError::Request { .. }) if range > 1 => {
+                    range /= 2;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for log in raw {
+                let height = log.block_number.to();
+                if !(next..=last).contains(&height) || !addresses.contains(&log.address) {
+                    return Err(self.nonsense(format!("an event in block {height} that was not asked for")));
+                }
+                logs.push(LogEvidence {
+                    address: log.address,
+                    topics: log.topics,
+                    data: log.data,
+                    height,
+                    block_hash: log.block_hash,
+                    log_index: log.log_index.to(),
+                });
+            }
+            next = last.saturating_add(1);
+            range = range.saturating_mul(2).min(MAX_LOG_RANGE);
+        }
+        Ok(logs)
+    }
+
+    /// `eth_getProof`.
+    pub(crate) async fn proof(
+        &self,
+        address: Address,
+        slots: &[U256],
+        height: u64,
+    ) -> Result<AccountEvidence, ReadError> {
+        let keys: Vec<B256> = slots.iter().copied().map(B256::from).collect();
+        let proof: EIP1186AccountProofResponse = self.ask("eth_getProof", json!([address, keys, hex(height)])).await?;
+        let storage = proof.storage_proof.into_iter();
+        Ok(AccountEvidence {
+            height,
+            address: proof.address,
+            nonce: proof.nonce,
+            balance: proof.balance,
+            code_hash: proof.code_hash,
+            storage_root: proof.storage_hash,
+            account_proof: proof.account_proof,
+            storage: storage
+                .map(|slot| SlotEvidence { slot: slot.key.as_b256().into(), value: slot.value, proof: slot.proof })
+                .collect(),
+        })
+    }
+}
+
+/// A quantity as JSON-RPC writes it.
+pub(crate) fn hex(number: u64) -> String {
+    format!("{number:#x}")
+}
