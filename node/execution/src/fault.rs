@@ -62,13 +62,8 @@ pub enum BlockFault {
         actual: Option<u64>,
     },
     /// The beneficiary is not the proposer's operator.
-    #[error("beneficiary {actual}, expected the proposer's operator {expected}")]
-    Beneficiary {
-        /// The proposer's operator.
-        expected: Address,
-        /// What the header says.
-        actual: Address,
-    },
+    #[error("beneficiary {0} is no validator's operator")]
+    Beneficiary(Address),
     /// `extra_data` is longer than 32 bytes.
     #[error("extra data of {0} bytes, limit 32")]
     ExtraData(usize),

@@ -81,7 +81,7 @@ impl<'a> BlockRun<'a> {
         if let Some(domain) = peg {
             let info =
                 ParentHeaderInfo { number: parent.number, hash: header.parent_hash, state_root: parent.state_root };
-            let mut slots = HookSlots { ctx: &mut run.evm.ctx, address: PEG };
+            let mut slots = HookSlots::load_module(&mut run.evm.ctx, PEG)?;
             PegModule::new(domain).begin_block(&mut slots, &info)?;
             // Closes the hook as if it were a transaction, so that what follows finds cold slots.
             run.evm.ctx.journal_mut().commit_tx();

@@ -1,5 +1,7 @@
 //! The rules of a block that can be checked without executing it, and the comparison afterwards.
 
+use std::collections::BTreeSet;
+
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, TxEnvelope, constants::EMPTY_WITHDRAWALS};
 use alloy_eips::{Typed2718, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_primitives::{Address, B64, B256, U256};
@@ -32,8 +34,9 @@ pub struct ValidationContext<'a> {
     pub now_ms: u64,
     /// Validators of the parent's height, who signed its certificate.
     pub parent_validators: &'a ValidatorSet,
-    /// Operator account of the validator that proposed the block.
-    pub proposer_operator: Address,
+    /// Operator accounts of the validators of the block's height. A block that is proposed again in a later round keeps the
+    /// beneficiary of the validator that built it, so any of them is right.
+    pub operators: &'a BTreeSet<Address>,
 }
 
 /// Checks everything about the header that does not need execution, the parent's certificate included.
@@ -55,9 +58,8 @@ pub(crate) fn header(
     if header.base_fee_per_gas != Some(base_fee) {
         return Err(BlockFault::BaseFee { expected: base_fee, actual: header.base_fee_per_gas }.into());
     }
-    if header.beneficiary != checks.proposer_operator {
-        let fault = BlockFault::Beneficiary { expected: checks.proposer_operator, actual: header.beneficiary };
-        return Err(fault.into());
+    if !checks.operators.contains(&header.beneficiary) {
+        return Err(BlockFault::Beneficiary(header.beneficiary).into());
     }
     let certificate_hash = certificate(genesis.hash, parent, parent_hash, block, checks.parent_validators)?;
     if header.parent_beacon_block_root != Some(certificate_hash) {

@@ -183,8 +183,16 @@ impl Slots for ModuleCall<'_, '_> {
 
 /// The module's slots outside any transaction: block hooks. Nothing is charged.
 pub(crate) struct HookSlots<'c, 'a> {
-    pub(crate) ctx: &'c mut Ctx<'a>,
-    pub(crate) address: Address,
+    ctx: &'c mut Ctx<'a>,
+    address: Address,
+}
+
+impl<'c, 'a> HookSlots<'c, 'a> {
+    /// Slots of the module at `address`, which is loaded: the journal has slots of loaded accounts only.
+    pub(crate) fn load_module(ctx: &'c mut Ctx<'a>, address: Address) -> Result<Self, SourceError> {
+        ctx.journal_mut().load_account(address)?;
+        Ok(Self { ctx, address })
+    }
 }
 
 impl Slots for HookSlots<'_, '_> {

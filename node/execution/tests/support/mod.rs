@@ -260,7 +260,7 @@ impl TestChain {
         let checks = ValidationContext {
             now_ms: self.now_ms(),
             parent_validators: &self.validators,
-            proposer_operator: self.proposer(),
+            operators: &std::collections::BTreeSet::from([self.proposer()]),
         };
         self.executor.execute(&self.head, &self.state, Arc::new(block), senders, &checks)
     }
