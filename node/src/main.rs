@@ -1,2 +1,7 @@
-//! The node.
-fn main() {}
+//! The `causeway` binary.
+
+use clap::Parser;
+
+fn main() -> eyre::Result<()> {
+    causeway::cli::Cli::parse().run()
+}

@@ -68,6 +68,7 @@ pub struct Sync {
     next_status_ms: u64,
     status_cursor: PeerToken,
     behind_since_ms: Option<u64>,
+    handed_out: Option<PeerToken>,
 }
 
 impl Sync {
@@ -103,13 +104,14 @@ impl Sync {
         self.best_head() >= deciding
     }
 
-    /// A peer's blocks turned out wrong: forget what it sent and do not trust its claimed head.
-    pub fn distrust(&mut self, peer: PeerToken) {
+    /// A peer misbehaved: forget what it sent and do not trust its claimed head. Returns whether the block handed out last was its.
+    pub fn distrust(&mut self, peer: PeerToken) -> bool {
         self.queue.retain(|_, offered| offered.from != peer);
         self.heads.remove(&peer);
         if self.in_flight.is_some_and(|request| request.peer == peer) {
             self.in_flight = None;
         }
+        self.handed_out == Some(peer)
     }
 
     /// Blocks arrived from `peer`. Heights that were not asked for are ignored. An empty answer says that the peer does not
@@ -144,7 +146,11 @@ impl Sync {
     /// The block for the height being decided, when it is here.
     pub fn take(&mut self, deciding: u64) -> Option<OfferedBlock> {
         self.queue = self.queue.split_off(&deciding);
-        self.queue.remove(&deciding)
+        let offered = self.queue.remove(&deciding);
+        if let Some(offered) = &offered {
+            self.handed_out = Some(offered.from);
+        }
+        offered
     }
 
     /// What to ask now, given the height this node is deciding.
@@ -158,7 +164,8 @@ impl Sync {
         }
         if now_ms >= self.next_status_ms && !self.heads.is_empty() {
             self.next_status_ms = now_ms.saturating_add(STATUS_INTERVAL_MS);
-            let next = self.heads.range(self.status_cursor.saturating_add(1)..).next().or_else(|| self.heads.iter().next());
+            let next =
+                self.heads.range(self.status_cursor.saturating_add(1)..).next().or_else(|| self.heads.iter().next());
             if let Some((&peer, _)) = next {
                 self.status_cursor = peer;
                 asks.push(Ask::Status { peer });
@@ -174,10 +181,14 @@ impl Sync {
             return asks;
         }
         let queued_to = self.queue.keys().next_back().map_or(deciding, |last| last.saturating_add(1)).max(deciding);
-        if self.in_flight.is_none() && self.queue.len() + BLOCKS_PER_REQUEST as usize <= MAX_QUEUED_BLOCKS && self.best_head() >= queued_to {
+        if self.in_flight.is_none()
+            && self.queue.len() + BLOCKS_PER_REQUEST as usize <= MAX_QUEUED_BLOCKS
+            && self.best_head() >= queued_to
+        {
             let candidate = self.heads.iter().filter(|(_, head)| **head >= queued_to).max_by_key(|(_, head)| **head);
             if let Some((&peer, _)) = candidate {
-                self.in_flight = Some(InFlight { peer, from: queued_to, deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS) });
+                self.in_flight =
+                    Some(InFlight { peer, from: queued_to, deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS) });
                 asks.push(Ask::Blocks { peer, from: queued_to, max: BLOCKS_PER_REQUEST });
             }
         }
@@ -198,6 +209,7 @@ impl Sync {
 
     /// A new height begins: the wait for gossip starts over.
     pub fn height_started(&mut self) {
+        self.handed_out = None;
         self.behind_since_ms = None;
     }
 }
@@ -211,7 +223,12 @@ mod tests {
     use super::*;
 
     fn offered(from: PeerToken, height: u64) -> OfferedBlock {
-        let certificate = CommitCertificate { height: Height(height), round: Round(0), block_hash: B256::ZERO, signatures: Vec::new() };
+        let certificate = CommitCertificate {
+            height: Height(height),
+            round: Round(0),
+            block_hash: B256::ZERO,
+            signatures: Vec::new(),
+        };
         OfferedBlock { from, certificate, body: Bytes::new() }
     }
 

@@ -1,0 +1,273 @@
+//! Builds, executes and commits blocks on the durable head, each on a blocking thread; results come back as events.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, Bytes};
+use causeway_consensus::{CommitCertificate, Height, Round, ValidatorId, ValidatorSet};
+use causeway_execution::{
+    Account, Block, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError, StateSource,
+    SystemCall, Transaction, ValidationContext,
+};
+use causeway_genesis::Genesis;
+use causeway_mempool::{AccountCode, AccountView, Mempool};
+use causeway_storage::Storage;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::{
+    handle::{BodyFault, Event},
+    metrics::{Metrics, gauge},
+    peg_desk::PegProgress,
+};
+
+/// A proposal's body stays below this many bytes.
+pub const MAX_BODY_BYTES: usize = 3 << 20;
+/// Transactions considered for one block.
+pub const MAX_CANDIDATES: usize = 20_000;
+/// What this client writes into the blocks it builds.
+const EXTRA_DATA: &[u8] = b"causeway";
+/// A transaction of the smallest kind: what bounds how many fit a block's gas.
+const MIN_TRANSACTION_GAS: u64 = 21_000;
+
+/// The wall clock, Unix milliseconds.
+pub fn now_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Reads Unix milliseconds; the wall clock in production, the simulated one in tests.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Everything a job needs; cheap to clone.
+#[derive(Clone)]
+pub struct Chain {
+    /// Chain rules.
+    pub genesis: Arc<Genesis>,
+    /// The database.
+    pub storage: Arc<Storage>,
+    /// The EVM.
+    pub executor: Arc<Executor>,
+    /// The pool.
+    pub pool: Arc<Mutex<Mempool>>,
+    /// Validators, constant in this version.
+    pub validators: ValidatorSet,
+    /// Operators by validator id: the beneficiary of a validator's blocks.
+    pub operators: Arc<BTreeMap<ValidatorId, Address>>,
+    /// The time.
+    pub clock: Clock,
+    /// Where results go.
+    pub events: mpsc::Sender<Event>,
+    /// Where figures go.
+    pub metrics: Metrics,
+}
+
+impl Chain {
+    /// Builds a block for `round` of `height` and answers [`Event::Built`]; a failure is logged, and the round goes on without a proposal.
+    pub fn build(
+        &self,
+        height: Height,
+        round: Round,
+        deadline_ms: u64,
+        proposer: ValidatorId,
+        system: Vec<SystemCall>,
+    ) {
+        let chain = self.clone();
+        tokio::task::spawn_blocking(move || match chain.build_now(height, deadline_ms, proposer, system) {
+            Ok(executed) => chain.answer(Event::Built { height, round, executed: Arc::new(executed) }),
+            Err(error) => {
+                tracing::error!(height = height.0, %error, "cannot build a block; this round has no proposal from this node")
+            }
+        });
+    }
+
+    /// The work of [`Chain::build`].
+    pub(crate) fn build_now(
+        &self,
+        height: Height,
+        deadline_ms: u64,
+        proposer: ValidatorId,
+        system: Vec<SystemCall>,
+    ) -> eyre::Result<ExecutedBlock> {
+        let parent = self.parent_of(height)?;
+        let state = self.storage.latest();
+        let base_fee = Executor::next_base_fee(&parent);
+        let most =
+            usize::try_from(parent.gas_limit / MIN_TRANSACTION_GAS).unwrap_or(MAX_CANDIDATES).min(MAX_CANDIDATES);
+        let candidates: Vec<Arc<RecoveredTx>> = self.pool.lock().best(base_fee).take(most).collect();
+        let stop = || (self.clock)() >= deadline_ms;
+        let attributes = BuildAttributes {
+            timestamp: parent.timestamp.max((self.clock)() / 1_000),
+            proposer_operator: self.operator(&proposer),
+            parent_certificate: self.certificate_of(parent.number),
+            extra_data: Bytes::from_static(EXTRA_DATA),
+            stop: Some(&stop),
+            max_bytes: MAX_BODY_BYTES,
+        };
+        Ok(self.executor.build(&parent, state.as_ref(), attributes, system, candidates.into_iter())?)
+    }
+
+    /// Decodes and executes a body and answers [`Event::Executed`], [`Event::Refused`] or [`Event::ExecutionFailed`].
+    pub fn execute(&self, job: u64, height: Height, block_hash: B256, body: Bytes) {
+        let chain = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
+            let event = match chain.execute_now(height, block_hash, &body) {
+                Ok(executed) => Event::Executed { job, executed: Arc::new(executed) },
+                Err(Outcome::Refused(fault)) => Event::Refused { job, fault },
+                Err(Outcome::Failed(error)) => {
+                    tracing::error!(height = height.0, %block_hash, %error, "cannot judge a block; no vote is cast on it until that works");
+                    Event::ExecutionFailed { job }
+                }
+            };
+            chain.metrics.execute_ms.set(gauge(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)));
+            chain.answer(event);
+        });
+    }
+
+    /// The work of [`Chain::execute`].
+    pub(crate) fn execute_now(&self, height: Height, block_hash: B256, body: &[u8]) -> Result<ExecutedBlock, Outcome> {
+        let block = Block::decode(body).map_err(|error| Outcome::Refused(BodyFault::Encoding(error)))?;
+        let actual = block.hash();
+        if actual != block_hash {
+            return Err(Outcome::Refused(BodyFault::Hash { expected: block_hash, actual }));
+        }
+        let parent = self.parent_of(height).map_err(|error| Outcome::Failed(error.to_string()))?;
+        let state = self.storage.latest();
+        let known = {
+            let pool = self.pool.lock();
+            let mut known = BTreeMap::new();
+            for transaction in &block.transactions {
+                if let Transaction::Ethereum(transaction) = transaction {
+                    let hash = *transaction.tx_hash();
+                    if let Some(sender) = pool.sender_of(&hash) {
+                        known.insert(hash, sender);
+                    }
+                }
+            }
+            known
+        };
+        let context = ValidationContext {
+            now_ms: (self.clock)(),
+            parent_validators: &self.validators,
+            operators: &self.operators.values().copied().collect(),
+        };
+        self.executor
+            .execute(&parent, state.as_ref(), Arc::new(block), &|hash| known.get(hash).copied(), &context)
+            .map_err(|error| match error {
+                ExecutionError::Invalid(fault) => Outcome::Refused(BodyFault::Block(fault)),
+                ExecutionError::Local(error) => Outcome::Failed(error.to_string()),
+            })
+    }
+
+    /// Makes a decided block durable, brings the pool up to date and answers [`Event::Committed`]. A failed write is reported on
+    /// `fatal`: the process must stop.
+    pub fn commit(&self, executed: Arc<ExecutedBlock>, certificate: CommitCertificate, fatal: mpsc::Sender<String>) {
+        let chain = self.clone();
+        tokio::task::spawn_blocking(move || match chain.commit_now(&executed, &certificate) {
+            Ok(peg) => chain.answer(Event::Committed { executed, peg }),
+            Err(error) => {
+                let number = executed.block.header.number;
+                let text = format!(
+                    "cannot make block {number} durable: {error}. Check the disk; the write-ahead log still holds the block."
+                );
+                if fatal.blocking_send(text).is_err() {
+                    tracing::error!("the driver has already stopped");
+                }
+            }
+        });
+    }
+
+    /// The work of [`Chain::commit`]: returns what the new state says of the peg.
+    pub(crate) fn commit_now(
+        &self,
+        executed: &Arc<ExecutedBlock>,
+        certificate: &CommitCertificate,
+    ) -> eyre::Result<Option<PegProgress>> {
+        let started = Instant::now();
+        self.storage.commit(executed, certificate)?;
+        self.refresh_pool(executed)?;
+        self.record(executed, started.elapsed());
+        crate::start::progress(&self.genesis, &self.storage)
+    }
+
+    fn refresh_pool(&self, executed: &ExecutedBlock) -> Result<(), SourceError> {
+        let state = self.storage.latest();
+        let included: Vec<B256> = executed.block.transactions.iter().map(Transaction::hash).collect();
+        let changed: Vec<(Address, AccountView)> = executed
+            .diff
+            .accounts
+            .iter()
+            .map(|(address, (_, after))| Ok((*address, view(state.as_ref(), after.unwrap_or_default())?)))
+            .collect::<Result<_, SourceError>>()?;
+        let base_fee = Executor::next_base_fee(&executed.block.header);
+        let now_ms = (self.clock)();
+        let mut pool = self.pool.lock();
+        pool.on_block(&included, &changed, base_fee, now_ms);
+        pool.remove_expired(now_ms);
+        Ok(())
+    }
+
+    fn record(&self, executed: &ExecutedBlock, took: Duration) {
+        let header = &executed.block.header;
+        let pool = self.pool.lock().status();
+        self.metrics.height.set(gauge(header.number));
+        self.metrics.block_gas.set(gauge(header.gas_used));
+        self.metrics.block_transactions.set(gauge(executed.block.transactions.len() as u64));
+        self.metrics.transactions.inc_by(executed.block.transactions.len() as u64);
+        self.metrics.last_commit_s.set(gauge((self.clock)() / 1_000));
+        self.metrics.commit_ms.set(gauge(took.as_millis().try_into().unwrap_or(u64::MAX)));
+        self.metrics.pool_pending.set(gauge(pool.pending as u64));
+        self.metrics.pool_queued.set(gauge(pool.queued as u64));
+    }
+
+    /// The account as the pool wants it, at the durable head.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn account_view(&self, address: Address) -> Result<AccountView, SourceError> {
+        let state = self.storage.latest();
+        let account = state.account(address)?.unwrap_or_default();
+        view(state.as_ref(), account)
+    }
+
+    fn parent_of(&self, height: Height) -> eyre::Result<Header> {
+        let head = self.storage.head();
+        if head.number.checked_add(1) != Some(height.0) {
+            eyre::bail!("height {} does not follow the durable head {}", height.0, head.number);
+        }
+        Ok(Header::clone(&head))
+    }
+
+    fn certificate_of(&self, number: u64) -> Option<CommitCertificate> {
+        if number == 0 { None } else { self.storage.certificate(number).ok().flatten() }
+    }
+
+    fn operator(&self, id: &ValidatorId) -> Address {
+        self.operators.get(id).copied().unwrap_or_default()
+    }
+
+    fn answer(&self, event: Event) {
+        if self.events.blocking_send(event).is_err() {
+            tracing::debug!("the driver has stopped; a result is dropped");
+        }
+    }
+}
+
+/// Why a body has no outcome.
+pub(crate) enum Outcome {
+    /// It is invalid.
+    Refused(BodyFault),
+    /// This node could not tell.
+    Failed(String),
+}
+
+/// An account as the pool judges it.
+fn view(state: &dyn StateSource, account: Account) -> Result<AccountView, SourceError> {
+    let code = if account.has_code() { AccountCode::of(&state.code(account.code_hash)?) } else { AccountCode::None };
+    Ok(AccountView { nonce: account.nonce, balance: account.balance, code })
+}

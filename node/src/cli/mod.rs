@@ -1,0 +1,79 @@
+//! The command line; one file a command.
+
+mod genesis;
+mod init;
+mod keys;
+mod peg;
+mod rpc_client;
+mod start;
+mod status;
+
+use clap::{Parser, Subcommand};
+
+/// The version and where it comes from, as `--version` prints it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// An EVM chain of your own, finalised by its stake and pegged both ways to an Ethereum-like parent.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version = VERSION, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make and check genesis files.
+    #[command(subcommand)]
+    Genesis(genesis::GenesisCommand),
+    /// Make and show a node's keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Create a data directory.
+    Init(init::InitArgs),
+    /// Run the node.
+    Start(start::StartArgs),
+    /// Ask a running node how it is.
+    Status(status::StatusArgs),
+    /// Move coins over the peg, and see where a transfer is.
+    #[command(subcommand)]
+    Peg(peg::PegCommand),
+    /// Print a shell's completion script.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What went wrong and what to do; the process exits with status 1.
+    pub fn run(self) -> eyre::Result<()> {
+        match self.command {
+            Command::Genesis(command) => command.run(),
+            Command::Keys(command) => command.run(),
+            Command::Init(args) => args.run(),
+            Command::Start(args) => args.run(),
+            Command::Status(args) => args.run(),
+            Command::Peg(command) => command.run(),
+            Command::Completions { shell } => {
+                let mut command = <Self as clap::CommandFactory>::command();
+                clap_complete::generate(shell, &mut command, "causeway", &mut std::io::stdout());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs a future on a small runtime: what commands that talk to a node need.
+pub(crate) fn block_on<T>(future: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+/// Prints a line for people or scripts; a closed pipe is not an error worth a panic.
+pub(crate) fn say(text: impl std::fmt::Display) -> eyre::Result<()> {
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}

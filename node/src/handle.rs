@@ -1,0 +1,580 @@
+//! The node's decisions: `handle(now, event) -> effects`. Pure: no clock, no disk, no network, no threads.
+//!
+//! The driver performs the effects strictly in order; persisting effects (`PersistSignState`, `AppendWal`, `PersistPegSigns`)
+//! come before the messages that depend on them. A height starts only after the block before it is durable, so the
+//! write-ahead log never has to cover more than one height.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy_primitives::{B256, Bytes};
+use causeway_consensus::{
+    CommitCertificate, ConsensusMessage, Evidence, Height, Host, HostStatus, Input, MessageVerdict, Misbehaviour,
+    Output, PeerToken, Round, SignState, ValidatorSet,
+};
+use causeway_execution::{BlockFault, DecodeError, ExecutedBlock, SystemCall};
+use causeway_network::{PenaltyReason, Verdict};
+use causeway_parent::ParentUpdate;
+use causeway_peg::PegMessage;
+
+use crate::{
+    peg_desk::{DeskVerdict, PegDesk, PegProgress, PegSigns},
+    sync::{Ask, OfferedBlock, Sync},
+};
+
+/// How long a failed local execution waits before it is tried again, in milliseconds.
+pub const RETRY_MS: u64 = 1_000;
+/// Executed blocks of the height in progress that are kept; more than one round rarely has its own block.
+pub const MAX_EXECUTED: usize = 16;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The node starts: begin the height after the durable head, or recover it from the write-ahead log.
+    Start {
+        /// Entries of the write-ahead log for the height in progress; empty when there are none.
+        wal: Vec<Vec<u8>>,
+    },
+    /// A connection to a peer stands.
+    PeerConnected(PeerToken),
+    /// A connection to a peer ended.
+    PeerDisconnected(PeerToken),
+    /// A consensus message, by gossip or sent to this node alone; it wants a verdict.
+    Consensus {
+        /// The sender.
+        from: PeerToken,
+        /// The message.
+        message: ConsensusMessage,
+    },
+    /// A peg signature by gossip.
+    Peg {
+        /// The sender.
+        from: PeerToken,
+        /// The message.
+        message: PegMessage,
+    },
+    /// A peer told its head.
+    PeerHead {
+        /// The peer.
+        from: PeerToken,
+        /// The height it has committed.
+        head: u64,
+    },
+    /// A peer answered a request for blocks.
+    Blocks {
+        /// The peer.
+        from: PeerToken,
+        /// Its blocks, unverified.
+        blocks: Vec<(Bytes, CommitCertificate)>,
+    },
+    /// A request to a peer failed.
+    RequestFailed {
+        /// The peer.
+        from: PeerToken,
+    },
+    /// The block asked for by [`Effect::Build`] is ready.
+    Built {
+        /// Its height.
+        height: Height,
+        /// Its round.
+        round: Round,
+        /// The block with its outcome.
+        executed: Arc<ExecutedBlock>,
+    },
+    /// The block given in [`Effect::Execute`] was executed and holds.
+    Executed {
+        /// The job.
+        job: u64,
+        /// Its outcome.
+        executed: Arc<ExecutedBlock>,
+    },
+    /// The body given in [`Effect::Execute`] is invalid.
+    Refused {
+        /// The job.
+        job: u64,
+        /// The rule it breaks.
+        fault: BodyFault,
+    },
+    /// This node could not execute the body for a reason of its own; it is tried again.
+    ExecutionFailed {
+        /// The job.
+        job: u64,
+    },
+    /// The block given in [`Effect::Commit`] is durable.
+    Committed {
+        /// The block.
+        executed: Arc<ExecutedBlock>,
+        /// What its state says of the peg, on a pegged chain.
+        peg: Option<PegProgress>,
+    },
+    /// News from the parent chain.
+    Parent(ParentUpdate),
+    /// A deadline passed.
+    Tick,
+}
+
+/// What the driver does next, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Write and fsync the sign state.
+    PersistSignState(SignState),
+    /// Append to the write-ahead log; fsynced before the next message leaves.
+    AppendWal(Vec<u8>),
+    /// Begin the write-ahead log of a height.
+    ResetWal(Height),
+    /// Write and fsync what the peg key has signed.
+    PersistPegSigns(PegSigns),
+    /// Gossip a consensus message.
+    GossipConsensus(ConsensusMessage),
+    /// Gossip a peg signature.
+    GossipPeg(PegMessage),
+    /// Send a consensus message to one peer.
+    Send {
+        /// The peer.
+        to: PeerToken,
+        /// The message.
+        message: ConsensusMessage,
+    },
+    /// Tell gossip whether the message in hand is forwarded; a rejected one counts against its sender.
+    Verdict(Verdict),
+    /// Count a fault of a peer.
+    Penalize {
+        /// The peer.
+        peer: PeerToken,
+        /// What it did.
+        reason: PenaltyReason,
+    },
+    /// Ask a peer for its head or for blocks.
+    Ask(Ask),
+    /// Build a block on the durable head.
+    Build {
+        /// Its height.
+        height: Height,
+        /// Its round.
+        round: Round,
+        /// When the proposal should be out, Unix milliseconds.
+        deadline_ms: u64,
+        /// System transactions it begins with.
+        system: Vec<SystemCall>,
+    },
+    /// Decode, execute and check a block on the durable head.
+    Execute {
+        /// Names the answer.
+        job: u64,
+        /// Its height.
+        height: Height,
+        /// The hash that consensus knows it by; the body need not have it.
+        block_hash: B256,
+        /// Its encoding.
+        body: Bytes,
+    },
+    /// Make a decided block durable, then answer [`Event::Committed`].
+    Commit {
+        /// The block.
+        executed: Arc<ExecutedBlock>,
+        /// What decided it.
+        certificate: CommitCertificate,
+    },
+    /// A validator signed two conflicting messages.
+    Evidence(Evidence),
+    /// A proposed block was found invalid; for the counter.
+    InvalidBlock,
+    /// Stop the process: going on would be unsafe.
+    Halt(String),
+}
+
+/// Why a body that consensus carries is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyFault {
+    /// The bytes are not a block.
+    #[error("not a block: {0}")]
+    Encoding(#[from] DecodeError),
+    /// The block has another hash than the proposal said.
+    #[error("the block's hash is {actual}, the proposal says {expected}")]
+    Hash {
+        /// What consensus knows it by.
+        expected: B256,
+        /// What the bytes hash to.
+        actual: B256,
+    },
+    /// The block breaks a rule.
+    #[error(transparent)]
+    Block(Box<BlockFault>),
+}
+
+/// A body that is being executed, kept for another try.
+#[derive(Debug, Clone)]
+struct Executing {
+    block_hash: B256,
+    body: Bytes,
+}
+
+/// The node's state between events.
+pub struct Node {
+    host: Host,
+    validators: ValidatorSet,
+    block_interval_ms: u64,
+    height: Height,
+    started_ms: u64,
+    running: bool,
+    start_at_ms: Option<u64>,
+    valid: BTreeMap<B256, Arc<ExecutedBlock>>,
+    executing: BTreeMap<u64, Executing>,
+    next_job: u64,
+    decided: Option<(CommitCertificate, Bytes)>,
+    committing: bool,
+    retry_at_ms: Option<u64>,
+    sync: Sync,
+    desk: Option<PegDesk>,
+}
+
+impl Node {
+    /// A node whose durable head is `head`.
+    pub fn new(
+        host: Host,
+        validators: ValidatorSet,
+        block_interval_ms: u64,
+        head: Height,
+        desk: Option<PegDesk>,
+    ) -> Self {
+        Self {
+            host,
+            validators,
+            block_interval_ms,
+            height: Height(head.0.saturating_add(1)),
+            started_ms: 0,
+            running: false,
+            start_at_ms: None,
+            valid: BTreeMap::new(),
+            executing: BTreeMap::new(),
+            next_job: 0,
+            decided: None,
+            committing: false,
+            retry_at_ms: None,
+            sync: Sync::default(),
+            desk,
+        }
+    }
+
+    /// Takes one event and says what follows from it.
+    pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Start { wal } => self.start(now_ms, wal, &mut effects),
+            Event::PeerConnected(peer) => self.sync.connected(peer),
+            Event::PeerDisconnected(peer) => self.sync.disconnected(peer),
+            Event::Consensus { from, message } => self.consensus(now_ms, from, message, &mut effects),
+            Event::Peg { from, message } => self.peg(from, message, &mut effects),
+            Event::PeerHead { from, head } => self.sync.saw_head(from, head),
+            Event::Blocks { from, blocks } => {
+                let blocks =
+                    blocks.into_iter().map(|(body, certificate)| OfferedBlock { from, certificate, body }).collect();
+                self.sync.received(from, self.height.0, blocks);
+            }
+            Event::RequestFailed { from } => self.sync.failed(from, self.height.0),
+            Event::Built { height, round, executed } => self.built(now_ms, height, round, executed, &mut effects),
+            Event::Executed { job, executed } => self.executed(now_ms, job, executed, &mut effects),
+            Event::Refused { job, fault } => self.refused(now_ms, job, &fault, &mut effects),
+            Event::ExecutionFailed { job } => {
+                if self.executing.contains_key(&job) {
+                    self.retry_at_ms = Some(now_ms.saturating_add(RETRY_MS));
+                }
+            }
+            Event::Committed { executed, peg } => self.committed(now_ms, &executed, peg, &mut effects),
+            Event::Parent(update) => {
+                if let Some(desk) = &mut self.desk {
+                    desk.parent(update, &mut effects);
+                }
+            }
+            Event::Tick => {}
+        }
+        self.due(now_ms, &mut effects);
+        effects
+    }
+
+    /// When the driver has to come back with [`Event::Tick`] if nothing else happens, Unix milliseconds.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let desk = self.desk.as_ref().and_then(PegDesk::next_deadline_ms);
+        let host = if self.running { self.host.next_deadline_ms() } else { None };
+        [host, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
+    }
+
+    /// Where consensus stands.
+    pub fn consensus_status(&self) -> HostStatus {
+        self.host.status()
+    }
+
+    /// The height being decided.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The greatest head a connected peer claims.
+    pub fn best_peer_head(&self) -> u64 {
+        self.sync.best_head()
+    }
+
+    /// Where the peg stands, on a pegged chain.
+    pub fn desk(&self) -> Option<&PegDesk> {
+        self.desk.as_ref()
+    }
+
+    fn start(&mut self, now_ms: u64, wal: Vec<Vec<u8>>, effects: &mut Vec<Effect>) {
+        self.running = true;
+        self.started_ms = now_ms;
+        if let Some(desk) = &mut self.desk {
+            desk.resume(effects);
+        }
+        if wal.is_empty() {
+            effects.push(Effect::ResetWal(self.height));
+            let outputs =
+                self.host.step(now_ms, Input::StartHeight { height: self.height, validators: self.validators.clone() });
+            self.outputs(now_ms, outputs, effects);
+            return;
+        }
+        match self.host.recover(now_ms, self.height, self.validators.clone(), wal) {
+            Ok(outputs) => self.outputs(now_ms, outputs, effects),
+            Err(error) => effects.push(Effect::Halt(format!(
+                "the write-ahead log of height {} cannot be replayed: {error}. Nothing was signed. Restore the data directory from a backup, or remove \
+                 the key from this machine before you let another sign with it.",
+                self.height.0
+            ))),
+        }
+    }
+
+    fn consensus(&mut self, now_ms: u64, from: PeerToken, message: ConsensusMessage, effects: &mut Vec<Effect>) {
+        let outputs = self.host.step(now_ms, Input::Message { from, message });
+        effects.push(Effect::Verdict(match self.host.verdict() {
+            MessageVerdict::Accept => Verdict::Accept,
+            MessageVerdict::Ignore => Verdict::Ignore,
+            MessageVerdict::Reject => Verdict::Reject,
+        }));
+        self.outputs(now_ms, outputs, effects);
+    }
+
+    fn peg(&mut self, from: PeerToken, message: PegMessage, effects: &mut Vec<Effect>) {
+        let Some(desk) = &mut self.desk else {
+            effects.push(Effect::Verdict(Verdict::Reject));
+            return;
+        };
+        match desk.message(message) {
+            DeskVerdict::Accepted => effects.push(Effect::Verdict(Verdict::Accept)),
+            DeskVerdict::Known => effects.push(Effect::Verdict(Verdict::Ignore)),
+            DeskVerdict::Refused(reason) => {
+                tracing::debug!(peer = from, reason, "a peg signature is refused");
+                effects.push(Effect::Verdict(Verdict::Reject));
+            }
+        }
+    }
+
+    fn built(
+        &mut self,
+        now_ms: u64,
+        height: Height,
+        round: Round,
+        executed: Arc<ExecutedBlock>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if height != self.height || self.committing {
+            return;
+        }
+        let block_hash = executed.hash;
+        let body = executed.block.encode();
+        self.remember(executed);
+        let outputs = self.host.step(now_ms, Input::BlockBuilt { height, round, block_hash, body });
+        self.outputs(now_ms, outputs, effects);
+    }
+
+    fn executed(&mut self, now_ms: u64, job: u64, executed: Arc<ExecutedBlock>, effects: &mut Vec<Effect>) {
+        if self.executing.remove(&job).is_none() {
+            return;
+        }
+        let block_hash = executed.hash;
+        self.remember(executed);
+        if self.decided.as_ref().is_some_and(|(certificate, _)| certificate.block_hash == block_hash) {
+            self.commit_decided(effects);
+            return;
+        }
+        let outputs = self.host.step(now_ms, Input::BlockVerdict { height: self.height, block_hash, valid: true });
+        self.outputs(now_ms, outputs, effects);
+    }
+
+    fn refused(&mut self, now_ms: u64, job: u64, fault: &BodyFault, effects: &mut Vec<Effect>) {
+        let Some(Executing { block_hash, body }) = self.executing.remove(&job) else { return };
+        let height = self.height;
+        if self
+            .decided
+            .as_ref()
+            .is_some_and(|(certificate, decided)| certificate.block_hash == block_hash && *decided == body)
+        {
+            effects.push(Effect::Halt(format!(
+                "block {block_hash} at height {} was decided by more than two thirds of the stake, but this node finds it invalid: {fault}. Either this \
+                 binary differs from the others' or its state is damaged. Compare versions; then restore the data directory or sync from nothing.",
+                height.0
+            )));
+            return;
+        }
+        tracing::warn!(height = height.0, %block_hash, %fault, "a proposed block is invalid");
+        effects.push(Effect::InvalidBlock);
+        let outputs = self.host.step(now_ms, Input::BlockVerdict { height, block_hash, valid: false });
+        self.outputs(now_ms, outputs, effects);
+    }
+
+    fn committed(
+        &mut self,
+        now_ms: u64,
+        executed: &ExecutedBlock,
+        peg: Option<PegProgress>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let number = executed.block.header.number;
+        if number != self.height.0 || !self.committing {
+            return;
+        }
+        self.committing = false;
+        self.decided = None;
+        self.valid.clear();
+        self.executing.clear();
+        self.retry_at_ms = None;
+        self.height = Height(number.saturating_add(1));
+        if let (Some(desk), Some(progress)) = (&mut self.desk, peg) {
+            desk.committed(executed, progress, effects);
+        }
+        let next = self.started_ms.saturating_add(self.block_interval_ms);
+        self.start_at_ms = Some(if self.sync.is_behind(self.height.0) { now_ms } else { next.max(now_ms) });
+    }
+
+    /// Does what time or earlier effects have made due.
+    fn due(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        if self.start_at_ms.is_some_and(|at| now_ms >= at || self.sync.is_behind(self.height.0)) {
+            let planned = self.start_at_ms.take().unwrap_or(now_ms);
+            // Keep the rhythm of the plan unless this node is late by more than an interval.
+            self.started_ms =
+                if now_ms.saturating_sub(planned) > self.block_interval_ms { now_ms } else { planned.min(now_ms) };
+            self.sync.height_started();
+            effects.push(Effect::ResetWal(self.height));
+            let outputs =
+                self.host.step(now_ms, Input::StartHeight { height: self.height, validators: self.validators.clone() });
+            self.outputs(now_ms, outputs, effects);
+        }
+        if self.retry_at_ms.is_some_and(|at| now_ms >= at) {
+            self.retry_at_ms = None;
+            for (job, Executing { block_hash, body }) in &self.executing {
+                effects.push(Effect::Execute {
+                    job: *job,
+                    height: self.height,
+                    block_hash: *block_hash,
+                    body: body.clone(),
+                });
+            }
+        }
+        let deciding = self.running && self.start_at_ms.is_none() && !self.committing;
+        if deciding && self.host.next_deadline_ms().is_some_and(|at| now_ms >= at) {
+            let outputs = self.host.step(now_ms, Input::Tick);
+            self.outputs(now_ms, outputs, effects);
+        }
+        if deciding && self.decided.is_none() {
+            if let Some(offered) = self.sync.take(self.height.0) {
+                let outputs = self.host.step(
+                    now_ms,
+                    Input::SyncedBlock { from: offered.from, certificate: offered.certificate, body: offered.body },
+                );
+                self.outputs(now_ms, outputs, effects);
+            }
+        }
+        if self.running {
+            effects.extend(self.sync.poll(now_ms, self.height.0).into_iter().map(Effect::Ask));
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.tick(now_ms, effects);
+        }
+    }
+
+    /// Turns the host's outputs into effects, in order.
+    fn outputs(&mut self, now_ms: u64, outputs: Vec<Output>, effects: &mut Vec<Effect>) {
+        for output in outputs {
+            match output {
+                Output::PersistSignState(state) => effects.push(Effect::PersistSignState(state)),
+                Output::AppendWal(entry) => effects.push(Effect::AppendWal(entry)),
+                Output::ResetWal { height } => effects.push(Effect::ResetWal(height)),
+                Output::Broadcast(message) => effects.push(Effect::GossipConsensus(message)),
+                Output::Send { to, message } => effects.push(Effect::Send { to, message }),
+                Output::BuildBlock { height, round, deadline_ms } => {
+                    let system = self.desk.as_ref().map(PegDesk::system_calls).unwrap_or_default();
+                    effects.push(Effect::Build { height, round, deadline_ms, system });
+                }
+                Output::ValidateBlock { height, block_hash, body, .. } => {
+                    self.validate(now_ms, height, block_hash, body, effects)
+                }
+                Output::Decided { certificate, body } => self.decide(certificate, body, effects),
+                Output::Equivocation(evidence) => effects.push(Effect::Evidence(evidence)),
+                Output::Behind { peer, height } => self.sync.saw_head(peer, height.0.saturating_sub(1)),
+                Output::Misbehaved { peer, reason } => self.misbehaved(peer, &reason, effects),
+            }
+        }
+    }
+
+    fn validate(&mut self, now_ms: u64, height: Height, block_hash: B256, body: Bytes, effects: &mut Vec<Effect>) {
+        if self.valid.contains_key(&block_hash) {
+            let outputs = self.host.step(now_ms, Input::BlockVerdict { height, block_hash, valid: true });
+            self.outputs(now_ms, outputs, effects);
+            return;
+        }
+        self.execute(block_hash, body, effects);
+    }
+
+    /// Starts executing a body, unless the very same is being executed. Verdicts are kept by body, never by the hash a proposal
+    /// claims: a hash with another body behind it must not be condemned.
+    fn execute(&mut self, block_hash: B256, body: Bytes, effects: &mut Vec<Effect>) {
+        if self.executing.values().any(|running| running.block_hash == block_hash && running.body == body) {
+            return;
+        }
+        if self.executing.len() >= MAX_EXECUTED {
+            tracing::warn!(height = self.height.0, %block_hash, "too many blocks of one height are being executed; this one gets no verdict");
+            return;
+        }
+        let job = self.next_job;
+        self.next_job = job.wrapping_add(1);
+        self.executing.insert(job, Executing { block_hash, body: body.clone() });
+        effects.push(Effect::Execute { job, height: self.height, block_hash, body });
+    }
+
+    fn decide(&mut self, certificate: CommitCertificate, body: Bytes, effects: &mut Vec<Effect>) {
+        if certificate.height != self.height || self.decided.is_some() {
+            return;
+        }
+        let block_hash = certificate.block_hash;
+        self.decided = Some((certificate, body.clone()));
+        if self.valid.contains_key(&block_hash) {
+            self.commit_decided(effects);
+        } else {
+            self.execute(block_hash, body, effects);
+        }
+    }
+
+    fn commit_decided(&mut self, effects: &mut Vec<Effect>) {
+        let Some((certificate, _)) = &self.decided else { return };
+        if self.committing {
+            return;
+        }
+        if let Some(executed) = self.valid.get(&certificate.block_hash) {
+            self.committing = true;
+            effects.push(Effect::Commit { executed: executed.clone(), certificate: certificate.clone() });
+        }
+    }
+
+    /// Gossip that is rejected is counted by the network; what is left here are answers to this node's requests.
+    fn misbehaved(&mut self, peer: PeerToken, reason: &Misbehaviour, effects: &mut Vec<Effect>) {
+        tracing::debug!(peer, %reason, "a peer misbehaves");
+        if self.sync.distrust(peer) {
+            effects.push(Effect::Penalize { peer, reason: PenaltyReason::BadResponse });
+        }
+    }
+
+    fn remember(&mut self, executed: Arc<ExecutedBlock>) {
+        if self.valid.len() >= MAX_EXECUTED && !self.valid.contains_key(&executed.hash) {
+            // Blocks of other rounds; one that is decided after all is executed again.
+            self.valid.pop_first();
+        }
+        self.valid.insert(executed.hash, executed);
+    }
+}

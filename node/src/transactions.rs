@@ -1,0 +1,65 @@
+//! How a transaction joins the pool, from a user or from a peer.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use causeway_execution::{Executor, RecoveredTx};
+use causeway_mempool::PoolError;
+use causeway_network::Verdict;
+use causeway_rpc::PendingFeed;
+use tokio::sync::Notify;
+
+use crate::chain::{Chain, now_ms};
+
+/// Admits transactions.
+#[derive(Clone)]
+pub struct Admission {
+    /// The chain and its pool.
+    pub chain: Chain,
+    /// Subscribers to pending transactions.
+    pub pending: PendingFeed,
+    /// Wakes the task that gossips users' transactions.
+    pub announce: Arc<Notify>,
+}
+
+impl Admission {
+    /// Takes a user's transaction: it joins the pool and is gossiped. Blocking and short.
+    ///
+    /// # Errors
+    /// The pool's refusal, in geth's words.
+    pub fn submit(&self, transaction: Arc<RecoveredTx>) -> Result<B256, PoolError> {
+        let hash = transaction.hash;
+        self.admit(&transaction, true)?;
+        self.announce.notify_one();
+        Ok(hash)
+    }
+
+    /// Takes a batch from a peer. Blocking: recovers senders. The verdict is for gossip: a batch with a transaction that no honest
+    /// node would forward is rejected; one that merely does not fit this pool now is not held against anybody.
+    pub fn gossiped(&self, batch: &[Bytes]) -> Verdict {
+        let mut admitted = false;
+        for raw in batch {
+            let Ok(transaction) = RecoveredTx::decode_2718_and_recover(raw) else { return Verdict::Reject };
+            match self.admit(&Arc::new(transaction), false) {
+                Ok(()) => admitted = true,
+                Err(error) if error.is_never_valid() => return Verdict::Reject,
+                Err(_) => {}
+            }
+        }
+        if admitted { Verdict::Accept } else { Verdict::Ignore }
+    }
+
+    fn admit(&self, transaction: &Arc<RecoveredTx>, local: bool) -> Result<(), PoolError> {
+        if self.chain.pool.lock().contains(&transaction.hash) {
+            return Err(PoolError::AlreadyKnown);
+        }
+        let account = self
+            .chain
+            .account_view(transaction.sender)
+            .map_err(|error| PoolError::StateUnavailable(error.to_string()))?;
+        let base_fee = Executor::next_base_fee(&self.chain.storage.head());
+        self.chain.pool.lock().add(transaction.clone(), &account, base_fee, now_ms(), local)?;
+        self.pending.publish(transaction);
+        Ok(())
+    }
+}
