@@ -167,6 +167,9 @@ pub enum PoolError {
     /// The pool is full, and this transaction may not make room for itself.
     #[error("txpool is full")]
     Full,
+    /// The sender's account cannot be read from this node's database. The operator's to mend; not the sender's fault.
+    #[error("cannot read the sender's account: {0}")]
+    StateUnavailable(String),
 }
 
 impl PoolError {
