@@ -1,1 +1,23 @@
-fn main() {}
+//! `causeway-testnet`: the launcher behind the scripts in this directory.
+
+use causeway_testnet::{
+    cli::{Cli, Command},
+    fault, load, up,
+};
+use clap::Parser as _;
+use tokio::runtime::{Builder, Runtime};
+
+fn main() -> eyre::Result<()> {
+    match Cli::parse().command {
+        Command::Up(args) if args.detach && !args.background => main_thread()?.block_on(up::detach(args)),
+        Command::Up(args) => main_thread()?.block_on(up::run(args)),
+        Command::Down(args) => main_thread()?.block_on(fault::down(&args.dir)),
+        Command::Fault(args) => main_thread()?.block_on(fault::run(&args)),
+        Command::Load(args) => Builder::new_multi_thread().enable_all().build()?.block_on(load::run(args)),
+    }
+}
+
+/// Everything on the main thread: Linux ends the nodes with the thread that started them, so that thread must be this one.
+fn main_thread() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}

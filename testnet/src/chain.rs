@@ -1,0 +1,210 @@
+//! The two chains of a testnet: their genesis files and each node's settings.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use alloy_primitives::{Address, B256, U256};
+use causeway::config::NodeConfig;
+use causeway_genesis::{
+    AllocAccount, ChainSpec, Genesis, NodeKeys, PegSpec, SecretKey, ceremony,
+    keys::{self, KeyRole},
+};
+use eyre::{WrapErr as _, eyre};
+
+use crate::{accounts, cli::coins, ports::NodePorts};
+
+/// Chain id of the sidechain.
+pub const CHAIN_ID: u64 = 900_100;
+/// Chain id of the embedded parent.
+pub const PARENT_CHAIN_ID: u64 = 900_101;
+/// Block interval of the embedded parent in milliseconds.
+pub const PARENT_BLOCK_INTERVAL_MS: u64 = 500;
+/// Coin of each development account on the embedded parent.
+const PARENT_COINS: u64 = 1_000_000;
+/// Coin of the account that deploys, deposits and pays relayers on the embedded parent.
+const OPERATOR_COINS: u64 = 1_000_000_000;
+/// Stake of each validator, in whole staking tokens.
+const STAKE: u64 = 1_000_000;
+/// Seconds by which each relayer lets the one before it go first.
+const RELAYER_STAGGER_S: u64 = 5;
+/// File with a validator's operator key, in its `keys` directory.
+const OPERATOR_KEY: &str = "operator.key";
+/// File with a validator's relayer key, in its `keys` directory.
+const RELAYER_KEY: &str = "relayer.key";
+
+/// The keys of one validator of the testnet, all made by the launcher.
+#[derive(Clone, Debug)]
+pub struct ValidatorKeys {
+    /// Name in genesis.
+    pub name: String,
+    /// Consensus, peg and network keys.
+    pub node: NodeKeys,
+    /// Address that owns the stake.
+    pub operator: Address,
+    /// Address that pays for checkpoints on the parent.
+    pub relayer: Address,
+}
+
+/// Reads a validator's keys, or makes them.
+pub fn validator_keys(name: &str, dir: &Path) -> eyre::Result<ValidatorKeys> {
+    let keys = dir.join("keys");
+    let node = match NodeKeys::load_validator(&keys)? {
+        Some(node) => node,
+        None => {
+            let node = NodeKeys::generate()?;
+            node.save(&keys)?;
+            node
+        }
+    };
+    let operator = account_key(&keys.join(OPERATOR_KEY))?;
+    let relayer = account_key(&keys.join(RELAYER_KEY))?;
+    Ok(ValidatorKeys { name: name.to_owned(), node, operator: address(&operator), relayer: address(&relayer) })
+}
+
+/// Reads an account's key from a file, or makes it.
+pub fn account_key(path: &Path) -> eyre::Result<SecretKey> {
+    if let Some(key) = keys::load_file(path, KeyRole::Peg)? {
+        return Ok(key);
+    }
+    // The peg key's rules are those of any secp256k1 account.
+    let key = NodeKeys::generate()?.peg;
+    write_key(path, &key)?;
+    Ok(key)
+}
+
+/// Writes an account's key to a file that only we may read.
+pub fn write_key(path: &Path, key: &SecretKey) -> eyre::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).wrap_err_with(|| format!("cannot create {}", parent.display()))?;
+    }
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    writeln!(file, "{}", alloy_primitives::hex::encode(key.expose()))?;
+    Ok(())
+}
+
+/// Address of an account's key.
+pub fn address(key: &SecretKey) -> Address {
+    accounts::signer(&B256::from(*key.expose())).address()
+}
+
+/// Genesis of the embedded parent: one validator, and coin for whoever needs some there.
+pub fn parent_genesis(validator: &ValidatorKeys, operator: Address, relayers: &[Address]) -> eyre::Result<Genesis> {
+    let mut spec = ceremony::new_spec(PARENT_CHAIN_ID, "Causeway embedded parent", now()?, None);
+    spec.block_interval_ms = PARENT_BLOCK_INTERVAL_MS;
+    spec.validators = vec![entry(validator)];
+    let mut fund = |address: Address, amount: u64| {
+        spec.alloc.insert(address, AllocAccount { balance: coins(amount), ..AllocAccount::default() })
+    };
+    for account in accounts::addresses() {
+        fund(account, PARENT_COINS);
+    }
+    for relayer in relayers {
+        fund(*relayer, PARENT_COINS);
+    }
+    fund(operator, OPERATOR_COINS);
+    Ok(Genesis::build(spec)?)
+}
+
+/// What can be chosen about the sidechain.
+#[derive(Clone, Copy, Debug)]
+pub struct SidechainChoices {
+    /// Time between blocks in milliseconds.
+    pub block_interval_ms: u64,
+    /// Blocks between checkpoints.
+    pub checkpoint_interval: u64,
+}
+
+/// Genesis of the sidechain: no coin; all of it comes through the vault.
+pub fn sidechain_genesis(
+    validators: &[ValidatorKeys],
+    peg: PegSpec,
+    choices: SidechainChoices,
+) -> eyre::Result<Genesis> {
+    let mut spec: ChainSpec = ceremony::new_spec(CHAIN_ID, "Causeway testnet", now()?, Some(peg));
+    spec.block_interval_ms = choices.block_interval_ms;
+    spec.checkpoint_interval = choices.checkpoint_interval;
+    spec.validators = validators.iter().map(entry).collect();
+    Ok(Genesis::build(spec)?)
+}
+
+fn entry(validator: &ValidatorKeys) -> causeway_genesis::GenesisValidator {
+    let stake: U256 = coins(STAKE);
+    ceremony::validator_entry(&validator.name, validator.operator, stake, &validator.node)
+}
+
+fn now() -> eyre::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| eyre!("the clock is before 1970"))?.as_secs())
+}
+
+/// Address that other nodes can boot from.
+pub fn multiaddr(ports: NodePorts, p2p: &SecretKey) -> eyre::Result<String> {
+    let peer = causeway_network::peer_id(*p2p.expose())?;
+    Ok(format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", ports.p2p))
+}
+
+/// Settings of a node on this machine's loopback.
+pub fn node_config(name: &str, ports: NodePorts, bootnodes: Vec<String>, block_interval_ms: u64) -> NodeConfig {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut config = NodeConfig::default();
+    config.node.moniker = name.to_owned();
+    config.p2p.listen =
+        vec![format!("/ip4/127.0.0.1/tcp/{}", ports.p2p), format!("/ip4/127.0.0.1/udp/{}/quic-v1", ports.p2p)];
+    config.p2p.bootnodes = bootnodes;
+    config.p2p.heartbeat_ms = (block_interval_ms / 4).clamp(50, 200);
+    config.rpc.listen = at(ports.rpc);
+    config.metrics.listen = at(ports.metrics);
+    config
+}
+
+/// Lets a validator's node watch the parent and relay checkpoints to it.
+pub fn watch_parent(config: &mut NodeConfig, parent: &str, position: usize) -> eyre::Result<()> {
+    config.parent.endpoints = vec![parent.to_owned()];
+    config.parent.poll_ms = 500;
+    config.relayer.key_file = Some(PathBuf::from("keys").join(RELAYER_KEY));
+    config.relayer.delay_s = u64::try_from(position)?.saturating_mul(RELAYER_STAGGER_S);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn both_chains_are_valid_and_the_sidechain_starts_without_coin() {
+        let directory = tempfile::tempdir().unwrap();
+        let validators: Vec<ValidatorKeys> =
+            (0..4).map(|i| validator_keys(&format!("v-{i}"), &directory.path().join(i.to_string())).unwrap()).collect();
+        let parent = parent_genesis(&validators[0], Address::repeat_byte(9), &[validators[1].relayer]).unwrap();
+        assert!(parent.alloc[&Address::repeat_byte(9)].balance > U256::ZERO);
+        let peg = ceremony::predicted_peg(PARENT_CHAIN_ID, Address::repeat_byte(9), 0).unwrap();
+        let choices = SidechainChoices { block_interval_ms: 1_000, checkpoint_interval: 10 };
+        let sidechain = sidechain_genesis(&validators, peg, choices).unwrap();
+        assert!(sidechain.alloc.values().all(|account| account.balance.is_zero()));
+        assert_eq!(sidechain.validator_set().len(), 4);
+    }
+
+    #[test]
+    fn keys_are_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = validator_keys("v", directory.path()).unwrap();
+        let second = validator_keys("v", directory.path()).unwrap();
+        assert_eq!((first.node, first.operator, first.relayer), (second.node, second.operator, second.relayer));
+        assert_ne!(first.operator, first.relayer);
+    }
+
+    #[test]
+    fn settings_are_in_range_for_every_block_interval() {
+        for interval in [100, 250, 1_000, 60_000] {
+            let ports = NodePorts { rpc: 1, p2p: 2, metrics: 3 };
+            let mut config = node_config("v", ports, Vec::new(), interval);
+            watch_parent(&mut config, "http://127.0.0.1:1", 3).unwrap();
+            config.validate().unwrap();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `testnet/load`: transactions at a rate, and how long they take to be final.
+//!
+//! Accounts are made and funded first, every transaction is signed before the first is sent, each account sticks to one
+//! connection (so its nonces arrive in order), and finality is what a WebSocket subscription to `newHeads` sees, at another
+//! endpoint than the one that took the transaction where there is another. On Causeway a head is final; on other chains the
+//! figures mean inclusion.
+
+pub mod plan;
+pub mod report;
+pub mod sender;
+pub mod watcher;
+
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use eyre::{WrapErr as _, ensure, eyre};
+
+use crate::{
+    accounts,
+    cli::{LoadArgs, Rate},
+    directory::Directory,
+    load::{
+        plan::Workload,
+        report::Report,
+        sender::{Pace, Senders},
+        watcher::HeadWatcher,
+    },
+    record::TestnetRecord,
+    rpc::Rpc,
+};
+
+/// How long to wait for the last transactions after the last was sent.
+const TAIL_PATIENCE: Duration = Duration::from_secs(30);
+/// With `--rate max`, transactions that may be on their way at once.
+const MAX_IN_FLIGHT: usize = 6_000;
+/// With `--rate max`, transactions signed beforehand for each second.
+const MAX_SIGNED_PER_SECOND: u32 = 4_000;
+
+/// Where to send, and who pays.
+struct Target {
+    endpoints: Vec<String>,
+    funder: B256,
+}
+
+impl Target {
+    fn resolve(args: &LoadArgs) -> eyre::Result<Self> {
+        if let (false, Some(funder)) = (args.rpc.is_empty(), args.key) {
+            return Ok(Self { endpoints: args.rpc.clone(), funder });
+        }
+        let directory = Directory::new(&args.dir)?;
+        let record = TestnetRecord::load(directory.root())?;
+        ensure!(directory.holder()?.is_some(), "no testnet runs in {}: start it with testnet/up", args.dir.display());
+        let running = record.validators.iter().filter(|validator| validator.pid.is_some());
+        let endpoints: Vec<String> = running.map(|validator| validator.rpc.clone()).collect();
+        ensure!(!endpoints.is_empty(), "no validator runs: start one with testnet/fault restart");
+        // The last account, so that a person who plays with the first ones does not collide with its nonces.
+        let funder = *accounts::TEST_KEYS.last().ok_or_else(|| eyre!("no accounts"))?;
+        Ok(Self { endpoints, funder })
+    }
+}
+
+/// Sends a load and prints what came of it.
+pub async fn run(args: LoadArgs) -> eyre::Result<()> {
+    let target = Target::resolve(&args)?;
+    let report = measure(&args, &target).await?;
+    say(&if args.json { serde_json::to_string_pretty(&report)? } else { report.text() });
+    ensure!(
+        report.missing == 0,
+        "{} accepted transactions are not final {} s later",
+        report.missing,
+        TAIL_PATIENCE.as_secs()
+    );
+    Ok(())
+}
+
+async fn measure(args: &LoadArgs, target: &Target) -> eyre::Result<Report> {
+    let first = target.endpoints.first().ok_or_else(|| eyre!("no endpoint"))?;
+    let per_second = match args.rate {
+        Rate::PerSecond(rate) => rate,
+        Rate::Max => MAX_SIGNED_PER_SECOND,
+    };
+    let total = u64::from(per_second).saturating_mul(args.seconds);
+    let workload = Workload::prepare(&Rpc::new(first)?, &target.funder, args.kind, args.accounts, total).await?;
+    let pace = match args.rate {
+        Rate::PerSecond(rate) => Pace::Steady(rate),
+        Rate::Max => Pace::Flood { in_flight: MAX_IN_FLIGHT },
+    };
+    // The last endpoint watches; with one endpoint it is the same.
+    let watched = target.endpoints.last().ok_or_else(|| eyre!("no endpoint"))?;
+    let watcher = HeadWatcher::start(watched).await.wrap_err("cannot watch for finality")?;
+    let senders = Senders::new(&target.endpoints, workload.transactions)?;
+    let sent = senders.send(pace, Duration::from_secs(args.seconds), &watcher).await?;
+    let seen = watcher.finish(&sent.accepted, TAIL_PATIENCE).await?;
+    Ok(Report::new(args, &target.endpoints, &sent, &seen))
+}
+
+#[allow(clippy::print_stdout)] // the command's answer to the person who typed it
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,390 @@
+//! `testnet/up`: from nothing, or from an earlier run, to a running testnet.
+//!
+//! Every step looks at what is there first, so that a run which was cut short anywhere is simply run again.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256};
+use causeway_genesis::{Genesis, SecretKey};
+use eyre::{WrapErr as _, bail, ensure, eyre};
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use crate::{
+    accounts,
+    chain::{self, SidechainChoices, ValidatorKeys},
+    cli::{UpArgs, coins},
+    control::Listener,
+    directory::{Directory, Lock},
+    node::{self, Node},
+    peg::{self, Parent},
+    ports::Ports,
+    record::{AccountRecord, ParentRecord, TestnetRecord, ValidatorRecord},
+    rpc::Rpc,
+    summary,
+    supervisor::{PARENT, StopSignals, Supervisor},
+};
+
+/// How long nodes may take to answer and to make their first blocks.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const POLL: Duration = Duration::from_millis(50);
+/// Coin for a relayer on a parent that is not ours, in hundredths of a whole coin.
+const RELAYER_CENTS: u64 = 50;
+
+/// What was chosen when the testnet was made. A later `up` must not choose otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Settings {
+    validators: u8,
+    parent: Option<String>,
+    deposit: u64,
+    block_interval_ms: u64,
+    checkpoint_interval: u64,
+}
+
+impl Settings {
+    fn path(directory: &Directory) -> PathBuf {
+        directory.root().join("settings.json")
+    }
+
+    /// The settings of the directory, or those of the command line when there are none yet.
+    fn resolve(directory: &Directory, args: &UpArgs) -> eyre::Result<Self> {
+        let path = Self::path(directory);
+        if !path.exists() {
+            let default_deposit = if args.parent.is_some() { 100 } else { 10_000 };
+            let settings = Self {
+                validators: args.validators.unwrap_or(4),
+                parent: args.parent.clone(),
+                deposit: args.deposit.unwrap_or(default_deposit),
+                block_interval_ms: args.block_interval_ms.unwrap_or(1_000),
+                checkpoint_interval: args.checkpoint_interval.unwrap_or(10),
+            };
+            std::fs::write(&path, serde_json::to_string_pretty(&settings)?)?;
+            return Ok(settings);
+        }
+        let text = std::fs::read_to_string(&path)?;
+        let settings: Self = serde_json::from_str(&text).wrap_err_with(|| format!("{} is damaged", path.display()))?;
+        settings.agree(args)?;
+        Ok(settings)
+    }
+
+    fn agree(&self, args: &UpArgs) -> eyre::Result<()> {
+        let differs = |flag: &str, is: String, wanted: Option<String>| match wanted {
+            Some(wanted) if wanted != is => {
+                Err(eyre!("this testnet was made with {flag} {is}: use --clean to make it anew"))
+            }
+            _ => Ok(()),
+        };
+        let text = |number: u64| number.to_string();
+        differs("--validators", self.validators.to_string(), args.validators.map(|n| n.to_string()))?;
+        differs("--parent", self.parent.clone().unwrap_or_else(|| "(embedded)".into()), args.parent.clone())?;
+        differs("--deposit", text(self.deposit), args.deposit.map(text))?;
+        differs("--block-interval-ms", text(self.block_interval_ms), args.block_interval_ms.map(text))?;
+        differs("--checkpoint-interval", text(self.checkpoint_interval), args.checkpoint_interval.map(text))
+    }
+
+    fn names(&self) -> Vec<String> {
+        (0..self.validators).map(|index| format!("validator-{index}")).collect()
+    }
+}
+
+/// Starts a testnet and watches it until somebody ends it.
+pub async fn run(args: UpArgs) -> eyre::Result<()> {
+    tracing_subscriber::fmt().with_target(false).with_env_filter(filter()).with_writer(std::io::stderr).init();
+    if args.background {
+        // A session of its own: closing the terminal does not end the testnet.
+        nix::unistd::setsid().wrap_err("cannot leave the terminal")?;
+    }
+    let (directory, _lock) = open(&args)?;
+    let mut stop = StopSignals::new()?;
+    let mut supervisor = Supervisor::new(directory.clone());
+    let started = tokio::select! {
+        started = start(&directory, &args, &mut supervisor) => started,
+        () = stop.received() => Err(eyre!("stopped while starting; testnet/up goes on from here")),
+    };
+    let control = match started {
+        Ok(control) => control,
+        Err(error) => {
+            supervisor.stop(&mut stop).await?;
+            return Err(error);
+        }
+    };
+    if !args.background {
+        say("\nCtrl-C stops it; testnet/up resumes it.");
+    }
+    supervisor.run(control, stop).await
+}
+
+/// Starts a testnet in the background and returns when it runs.
+pub async fn detach(args: UpArgs) -> eyre::Result<()> {
+    let directory = {
+        let (directory, _lock) = open(&args)?;
+        directory
+    };
+    let log = File::create(directory.launcher_log()).wrap_err("cannot write launcher.log")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(std::env::args_os().skip(1)).arg("--background");
+    let spawned = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+    let mut launcher = spawned.wrap_err("cannot start the launcher")?;
+    let pid = launcher.id().ok_or_else(|| eyre!("the launcher ended at once"))?;
+    loop {
+        if let Some(status) = launcher.try_wait()? {
+            let log = std::fs::read_to_string(directory.launcher_log()).unwrap_or_default();
+            bail!("the testnet did not start ({status}):\n{log}");
+        }
+        if TestnetRecord::load(directory.root()).is_ok_and(|record| record.launcher_pid == pid) {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    say(&std::fs::read_to_string(directory.launcher_log())?);
+    say(&format!("It runs in the background as process {pid}; testnet/down stops it."));
+    Ok(())
+}
+
+fn open(args: &UpArgs) -> eyre::Result<(Directory, Lock)> {
+    let directory = Directory::new(&args.dir)?;
+    directory.create()?;
+    let lock = directory.lock()?;
+    // The background launcher must not clean away what the person who detached it has just been told.
+    if args.clean {
+        directory.clean()?;
+    }
+    Ok((directory, lock))
+}
+
+async fn start(directory: &Directory, args: &UpArgs, supervisor: &mut Supervisor) -> eyre::Result<Listener> {
+    let settings = Settings::resolve(directory, args)?;
+    let binary = node::binary()?;
+    let names = settings.names();
+    let embedded = settings.parent.is_none().then_some(PARENT);
+    let ports = assign_ports(directory, &names, embedded)?;
+    let validators: Vec<ValidatorKeys> =
+        names.iter().map(|name| chain::validator_keys(name, &directory.validator(name))).collect::<Result<_, _>>()?;
+    let operator = operator_key(directory, args.parent_key)?;
+    let relayers: Vec<Address> = validators.iter().map(|validator| validator.relayer).collect();
+    if embedded.is_some() {
+        start_parent(directory, &ports, &operator, &relayers, &binary, supervisor).await?;
+    }
+    let parent = connect_parent(&settings, &ports, &operator, supervisor).await?;
+    let genesis = sidechain_genesis(directory, &settings, &validators, &parent).await?;
+    let deployment = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg: use --clean"))?;
+    // Contracts and validators at the same time: the nodes start while the parent makes the blocks with the contracts.
+    start_validators(directory, &settings, &ports, &validators, &parent, &binary, supervisor).await?;
+    parent.deploy(&genesis).await?;
+    if settings.parent.is_some() {
+        let amount = coins(RELAYER_CENTS) / alloy_primitives::U256::from(100);
+        parent.top_up(&relayers, amount).await?;
+    }
+    let rpcs = wait_for_blocks(&names, &ports, supervisor).await?;
+    fund_accounts(&settings, &parent, deployment.vault, &rpcs, supervisor).await?;
+    let control = Listener::open(directory)?;
+    let record = record(directory, &genesis, &parent, &validators, &ports)?;
+    say(&summary::text(&record, directory.root(), Some(settings.deposit)));
+    supervisor.publish(record)?;
+    Ok(control)
+}
+
+fn assign_ports(directory: &Directory, names: &[String], parent: Option<&str>) -> eyre::Result<Ports> {
+    let mut ports = Ports::load(&directory.ports())?;
+    for line in ports.assign(names, parent)? {
+        tracing::info!("{line}");
+    }
+    ports.save(&directory.ports())?;
+    Ok(ports)
+}
+
+/// The key that deploys and deposits: made for the embedded parent, given for another, and remembered in both cases.
+fn operator_key(directory: &Directory, given: Option<B256>) -> eyre::Result<SecretKey> {
+    let path = directory.operator_key();
+    if let Some(given) = given.filter(|_| !path.exists()) {
+        chain::write_key(&path, &SecretKey::from_bytes(given.0))?;
+    }
+    chain::account_key(&path)
+}
+
+async fn start_parent(
+    directory: &Directory,
+    ports: &Ports,
+    operator: &SecretKey,
+    relayers: &[Address],
+    binary: &Path,
+    supervisor: &mut Supervisor,
+) -> eyre::Result<()> {
+    let dir = directory.parent();
+    let validator = chain::validator_keys(PARENT, &dir)?;
+    let genesis = dir.join("genesis.json");
+    if !genesis.exists() {
+        chain::parent_genesis(&validator, chain::address(operator), relayers)?.spec.save(&genesis)?;
+    }
+    let ports = ports.get(PARENT).ok_or_else(|| eyre!("the parent has no ports"))?;
+    let config = chain::node_config(PARENT, ports, Vec::new(), chain::PARENT_BLOCK_INTERVAL_MS);
+    node::prepare(binary, &dir, &config, &genesis).await?;
+    supervisor.start(Node::new(PARENT, dir, binary.to_owned()))
+}
+
+async fn connect_parent(
+    settings: &Settings,
+    ports: &Ports,
+    operator: &SecretKey,
+    supervisor: &mut Supervisor,
+) -> eyre::Result<Parent> {
+    let signer = accounts::signer(&B256::from(*operator.expose()));
+    if let Some(url) = &settings.parent {
+        return Parent::connect(url, signer).await;
+    }
+    let ports = ports.get(PARENT).ok_or_else(|| eyre!("the parent has no ports"))?;
+    let url = format!("http://127.0.0.1:{}", ports.rpc);
+    first_block(&Rpc::new(&url)?, supervisor).await?;
+    Parent::connect(&url, signer).await
+}
+
+async fn sidechain_genesis(
+    directory: &Directory,
+    settings: &Settings,
+    validators: &[ValidatorKeys],
+    parent: &Parent,
+) -> eyre::Result<Genesis> {
+    let path = directory.genesis();
+    if path.exists() {
+        return Genesis::load(&path).wrap_err("the testnet's genesis file is damaged: use --clean");
+    }
+    let choices = SidechainChoices {
+        block_interval_ms: settings.block_interval_ms,
+        checkpoint_interval: settings.checkpoint_interval,
+    };
+    let genesis = chain::sidechain_genesis(validators, parent.plan().await?, choices)?;
+    genesis.spec.save(&path)?;
+    Ok(genesis)
+}
+
+async fn start_validators(
+    directory: &Directory,
+    settings: &Settings,
+    ports: &Ports,
+    validators: &[ValidatorKeys],
+    parent: &Parent,
+    binary: &Path,
+    supervisor: &mut Supervisor,
+) -> eyre::Result<()> {
+    for (position, validator) in validators.iter().enumerate() {
+        let own = ports.get(&validator.name).ok_or_else(|| eyre!("{} has no ports", validator.name))?;
+        let others = validators.iter().filter(|other| other.name != validator.name);
+        let bootnodes = others.map(|other| {
+            let ports = ports.get(&other.name).ok_or_else(|| eyre!("{} has no ports", other.name))?;
+            chain::multiaddr(ports, &other.node.p2p)
+        });
+        let bootnodes: Vec<String> = bootnodes.collect::<eyre::Result<_>>()?;
+        let mut config = chain::node_config(&validator.name, own, bootnodes, settings.block_interval_ms);
+        chain::watch_parent(&mut config, parent.rpc.url(), position)?;
+        let dir = directory.validator(&validator.name);
+        node::prepare(binary, &dir, &config, &directory.genesis()).await?;
+        supervisor.start(Node::new(&validator.name, dir, binary.to_owned()))?;
+    }
+    Ok(())
+}
+
+async fn wait_for_blocks(names: &[String], ports: &Ports, supervisor: &mut Supervisor) -> eyre::Result<Vec<Rpc>> {
+    let mut rpcs = Vec::with_capacity(names.len());
+    for name in names {
+        let ports = ports.get(name).ok_or_else(|| eyre!("{name} has no ports"))?;
+        let rpc = Rpc::new(&format!("http://127.0.0.1:{}", ports.rpc))?;
+        first_block(&rpc, supervisor).await.wrap_err_with(|| format!("{name} makes no blocks"))?;
+        rpcs.push(rpc);
+    }
+    Ok(rpcs)
+}
+
+/// Waits until the chain moves: one block more than at the first answer.
+async fn first_block(rpc: &Rpc, supervisor: &mut Supervisor) -> eyre::Result<()> {
+    let deadline = tokio::time::Instant::now() + START_PATIENCE;
+    let mut first = None;
+    loop {
+        supervisor.all_alive()?;
+        match (rpc.block_number().await, first) {
+            (Ok(number), Some(first)) if number > first => return Ok(()),
+            (Ok(number), None) => first = Some(number),
+            (Err(error), _) if tokio::time::Instant::now() >= deadline => return Err(error),
+            _ => {}
+        }
+        ensure!(tokio::time::Instant::now() < deadline, "{} stands still at block {first:?}", rpc.url());
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Deposits for the accounts that have had no deposit yet, and waits for the coin.
+async fn fund_accounts(
+    settings: &Settings,
+    parent: &Parent,
+    vault: Address,
+    rpcs: &[Rpc],
+    supervisor: &mut Supervisor,
+) -> eyre::Result<()> {
+    let accounts = accounts::addresses();
+    let amount = coins(settings.deposit);
+    // The launcher's deposits are the vault's first, in the order of the accounts.
+    let done = usize::try_from(parent.deposits(vault).await?)?;
+    let Some(missing) = accounts.get(done..).filter(|missing| !missing.is_empty()) else { return Ok(()) };
+    parent.deposit(vault, missing, amount).await?;
+    let sidechain = rpcs.first().ok_or_else(|| eyre!("no validators"))?;
+    peg::minted(sidechain, missing, amount, || supervisor.all_alive()).await
+}
+
+fn record(
+    directory: &Directory,
+    genesis: &Genesis,
+    parent: &Parent,
+    validators: &[ValidatorKeys],
+    ports: &Ports,
+) -> eyre::Result<TestnetRecord> {
+    let peg = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg"))?;
+    let validators = validators.iter().map(|validator| {
+        let own = ports.get(&validator.name).ok_or_else(|| eyre!("{} has no ports", validator.name))?;
+        Ok(ValidatorRecord {
+            name: validator.name.clone(),
+            address: validator.operator,
+            rpc: format!("http://127.0.0.1:{}", own.rpc),
+            p2p: chain::multiaddr(own, &validator.node.p2p)?,
+            metrics: format!("http://127.0.0.1:{}/metrics", own.metrics),
+            pid: None,
+            dir: directory.validator(&validator.name),
+        })
+    });
+    let validators: Vec<ValidatorRecord> = validators.collect::<eyre::Result<_>>()?;
+    let embedded = ports.get(PARENT).filter(|ports| parent.rpc.url() == format!("http://127.0.0.1:{}", ports.rpc));
+    let accounts = accounts::TEST_KEYS.iter().zip(accounts::addresses());
+    Ok(TestnetRecord {
+        chain_id: genesis.spec.chain_id,
+        genesis_hash: genesis.hash,
+        rpc: validators.iter().map(|validator| validator.rpc.clone()).collect(),
+        ws: validators.iter().map(|validator| validator.rpc.replacen("http", "ws", 1)).collect(),
+        parent: ParentRecord {
+            rpc: parent.rpc.url().to_owned(),
+            chain_id: parent.chain_id,
+            vault: peg.vault,
+            registry: peg.registry,
+            pid: None,
+            dir: embedded.map(|_| directory.parent()),
+        },
+        accounts: accounts.map(|(key, address)| AccountRecord { address, private_key: *key }).collect(),
+        validators,
+        genesis: directory.genesis(),
+        launcher_pid: std::process::id(),
+    })
+}
+
+fn filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,causeway_testnet=info"))
+}
+
+#[allow(clippy::print_stdout)] // the command's answer to the person who typed it
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,129 @@
+//! The arrows between rooms, as ARCHITECTURE.md draws them. A crate earns its wall by what it may not import.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+/// Each room with the rooms it may import. What is not listed is forbidden.
+const ARROWS: [(&str, &[&str]); 15] = [
+    ("causeway-consensus", &[]),
+    ("causeway-staking", &[]),
+    ("causeway-peg", &[]),
+    ("causeway-contracts", &["causeway-peg"]),
+    ("causeway-parent", &["causeway-peg", "causeway-contracts"]),
+    ("causeway-genesis", &["causeway-consensus", "causeway-staking", "causeway-peg"]),
+    ("causeway-peg-audit", &["causeway-peg", "causeway-contracts", "causeway-genesis"]),
+    ("causeway-trie", &[]),
+    (
+        "causeway-execution",
+        &["causeway-consensus", "causeway-staking", "causeway-peg", "causeway-genesis", "causeway-trie"],
+    ),
+    (
+        "causeway-storage",
+        &["causeway-consensus", "causeway-peg", "causeway-genesis", "causeway-trie", "causeway-execution"],
+    ),
+    ("causeway-mempool", &["causeway-execution"]),
+    ("causeway-network", &["causeway-consensus", "causeway-peg", "causeway-execution"]),
+    (
+        "causeway-rpc",
+        &[
+            "causeway-consensus",
+            "causeway-peg",
+            "causeway-genesis",
+            "causeway-trie",
+            "causeway-execution",
+            "causeway-storage",
+            "causeway-mempool",
+        ],
+    ),
+    (
+        "causeway",
+        &[
+            "causeway-consensus",
+            "causeway-staking",
+            "causeway-peg",
+            "causeway-contracts",
+            "causeway-parent",
+            "causeway-genesis",
+            "causeway-execution",
+            "causeway-storage",
+            "causeway-mempool",
+            "causeway-network",
+            "causeway-rpc",
+        ],
+    ),
+    (
+        "causeway-testnet",
+        &[
+            "causeway",
+            "causeway-consensus",
+            "causeway-peg",
+            "causeway-contracts",
+            "causeway-parent",
+            "causeway-genesis",
+            "causeway-network",
+        ],
+    ),
+];
+
+/// Crates that are no room: it only selects features of outside crates.
+const NO_ROOM: &str = "causeway-unify";
+
+/// Outside crates that a pure room must not depend on: no runtime, clock, randomness or file system reaches it.
+const IMPURE: [&str; 8] = ["tokio", "rand", "getrandom", "reqwest", "libp2p", "rocksdb", "tempfile", "chrono"];
+const PURE: [&str; 5] =
+    ["causeway-consensus", "causeway-staking", "causeway-peg", "causeway-trie", "causeway-execution"];
+
+fn packages() -> Vec<Package> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
+    metadata.packages.into_iter().filter(|package| package.name.as_str() != NO_ROOM).collect()
+}
+
+/// Normal and build dependencies; tests may borrow more.
+fn imports(package: &Package) -> BTreeSet<String> {
+    let kept = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+    kept.map(|dependency| dependency.name.clone()).collect()
+}
+
+#[test]
+fn rooms_import_only_what_the_architecture_allows() {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        ARROWS.iter().map(|(room, rooms)| (*room, rooms.iter().copied().collect())).collect();
+    let mut wrong = Vec::new();
+    for package in packages() {
+        let Some(allowed) = allowed.get(package.name.as_str()) else {
+            wrong.push(format!("{} is a crate that no architecture knows", package.name));
+            continue;
+        };
+        let rooms = imports(&package).into_iter().filter(|name| name.starts_with("causeway"));
+        let forbidden = rooms.filter(|name| !allowed.contains(name.as_str()));
+        wrong.extend(forbidden.map(|name| format!("{} imports {name}", package.name)));
+    }
+    assert!(wrong.is_empty(), "forbidden arrows:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_room_of_the_table_exists() {
+    let names: BTreeSet<String> = packages().iter().map(|package| package.name.to_string()).collect();
+    for (room, _) in ARROWS {
+        assert!(names.contains(room), "{room} is in the table but not in the workspace");
+    }
+}
+
+#[test]
+fn pure_rooms_depend_on_nothing_that_does_io() {
+    for package in packages().iter().filter(|package| PURE.contains(&package.name.as_str())) {
+        let impure: Vec<String> = imports(package).into_iter().filter(|name| IMPURE.contains(&name.as_str())).collect();
+        assert!(impure.is_empty(), "{} is pure but depends on {impure:?}", package.name);
+    }
+}
+
+#[test]
+fn the_auditor_links_neither_node_nor_database() {
+    let all = packages();
+    let audit = all.iter().find(|package| package.name.as_str() == "causeway-peg-audit").unwrap();
+    let forbidden = ["rocksdb", "libp2p", "causeway", "causeway-storage", "causeway-execution"];
+    assert!(imports(audit).iter().all(|name| !forbidden.contains(&name.as_str())));
+}
