@@ -12,9 +12,9 @@ use serde::Deserialize;
 use crate::errors::Fault;
 
 /// Addresses, or topics in one position, of one filter (as in geth).
-pub const MAX_TERMS_PER_POSITION: usize = 1_000;
+pub(crate) const MAX_TERMS_PER_POSITION: usize = 1_000;
 /// Addresses and topics that all filters and subscriptions together may hold.
-pub const MAX_TERMS_HELD: usize = 500_000;
+pub(crate) const MAX_TERMS_HELD: usize = 500_000;
 /// Topics of a log, hence positions of a filter.
 const MAX_POSITIONS: usize = 4;
 

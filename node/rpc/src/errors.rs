@@ -5,17 +5,17 @@ use alloy_sol_types::decode_revert_reason;
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// Code of a revert: `data` holds what the contract returned.
-pub const CODE_REVERTED: i32 = 3;
+pub(crate) const CODE_REVERTED: i32 = 3;
 /// Code of an answer that needs history this node has pruned.
-pub const CODE_PRUNED: i32 = 4444;
+pub(crate) const CODE_PRUNED: i32 = 4444;
 /// Code of what the server refuses or cannot find.
-pub const CODE_SERVER: i32 = -32000;
+pub(crate) const CODE_SERVER: i32 = -32000;
 /// Code of a request beyond one of the server's limits.
-pub const CODE_LIMIT: i32 = -32005;
+pub(crate) const CODE_LIMIT: i32 = -32005;
 /// Code of parameters that do not fit the method.
-pub const CODE_INVALID_PARAMS: i32 = -32602;
+pub(crate) const CODE_INVALID_PARAMS: i32 = -32602;
 /// Code of a fault of this node.
-pub const CODE_INTERNAL: i32 = -32603;
+pub(crate) const CODE_INTERNAL: i32 = -32603;
 
 /// Why a request got no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

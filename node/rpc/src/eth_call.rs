@@ -26,7 +26,7 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
 fn call(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call)?;
+    let overrides = overrides(call, &request)?;
     match api.ctx.executor.call(&at.header, &*at.state, &request, &overrides).map_err(|error| call_fault(api, error))? {
         CallResult::Success { output, .. } => Ok(output),
         CallResult::Revert { output, .. } => Err(Fault::Reverted(output)),
@@ -37,7 +37,7 @@ fn call(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
 fn estimate_gas(api: &Api, call: &Call<'_>) -> Result<U64, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call)?;
+    let overrides = overrides(call, &request)?;
     let estimate = api.ctx.executor.estimate_gas(&at.header, &*at.state, &request, &overrides);
     estimate.map(U64::from).map_err(|error| match error {
         EstimateError::Call(error) => call_fault(api, error),
@@ -81,15 +81,19 @@ fn request(request: TransactionRequest, gas_cap: u64) -> Result<CallRequest, Fau
     })
 }
 
-fn overrides(call: &Call<'_>) -> Result<Overrides, Fault> {
+fn overrides(call: &Call<'_>, request: &CallRequest) -> Result<Overrides, Fault> {
     let state = match call.args.optional::<StateOverride>(2)? {
         Some(state) => state_overrides(state)?,
         None => StateOverrides::default(),
     };
-    let block = match call.args.optional(3)? {
+    let mut block = match call.args.optional(3)? {
         Some(block) => block_overrides(block)?,
         None => BlockOverrides::default(),
     };
+    if request.fee_cap() == 0 {
+        // As in geth, a call that pays nothing sees a base fee of 0, overridden or not.
+        block.base_fee = None;
+    }
     Ok(Overrides { state, block })
 }
 

@@ -19,7 +19,7 @@ use crate::errors::Fault;
 use crate::work::Cost;
 
 /// Tip suggested while blocks have room, in wei per gas.
-pub const QUIET_TIP_WEI: u128 = 1_000_000;
+pub(crate) const QUIET_TIP_WEI: u128 = 1_000_000;
 /// Blocks that the suggestion looks back.
 const TIP_BLOCKS: u64 = 20;
 /// Cheapest tips of a block that count: those that just made it in.

@@ -37,6 +37,7 @@ mod pending;
 mod server;
 mod subscriptions;
 mod txpool;
+mod words;
 mod work;
 
 pub use config::{DEFAULT_PORT, RpcConfig, RpcLimits};

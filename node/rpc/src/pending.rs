@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 /// Hashes the ring keeps: a pending-transaction filter that is polled less often than this many admissions loses the oldest.
-pub const RING: usize = 16_384;
+pub(crate) const RING: usize = 16_384;
 /// Transactions a subscriber may lag behind before it is dropped.
-pub const LAG: usize = 4_096;
+pub(crate) const LAG: usize = 4_096;
 
 /// Clones share one feed. The node publishes each transaction that its pool admits.
 #[derive(Debug, Clone)]

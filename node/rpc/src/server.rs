@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::SubscriptionId;
@@ -20,6 +21,7 @@ use crate::fees::TipCache;
 use crate::filters::{Filters, random_id};
 use crate::hosts::HostCheckLayer;
 use crate::peg::{BurnedCache, LeafCache};
+use crate::words::Words;
 use crate::work::Workers;
 use crate::{
     consensus, debug, eth_blocks, eth_call, eth_filters, eth_send, eth_state, fees, logs, net, peg, peg_status,
@@ -67,10 +69,12 @@ pub(crate) async fn start_at(
     let http = tower::ServiceBuilder::new()
         .layer(HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins))
         .layer(cors(&config.cors_origins)?);
+    let response_bytes = usize::try_from(config.limits.response_bytes).unwrap_or(usize::MAX);
     let listen = |source| RpcError::Listen { address: config.listen, source };
     let server = Server::builder()
         .set_config(server_config(&config.limits))
         .set_http_middleware(http)
+        .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(move |service| Words::new(service, response_bytes)))
         .build(config.listen)
         .await
         .map_err(listen)?;

