@@ -229,7 +229,7 @@ impl Executor {
             // A free call would be refused for paying less than the base fee; geth also shows it a base fee of 0.
             block.basefee = 0;
         }
-        let db = StateDb::new(state, &self.codes).with_overrides(&overrides.state);
+        let db = StateDb::new(state, &self.codes).for_call(&overrides.state);
         let mut evm = new_evm(db, block, self.genesis.spec.chain_id, NativeModules::new(self.peg));
         // EIP-7825's cap concerns transactions; a call may use up to the gas cap.
         evm.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);

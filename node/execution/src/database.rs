@@ -47,6 +47,8 @@ pub(crate) struct StateDb<'a> {
     source: &'a dyn StateSource,
     codes: &'a CodeCache,
     overrides: Option<&'a StateOverrides>,
+    /// Whether hashes that are not there read as zero: calls may be told to run in a block that does not exist.
+    lenient_hashes: bool,
     /// Accounts as read, before the block.
     pub(crate) accounts: AddressMap<Option<Account>>,
     /// Slots as read, before the block.
@@ -69,6 +71,7 @@ impl<'a> StateDb<'a> {
             source,
             codes,
             overrides: None,
+            lenient_hashes: false,
             accounts: AddressMap::default(),
             slots: HashMap::default(),
             parent: None,
@@ -81,7 +84,9 @@ impl<'a> StateDb<'a> {
         self
     }
 
-    pub(crate) fn with_overrides(mut self, overrides: &'a StateOverrides) -> Self {
+    /// For a call: with `overrides`, and block hashes that are not known read as zero.
+    pub(crate) fn for_call(mut self, overrides: &'a StateOverrides) -> Self {
+        self.lenient_hashes = true;
         self.overrides = (!overrides.is_empty()).then_some(overrides);
         self
     }
@@ -189,7 +194,10 @@ impl Database for StateDb<'_> {
         {
             return Ok(hash);
         }
-        let hash = self.source.block_hash(number);
+        let hash = match self.source.block_hash(number) {
+            Err(SourceError::MissingBlockHash(_)) if self.lenient_hashes => Ok(B256::ZERO),
+            hash => hash,
+        };
         self.keep_failure(hash)
     }
 }

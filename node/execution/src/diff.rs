@@ -12,21 +12,15 @@ use crate::{
     state::{Account, StateDiff, StateSource},
 };
 
-/// Collects what changed and computes the state root over `parent_root`.
-pub(crate) fn finish(
-    state: EvmState,
-    db: &mut StateDb<'_>,
-    source: &dyn StateSource,
-    parent_root: B256,
-) -> Result<(B256, StateDiff), LocalError> {
+/// Collects what a block changed. Storage roots and trie nodes are left to [`apply_root`].
+pub(crate) fn collect_all(state: EvmState, db: &mut StateDb<'_>) -> Result<StateDiff, LocalError> {
     let mut diff = StateDiff::default();
     for (address, account) in state {
         if account.is_touched() {
             collect(&mut diff, db, address, account)?;
         }
     }
-    let root = apply_root(&mut diff, source, parent_root)?;
-    Ok((root, diff))
+    Ok(diff)
 }
 
 fn collect(

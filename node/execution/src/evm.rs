@@ -189,7 +189,8 @@ impl<'a> Handler for ChainHandler<'a> {
         let used = gas.used().saturating_sub(gas.reservoir());
         let price = tx.effective_gas_price(u128::from(block.basefee()));
         let fee = U256::from(price).saturating_mul(U256::from(used));
-        if !journal.load_account_mut(REWARD_POOL)?.data.incr_balance(fee) {
+        if !journal.load_account_mut(REWARD_POOL)?.data.incr_balance(fee) && !self.simulated {
+            // Only an overridden balance can be that large.
             return Err(EVMError::Custom("the reward pool overflows".into()));
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::{
     fault::{BlockFault, ExecutionError, LocalError},
     header::{self, MAX_EXTRA_DATA_BYTES},
     peg_events::{PegEvent, peg_events},
-    receipt::{Receipt, logs_bloom, receipts_root},
+    receipt::Receipt,
     run::{BlockRun, RunOutcome, UserTxError},
     state::{StateDiff, StateSource},
     transaction::{RecoveredTx, SystemTx, Transaction},
@@ -174,12 +174,10 @@ impl Executor {
             }
         }
         let outcome = run.finish()?;
-        let (transactions_root, receipts_root) =
-            rayon::join(|| transactions_root(&body.transactions), || receipts_root(&outcome.receipts));
-        header.transactions_root = transactions_root;
-        header.receipts_root = receipts_root;
+        header.transactions_root = transactions_root(&body.transactions);
+        header.receipts_root = outcome.receipts_root;
         header.state_root = outcome.state_root;
-        header.logs_bloom = logs_bloom(&outcome.receipts);
+        header.logs_bloom = outcome.logs_bloom;
         header.gas_used = outcome.gas_used;
         let block =
             Block { header, transactions: body.transactions, parent_certificate: attributes.parent_certificate };

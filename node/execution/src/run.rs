@@ -16,7 +16,7 @@ use crate::{
     evm::{ChainEvm, ChainResult, TxError, block_env, new_evm, system_call, transact, tx_env},
     fault::LocalError,
     modules::{NativeModules, meter::HookSlots},
-    receipt::Receipt,
+    receipt::{Receipt, logs_bloom, receipts_root},
     state::{StateDiff, StateSource},
     transaction::{SYSTEM_TX_TYPE, SystemTx},
 };
@@ -51,6 +51,8 @@ pub(crate) struct RunOutcome {
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) gas_used: u64,
     pub(crate) state_root: B256,
+    pub(crate) receipts_root: B256,
+    pub(crate) logs_bloom: Bloom,
     pub(crate) diff: StateDiff,
 }
 
@@ -158,10 +160,14 @@ impl<'a> BlockRun<'a> {
         Ok(())
     }
 
-    /// Closes the block: the diff and the state root.
+    /// Closes the block: the diff and the roots, the receipts' beside the state's.
     pub(crate) fn finish(mut self) -> Result<RunOutcome, LocalError> {
         let state = self.evm.ctx.journal_mut().finalize();
-        let (state_root, diff) = diff::finish(state, self.evm.ctx.db_mut(), self.source, self.parent_root)?;
-        Ok(RunOutcome { receipts: self.receipts, gas_used: self.gas_used, state_root, diff })
+        let mut diff = diff::collect_all(state, self.evm.ctx.db_mut())?;
+        let (source, parent_root, receipts) = (self.source, self.parent_root, self.receipts);
+        let (state_root, receipts_root) =
+            rayon::join(|| diff::apply_root(&mut diff, source, parent_root), || receipts_root(&receipts));
+        let (state_root, logs_bloom) = (state_root?, logs_bloom(&receipts));
+        Ok(RunOutcome { receipts, gas_used: self.gas_used, state_root, receipts_root, logs_bloom, diff })
     }
 }

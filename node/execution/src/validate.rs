@@ -19,7 +19,6 @@ use crate::{
     executor::transactions_root,
     fault::{BlockFault, ExecutionError, LocalError},
     header::{MAX_EXTRA_DATA_BYTES, mix_hash, next_base_fee},
-    receipt::{logs_bloom, receipts_root},
     run::RunOutcome,
     transaction::{MAX_TRANSACTION_BYTES, SystemTx, Transaction, TransactionError},
 };
@@ -238,12 +237,11 @@ pub(crate) fn outcome(header: &Header, outcome: &RunOutcome) -> Result<(), Block
     if header.gas_used != outcome.gas_used {
         return Err(BlockFault::GasUsed { expected: outcome.gas_used, actual: header.gas_used });
     }
-    if header.logs_bloom != logs_bloom(&outcome.receipts) {
+    if header.logs_bloom != outcome.logs_bloom {
         return Err(BlockFault::LogsBloom);
     }
-    let receipts_root = receipts_root(&outcome.receipts);
-    if header.receipts_root != receipts_root {
-        return Err(BlockFault::ReceiptsRoot { expected: receipts_root, actual: header.receipts_root });
+    if header.receipts_root != outcome.receipts_root {
+        return Err(BlockFault::ReceiptsRoot { expected: outcome.receipts_root, actual: header.receipts_root });
     }
     if header.state_root != outcome.state_root {
         return Err(BlockFault::StateRoot { expected: outcome.state_root, actual: header.state_root });

@@ -87,8 +87,11 @@ fn a_clock_set_back_does_not_stop_a_chain_that_keeps_its_parents_time() {
     let mut attributes = chain.attributes();
     attributes.timestamp = chain.head.timestamp;
     let built = chain.executor.build(&chain.head, &chain.state, attributes, Vec::new(), std::iter::empty()).unwrap();
-    let checks =
-        ValidationContext { now_ms: 0, parent_validators: &chain.validators, operators: &std::collections::BTreeSet::from([chain.proposer()]) };
+    let checks = ValidationContext {
+        now_ms: 0,
+        parent_validators: &chain.validators,
+        operators: &std::collections::BTreeSet::from([chain.proposer()]),
+    };
     chain.executor.execute(&chain.head, &chain.state, built.block, &|_| None, &checks).unwrap();
 }
 
