@@ -62,7 +62,7 @@ impl Behaviour {
             bans: allow_block_list::Behaviour::default(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(10))),
-            kad: discovery(local, &config.chain)?,
+            kad: discovery(local, config)?,
             gossip: gossip(config, key)?,
             direct: streams(&config.chain, "direct", DIRECT_TIMEOUT, MAX_DIRECT_STREAMS)?,
             bulk: streams(&config.chain, "bulk", BULK_TIMEOUT, MAX_BULK_STREAMS)?,
@@ -97,8 +97,8 @@ fn streams<Q: crate::codec::Wire, R: crate::codec::Wire>(
 }
 
 /// Kademlia serves to find peers only: no records are stored for others.
-fn discovery(local: PeerId, chain: &B256) -> Result<kad::Behaviour<MemoryStore>, NetworkError> {
-    let mut config = kad::Config::new(protocol(chain, "kad")?);
+fn discovery(local: PeerId, network: &NetworkConfig) -> Result<kad::Behaviour<MemoryStore>, NetworkError> {
+    let mut config = kad::Config::new(protocol(&network.chain, "kad")?);
     config
         .set_query_timeout(Duration::from_secs(10))
         .set_record_filtering(kad::StoreInserts::FilterBoth)
@@ -106,6 +106,10 @@ fn discovery(local: PeerId, chain: &B256) -> Result<kad::Behaviour<MemoryStore>,
         .set_publication_interval(None)
         .set_provider_publication_interval(None)
         .set_periodic_bootstrap_interval(None);
+    if !network.discover {
+        // With nobody in its table, Kademlia looks for nobody.
+        config.set_kbucket_inserts(kad::BucketInserts::Manual);
+    }
     let mut kad = kad::Behaviour::with_config(local, MemoryStore::new(local), config);
     // Whether this node can be reached is not for others to confirm: validators listen.
     kad.set_mode(Some(kad::Mode::Server));

@@ -137,6 +137,10 @@ async fn read_frame<W: Wire, T: AsyncRead + Unpin + Send>(io: &mut T) -> io::Res
     if bytes.len() > W::MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame exceeds {limit} bytes")));
     }
+    if bytes.is_empty() && W::MAX_BYTES > 0 {
+        // The peer closed the stream without a word: it refused to answer, which is no fault.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     W::from_wire(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
@@ -173,6 +177,14 @@ mod tests {
         block_on(write_frame::<SyncRequest, _>(&mut io, request.to_wire())).unwrap();
         io.set_position(0);
         assert_eq!(block_on(read_frame::<SyncRequest, _>(&mut io)).unwrap(), request);
+    }
+
+    #[test]
+    fn silence_is_not_malformed() {
+        let error = block_on(read_frame::<SyncResponse, _>(&mut Cursor::new(Vec::new()))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let error = block_on(read_frame::<SyncResponse, _>(&mut Cursor::new(vec![9]))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

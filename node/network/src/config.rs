@@ -16,6 +16,8 @@ pub struct NetworkConfig {
     pub listen: Vec<Multiaddr>,
     /// Nodes to start from, each ending in `/p2p/<peer id>`.
     pub bootnodes: Vec<Multiaddr>,
+    /// Whether to look for more peers than those configured. Others may still connect to this node.
+    pub discover: bool,
     /// Addresses under which others reach this node, when they differ from the ones it listens on.
     pub advertise: Vec<Multiaddr>,
     /// The ed25519 secret that is this node's identity among its peers.
@@ -41,6 +43,7 @@ impl NetworkConfig {
                 .filter_map(|address| address.parse().ok())
                 .collect(),
             bootnodes: Vec::new(),
+            discover: true,
             advertise: Vec::new(),
             key,
             heartbeat_ms: 250,

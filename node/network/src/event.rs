@@ -48,7 +48,7 @@ pub enum Direction {
     Outbound,
 }
 
-/// A connected peer that has identified itself as one of this chain.
+/// A connected peer of this chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerInfo {
     /// Its number in events and commands.
@@ -67,7 +67,7 @@ pub struct PeerInfo {
 /// and counted when the node does not keep up, transactions first.
 #[derive(Debug)]
 pub enum NetworkEvent {
-    /// A peer of this chain is connected. A message of its may be delivered just before.
+    /// A peer of this chain is connected and hears what is published. A message of its may come just before.
     PeerConnected {
         /// Its number.
         peer: PeerToken,

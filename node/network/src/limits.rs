@@ -109,8 +109,8 @@ pub const MAX_QUEUED_REQUESTS: usize = 256;
 /// node, since these events are never dropped.
 pub const MAX_QUEUED_LIFECYCLE: usize = 4096;
 
-/// A connected peer that has not identified itself after this long is dropped.
-pub const IDENTIFY_DEADLINE: Duration = Duration::from_secs(10);
+/// A connected peer that has not identified itself and joined the topics after this long is dropped.
+pub const READY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Deadline of a connection's handshakes.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

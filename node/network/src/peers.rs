@@ -14,6 +14,7 @@ use crate::lane::Lane;
 use crate::limits::{
     MAX_BULK_IN_FLIGHT, MAX_BULK_QUEUED, MAX_DIRECT_IN_FLIGHT, MAX_DIRECT_QUEUED, MAX_REMEMBERED_PEERS,
 };
+use crate::message::Topic;
 use crate::reputation::RequestBudget;
 
 /// Longest agent string kept, in characters.
@@ -23,12 +24,23 @@ const MAX_AGENT_CHARS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) info: PeerInfo,
-    /// Whether it has shown to be of this chain; before, the node is not told of it.
-    pub(crate) identified: bool,
+    /// Whether it has shown to be of this chain.
+    identified: bool,
+    /// The topics it listens to.
+    subscriptions: [bool; Topic::ALL.len()],
+    /// Whether the node knows of it.
+    announced: bool,
     pub(crate) connected_ms: u64,
     pub(crate) budget: RequestBudget,
     pub(crate) direct: Lane<Direct>,
     pub(crate) bulk: Lane<Bulk>,
+}
+
+impl Peer {
+    /// Whether the peer is of this chain and hears what is gossiped. Before, the node is not told of it.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.announced
+    }
 }
 
 /// Connected peers by identity and by number.
@@ -64,6 +76,8 @@ impl Peers {
         let entry = Peer {
             info: PeerInfo { peer, id, address, agent: String::new(), direction },
             identified: false,
+            subscriptions: [false; Topic::ALL.len()],
+            announced: false,
             connected_ms: now_ms,
             budget: RequestBudget::new(now_ms),
             direct: Lane::new(MAX_DIRECT_IN_FLIGHT, MAX_DIRECT_QUEUED),
@@ -79,15 +93,27 @@ impl Peers {
         Some(peer)
     }
 
-    /// The peer is of this chain. Returns its description when this is news.
+    /// The peer is of this chain. Returns its description when that makes it ready.
     pub(crate) fn identify(&mut self, id: &PeerId, agent: &str) -> Option<PeerInfo> {
         let peer = self.connected.get_mut(id)?;
         peer.info.agent = agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect();
-        if peer.identified {
-            return None;
-        }
         peer.identified = true;
-        Some(peer.info.clone())
+        Self::announce(peer)
+    }
+
+    /// The peer listens to a topic. Returns its description when that makes it ready.
+    pub(crate) fn subscribe(&mut self, id: &PeerId, topic: Topic) -> Option<PeerInfo> {
+        let peer = self.connected.get_mut(id)?;
+        for (subscribed, known) in peer.subscriptions.iter_mut().zip(Topic::ALL) {
+            *subscribed |= known == topic;
+        }
+        Self::announce(peer)
+    }
+
+    fn announce(peer: &mut Peer) -> Option<PeerInfo> {
+        let news = !peer.announced && peer.identified && peer.subscriptions == [true; Topic::ALL.len()];
+        peer.announced |= news;
+        news.then(|| peer.info.clone())
     }
 
     pub(crate) fn get(&self, id: &PeerId) -> Option<&Peer> {
@@ -110,21 +136,21 @@ impl Peers {
         self.connected.len()
     }
 
-    /// Peers that have been connected since before `since_ms` without identifying themselves.
+    /// Peers that have been connected since before `since_ms` and are not ready.
     pub(crate) fn silent(&self, since_ms: u64) -> Vec<PeerId> {
         self.connected
             .iter()
-            .filter(|(_, peer)| !peer.identified && peer.connected_ms < since_ms)
+            .filter(|(_, peer)| !peer.is_ready() && peer.connected_ms < since_ms)
             .map(|(id, _)| *id)
             .collect()
     }
 
-    /// The identified peers by number.
+    /// The ready peers by number.
     pub(crate) fn list(&self) -> Arc<[PeerInfo]> {
         self.by_token
             .values()
             .filter_map(|id| self.connected.get(id))
-            .filter(|peer| peer.identified)
+            .filter(|peer| peer.is_ready())
             .map(|peer| peer.info.clone())
             .collect()
     }
@@ -174,14 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn peer_is_listed_once_identified_and_its_agent_is_cut() {
+    fn peer_is_listed_once_identified_and_subscribed_and_its_agent_is_cut() {
         let mut peers = Peers::new();
         let one = PeerId::random();
         peers.connect(one, &endpoint(), 5);
         assert!(peers.list().is_empty());
         assert_eq!(peers.silent(6), vec![one]);
         assert!(peers.silent(5).is_empty());
-        let info = peers.identify(&one, &"\u{7}agent".repeat(50)).unwrap();
+        assert_eq!(peers.identify(&one, &"\u{7}agent".repeat(50)), None);
+        assert_eq!(peers.subscribe(&one, Topic::Consensus), None);
+        assert_eq!(peers.subscribe(&one, Topic::Transactions), None);
+        assert_eq!(peers.silent(6), vec![one]);
+        let info = peers.subscribe(&one, Topic::Peg).unwrap();
         assert_eq!(info.agent.chars().count(), MAX_AGENT_CHARS);
         assert!(!info.agent.contains('\u{7}'));
         assert_eq!(peers.identify(&one, "again"), None);

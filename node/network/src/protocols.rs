@@ -6,7 +6,7 @@ use libp2p::{PeerId, gossipsub, identify, kad, ping};
 
 use crate::behaviour::{BehaviourEvent, protocol_version};
 use crate::codec::{Ack, Bulk, Direct};
-use crate::event::{MessageRef, NetworkEvent, PeerToken, RequestId, ResponseToken, Verdict};
+use crate::event::{MessageRef, NetworkEvent, PeerInfo, PeerToken, RequestId, ResponseToken, Verdict};
 use crate::limits::{MAX_ADDRESSES_PER_PEER, MAX_BULK_BYTES, MAX_REQUESTS_IN_FLIGHT};
 use crate::message::GossipMessage;
 use crate::peers::is_plausible;
@@ -23,6 +23,12 @@ impl Service {
             BehaviourEvent::Gossip(gossipsub::Event::SlowPeer { peer_id, failed_messages }) => {
                 tracing::debug!(peer = %peer_id, ?failed_messages, "peer is slow");
                 self.metrics.messages_dropped.inc();
+            }
+            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic }) => {
+                if let Some(topic) = self.topics.find(&topic) {
+                    let ready = self.peers.subscribe(&peer_id, topic);
+                    self.arrive(ready);
+                }
             }
             BehaviourEvent::Direct(event) => self.on_direct(event),
             BehaviourEvent::Bulk(event) => self.on_bulk(event),
@@ -59,14 +65,22 @@ impl Service {
             info.listen_addrs.iter().filter(|a| is_plausible(a, &connected_over)).take(MAX_ADDRESSES_PER_PEER)
         {
             self.learn(peer, address.clone());
-            self.swarm.behaviour_mut().kad.add_address(&peer, without_identity(address.clone()));
+            if self.discover {
+                self.swarm.behaviour_mut().kad.add_address(&peer, without_identity(address.clone()));
+            }
         }
-        if let Some(info) = self.peers.identify(&peer, &info.agent_version) {
-            tracing::debug!(%peer, address = %info.address, agent = %info.agent, "peer arrived");
+        let ready = self.peers.identify(&peer, &info.agent_version);
+        self.arrive(ready);
+        self.search_soon();
+    }
+
+    /// Tells the node of a peer that has become ready.
+    fn arrive(&mut self, ready: Option<PeerInfo>) {
+        if let Some(info) = ready {
+            tracing::debug!(peer = %info.id, address = %info.address, agent = %info.agent, "peer arrived");
             self.outbox.push_lifecycle(NetworkEvent::PeerConnected { peer: info.peer, info });
-            self.search_soon();
+            self.publish_peers();
         }
-        self.publish_peers();
     }
 
     fn on_search(&mut self, result: kad::QueryResult) {

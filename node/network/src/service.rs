@@ -20,7 +20,7 @@ use crate::behaviour::Behaviour;
 use crate::config::{NetworkConfig, NetworkLimits};
 use crate::event::{NetworkEvent, PeerInfo, PeerToken, RequestId};
 use crate::handle::Command;
-use crate::limits::{IDENTIFY_DEADLINE, MAX_CONSENSUS_BYTES};
+use crate::limits::{MAX_CONSENSUS_BYTES, READY_DEADLINE};
 use crate::message::{GossipMessage, Topics};
 use crate::metrics::NetworkMetrics;
 use crate::outbox::Outbox;
@@ -55,6 +55,7 @@ pub(crate) struct OpenRequest {
 
 pub(crate) struct Service {
     pub(crate) chain: B256,
+    pub(crate) discover: bool,
     pub(crate) limits: NetworkLimits,
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) topics: Topics,
@@ -84,6 +85,7 @@ impl Service {
         let ban_ms = u64::try_from(config.limits.ban.as_millis()).unwrap_or(u64::MAX);
         Self {
             chain: config.chain,
+            discover: config.discover,
             limits: config.limits.clone(),
             swarm,
             topics: Topics::new(&config.chain),
@@ -194,18 +196,19 @@ impl Service {
         for peer in self.reputation.pardon(now_ms) {
             self.swarm.behaviour_mut().bans.unblock_peer(peer);
         }
-        let deadline_ms = u64::try_from(IDENTIFY_DEADLINE.as_millis()).unwrap_or(u64::MAX);
+        let deadline_ms = u64::try_from(READY_DEADLINE.as_millis()).unwrap_or(u64::MAX);
         for peer in self.peers.silent(now_ms.saturating_sub(deadline_ms)) {
-            tracing::debug!(%peer, "peer does not identify itself");
+            tracing::debug!(%peer, "peer does not take part");
             self.disconnect(peer);
         }
-        let strangers = self.limits.target_peers.saturating_sub(self.peers.len());
+        let wanted = if self.discover { self.limits.target_peers } else { 0 };
+        let strangers = wanted.saturating_sub(self.peers.len());
         for (peer, addresses) in self.book.due(now_ms, strangers) {
             if !self.reputation.is_banned(&peer) {
                 self.dial(peer, addresses);
             }
         }
-        if now_ms >= self.next_search_ms && self.peers.len() > 0 {
+        if self.discover && now_ms >= self.next_search_ms && self.peers.len() > 0 {
             let pause = if self.peers.len() < FEW_PEERS { SEARCH_LONELY_MS } else { SEARCH_SETTLED_MS };
             self.next_search_ms = now_ms.saturating_add(pause);
             let local = *self.swarm.local_peer_id();
@@ -275,7 +278,7 @@ impl Service {
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
                 self.book.disconnected(&peer_id, self.now_ms());
                 if let Some(peer) = self.peers.disconnect(&peer_id)
-                    && peer.identified
+                    && peer.is_ready()
                 {
                     tracing::debug!(%peer_id, ?cause, "peer left");
                     self.outbox.push_lifecycle(NetworkEvent::PeerDisconnected { peer: peer.info.peer });
