@@ -215,6 +215,14 @@ impl Chain {
     fn record(&self, executed: &ExecutedBlock, took: Duration) {
         let header = &executed.block.header;
         let pool = self.pool.lock().status();
+        tracing::info!(
+            number = header.number,
+            hash = %executed.hash,
+            transactions = executed.block.transactions.len(),
+            gas = header.gas_used,
+            pool = pool.pending,
+            "committed a block"
+        );
         self.metrics.height.set(gauge(header.number));
         self.metrics.block_gas.set(gauge(header.gas_used));
         self.metrics.block_transactions.set(gauge(executed.block.transactions.len() as u64));

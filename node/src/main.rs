@@ -1,7 +1,9 @@
 //! The `causeway` binary.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
-fn main() -> eyre::Result<()> {
-    causeway::cli::Cli::parse().run()
+fn main() -> ExitCode {
+    causeway::cli::Cli::parse().run_to_exit()
 }

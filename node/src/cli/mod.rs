@@ -8,6 +8,8 @@ mod rpc_client;
 mod start;
 mod status;
 
+use std::{io::Write, process::ExitCode};
+
 use clap::{Parser, Subcommand};
 
 /// The version and where it comes from, as `--version` prints it.
@@ -46,6 +48,18 @@ enum Command {
 }
 
 impl Cli {
+    /// Runs the command; an error is one paragraph on standard error and exit status 1.
+    pub fn run_to_exit(self) -> ExitCode {
+        match self.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // Standard error may be closed; there is nowhere left to say so.
+                writeln!(std::io::stderr(), "error: {error:#}").ok();
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -74,6 +88,5 @@ pub(crate) fn block_on<T>(future: impl Future<Output = eyre::Result<T>>) -> eyre
 
 /// Prints a line for people or scripts; a closed pipe is not an error worth a panic.
 pub(crate) fn say(text: impl std::fmt::Display) -> eyre::Result<()> {
-    use std::io::Write;
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }

@@ -1,13 +1,18 @@
 //! `causeway start`: runs the node.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use eyre::eyre;
 
 use crate::{
     config::{DataDir, NodeConfig},
     start,
 };
+
+/// Libraries that log each vote or packet; `--log` can turn them up again.
+const QUIET: &str =
+    "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn";
 
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
@@ -43,8 +48,14 @@ pub(super) struct StartArgs {
 impl StartArgs {
     pub(super) fn run(self) -> eyre::Result<()> {
         start::die_with_parent(self.exit_with_parent)?;
-        let filter = tracing_subscriber::EnvFilter::try_new(&self.log)?;
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", self.log)).map_err(|error| {
+            eyre!(
+                "--log {:?} is not a log filter such as \"info\" or \"info,causeway_network=debug\": {error}",
+                self.log
+            )
+        })?;
+        let colours = std::io::stderr().is_terminal();
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
         if self.log_json {
             logs.json().init();
         } else {
