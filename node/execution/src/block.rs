@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use crate::transaction::Transaction;
 
-/// Most bytes of an encoded block, certificate included.
-pub const MAX_BLOCK_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes of an encoded block, certificate included: what consensus carries.
+pub const MAX_BLOCK_BYTES: usize = causeway_consensus::MAX_BLOCK_BYTES;
 
 /// Empty RLP list: the ommers and the withdrawals of every block.
 const EMPTY_LIST: u8 = 0xc0;

@@ -208,7 +208,7 @@ pub enum LocalError {
     Source(#[from] SourceError),
     /// The trie could not be read or is corrupt.
     #[error("state trie: {0}")]
-    Trie(#[from] TrieError),
+    Trie(Box<TrieError>),
     /// Something that cannot happen happened.
     #[error("bug in execution: {0}")]
     Bug(String),
@@ -244,6 +244,12 @@ impl From<BlockFault> for ExecutionError {
 impl From<SourceError> for ExecutionError {
     fn from(error: SourceError) -> Self {
         Self::Local(error.into())
+    }
+}
+
+impl From<TrieError> for LocalError {
+    fn from(error: TrieError) -> Self {
+        Self::Trie(Box::new(error))
     }
 }
 

@@ -112,6 +112,10 @@ impl SystemTx {
 
 /// A transaction as blocks carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every transaction is of the large variant; a box each would cost more"
+)]
 pub enum Transaction {
     /// Signed by a user: legacy, EIP-2930, EIP-1559 or EIP-7702. Never a blob transaction.
     Ethereum(TxEnvelope),

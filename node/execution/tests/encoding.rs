@@ -283,12 +283,21 @@ proptest! {
 
     #[test]
     fn decoders_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), ty in 0..6usize) {
-        let _ = Block::decode(&bytes);
-        let _ = RecoveredTx::decode_2718_and_recover(&bytes);
-        let _ = borsh::from_slice::<Vec<Receipt>>(&bytes);
+        // What decodes at all decodes from its only encoding.
+        if let Ok(block) = Block::decode(&bytes) {
+            prop_assert_eq!(block.encode().to_vec(), bytes.clone());
+        }
+        if let Ok(tx) = RecoveredTx::decode_2718_and_recover(&bytes) {
+            prop_assert_eq!(tx.encoded().to_vec(), bytes.clone());
+        }
+        if let Ok(receipts) = borsh::from_slice::<Vec<Receipt>>(&bytes) {
+            prop_assert_eq!(borsh::to_vec(&receipts).unwrap(), bytes.clone());
+        }
         let mut typed = vec![[1, 2, 3, 4, SYSTEM_TX_TYPE, 0xc0][ty]];
         typed.extend_from_slice(&bytes);
-        let _ = Transaction::decode_exact(&typed);
+        if let Ok(tx) = Transaction::decode_exact(&typed) {
+            prop_assert_eq!(tx.encoded_2718(), typed);
+        }
     }
 
     #[test]
