@@ -54,7 +54,7 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 // Standard error may be closed; there is nowhere left to say so.
-                writeln!(std::io::stderr(), "error: {error:#}").ok();
+                writeln!(std::io::stderr(), "error: {}", told_once(&error)).ok();
                 ExitCode::FAILURE
             }
         }
@@ -89,4 +89,29 @@ pub(crate) fn block_on<T>(future: impl Future<Output = eyre::Result<T>>) -> eyre
 /// Prints a line for people or scripts; a closed pipe is not an error worth a panic.
 pub(crate) fn say(text: impl std::fmt::Display) -> eyre::Result<()> {
     Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+/// The error and its causes, leaving out a cause that the text before it has told already.
+fn told_once(error: &eyre::Report) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(cause.trim()) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("disk on fire");
+        let error = eyre::Report::new(inner).wrap_err("cannot read x: disk on fire").wrap_err("starting");
+        assert_eq!(told_once(&error), "starting: cannot read x: disk on fire");
+    }
 }
