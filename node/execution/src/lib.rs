@@ -10,6 +10,7 @@
 //!
 //! Start reading at [`executor`], then [`modules`].
 
+pub mod access_list;
 pub mod block;
 pub mod call;
 mod database;
@@ -29,6 +30,7 @@ pub mod state;
 pub mod transaction;
 mod validate;
 
+pub use access_list::AccessListResult;
 pub use block::{Block, DecodeError, MAX_BLOCK_BYTES};
 pub use call::{AccountOverride, BlockOverrides, CallError, CallRequest, CallResult, Overrides, StateOverrides};
 pub use estimate::EstimateError;

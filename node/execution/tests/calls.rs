@@ -312,3 +312,55 @@ fn estimates_fail_as_geths_do() {
     let request = CallRequest { gas: Some(u64::MAX), ..to(spin) };
     assert_eq!(estimate(&chain, &request).unwrap_err().to_string(), "gas required exceeds allowance (16777216)");
 }
+
+fn access_list(chain: &TestChain, request: &CallRequest) -> causeway_execution::AccessListResult {
+    chain.executor.create_access_list(&chain.head, &chain.state, request, &Overrides::default()).unwrap()
+}
+
+#[test]
+fn an_access_list_names_what_a_call_touches_and_makes_it_warm() {
+    let mut chain = TestChain::standalone(2);
+    let inner = install(&mut chain, &answering(Asm::new().push(7u64).op(asm::SLOAD)));
+    let code = Asm::new()
+        .push(1u64)
+        .op(asm::SLOAD)
+        .op(asm::POP)
+        .push_address(Address::repeat_byte(0x21))
+        .op(asm::BALANCE)
+        .op(asm::POP)
+        .forward(asm::CALL, inner, Some(Asm::new().push(0u64)))
+        .op(asm::STOP)
+        .bytes();
+    let outer = install(&mut chain, &code);
+    let request = CallRequest { from: Some(wallet::address(1)), ..to(outer) };
+    let found = access_list(&chain, &request);
+    let mut expected =
+        vec![(outer, vec![wallet::word(1)]), (inner, vec![wallet::word(7)]), (Address::repeat_byte(0x21), vec![])];
+    expected.sort();
+    let items: Vec<_> = found.access_list.0.iter().map(|item| (item.address, item.storage_keys.clone())).collect();
+    assert_eq!((items, found.error), (expected, None));
+    let executed = chain.push_ok(&[wallet::eip2930(1, 0, outer, Bytes::new(), found.access_list)]);
+    assert_eq!(executed.receipts[0].gas_used, found.gas_used);
+}
+
+#[test]
+fn a_transfer_needs_no_access_list_and_a_failure_is_reported() {
+    let mut chain = TestChain::standalone(1);
+    let found = access_list(&chain, &to(Address::repeat_byte(0x21)));
+    assert!(found.access_list.0.is_empty() && found.gas_used == 21_000);
+    let revert = install(&mut chain, &Asm::new().push(3u64).op(asm::SLOAD).push(0u64).op(asm::REVERT).bytes());
+    let found = access_list(&chain, &to(revert));
+    assert_eq!(found.error.as_deref(), Some("execution reverted"));
+    assert_eq!(found.access_list.0[0].storage_keys, [wallet::word(3)]);
+}
+
+#[test]
+fn the_pegs_slots_are_in_the_list_of_a_withdrawal() {
+    let mut chain = TestChain::pegged();
+    chain.push(vec![peg::import(&chain, &[(wallet::address(0), 10 * ETHER)])], &[]);
+    let input = peg::withdraw_input(Address::repeat_byte(0xee), 0);
+    let request = CallRequest { from: Some(wallet::address(0)), value: U256::from(5), input, ..to(PEG) };
+    let found = access_list(&chain, &request);
+    assert_eq!(found.access_list.0.len(), 1);
+    assert!(found.access_list.0[0].storage_keys.contains(&B256::from(causeway_peg::layout::SUPPLY)));
+}
