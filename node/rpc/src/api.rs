@@ -17,7 +17,8 @@ use crate::errors::Fault;
 use crate::feed::HeadFeed;
 use crate::fees::TipCache;
 use crate::filters::Filters;
-use crate::peg::{BurnedCache, LeafCache};
+use crate::peg::BurnedCache;
+use crate::subtrees::Subtrees;
 use crate::work::{Cost, Workers};
 
 /// Unix time in milliseconds; injected so that expiry can be tested without waiting.
@@ -38,7 +39,7 @@ pub(crate) struct Api {
     pub(crate) filters: Filters,
     pub(crate) terms: TermBudget,
     pub(crate) tip: TipCache,
-    pub(crate) leaves: LeafCache,
+    pub(crate) subtrees: Subtrees,
     pub(crate) burned: BurnedCache,
     pub(crate) heads: HeadFeed,
     pub(crate) clock: Clock,
@@ -96,6 +97,6 @@ where
     Ok(())
 }
 
-fn encode<T: Serialize>(answer: &T) -> Result<Box<RawValue>, Fault> {
+pub(crate) fn encode<T: Serialize>(answer: &T) -> Result<Box<RawValue>, Fault> {
     serde_json::value::to_raw_value(answer).map_err(|error| Fault::internal("encoding", error))
 }

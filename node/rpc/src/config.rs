@@ -38,6 +38,8 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Requests in one batch.
     pub batch: u32,
+    /// Time that one batch may take, in milliseconds: what is left then is refused.
+    pub batch_ms: u64,
     /// Open connections, HTTP and WebSocket together.
     pub connections: u32,
     /// Subscriptions of one WebSocket connection.
@@ -81,6 +83,7 @@ impl Default for RpcLimits {
             request_bytes: 15 * 1024 * 1024,
             response_bytes: 64 * 1024 * 1024,
             batch: 1_000,
+            batch_ms: 60_000,
             connections: 1_024,
             subscriptions_per_connection: 128,
             queued_messages: 1_024,

@@ -45,6 +45,10 @@ pub trait NodeStatus: Send + Sync {
     fn consensus(&self) -> Option<ConsensusProgress>;
     /// What the parent watcher and the attestations know; `None` on a chain without a peg or a node that does not watch.
     fn peg(&self) -> Option<PegProgress>;
+    /// Whether the vault has paid a withdrawal; `None` on a node that does not follow claims.
+    fn is_claimed(&self, _index: u64) -> Option<bool> {
+        None
+    }
 }
 
 /// Progress of catch-up, in heights.
@@ -92,8 +96,6 @@ pub struct PegProgress {
     pub checkpoint_accepted: Option<u64>,
     /// Newest checkpoint number with signatures of more than 2/3 of the power, included in a block or not.
     pub checkpoint_signed: Option<u64>,
-    /// Indices of withdrawals the vault is known to have paid are those below this bound; `None` where unknown.
-    pub claimed_below: Option<u64>,
     /// Reasons for which the peg needs an operator, in words; empty when all is well.
     pub alarms: Vec<String>,
 }

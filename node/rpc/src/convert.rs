@@ -144,7 +144,6 @@ pub(crate) fn transaction(
                 block_number: Some(place.number),
                 base_fee: place.base_fee,
                 block_timestamp: Some(place.timestamp),
-                ..TransactionInfo::default()
             };
             let recovered = Recovered::new_unchecked(envelope.clone(), sender);
             RpcTransaction::Ethereum(Box::new(EthereumTx::from_transaction(recovered, info)))

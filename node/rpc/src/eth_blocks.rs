@@ -5,10 +5,11 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, U64, U256};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::{Api, Call, method};
-use crate::convert::{self, Place, RpcReceipt, RpcTransaction};
+use crate::convert::{self, Place, RpcBlock, RpcReceipt, RpcTransaction};
 use crate::errors::Fault;
 use crate::work::Cost;
 
@@ -42,26 +43,33 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
     })
 }
 
-fn block_by_hash(api: &Api, call: &Call<'_>) -> Result<Option<Value>, Fault> {
-    let full = call.args.optional(1)?.unwrap_or(false);
-    let number = api.number_of_hash(call.args.required(0)?)?;
-    number.map(|number| block_value(api, number, full)).transpose()
+/// A block that is decided, or the one to come with its nulls.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Decided(Box<RpcBlock>),
+    Pending(Value),
 }
 
-fn block_by_number(api: &Api, call: &Call<'_>) -> Result<Option<Value>, Fault> {
+fn block_by_hash(api: &Api, call: &Call<'_>) -> Result<Option<Answer>, Fault> {
+    let full = call.args.optional(1)?.unwrap_or(false);
+    let number = api.number_of_hash(call.args.required(0)?)?;
+    number.map(|number| decided_block(api, number, full)).transpose()
+}
+
+fn block_by_number(api: &Api, call: &Call<'_>) -> Result<Option<Answer>, Fault> {
     let tag: BlockNumberOrTag = call.args.required(0)?;
     let full = call.args.optional(1)?.unwrap_or(false);
     if tag.is_pending() {
-        return pending_block(api).map(Some);
+        return Ok(Some(Answer::Pending(pending_block(api)?)));
     }
-    api.number_of_tag(tag)?.map(|number| block_value(api, number, full)).transpose()
+    api.number_of_tag(tag)?.map(|number| decided_block(api, number, full)).transpose()
 }
 
-fn block_value(api: &Api, number: u64, full: bool) -> Result<Value, Fault> {
+fn decided_block(api: &Api, number: u64, full: bool) -> Result<Answer, Fault> {
     let stored = api.existing_block(number)?;
     let senders = if full { api.existing_senders(number)? } else { Vec::new() };
-    let block = convert::block(&stored.block, stored.hash, &senders, api.chain_id(), full);
-    serde_json::to_value(block).map_err(|error| Fault::internal("encoding", error))
+    Ok(Answer::Decided(Box::new(convert::block(&stored.block, stored.hash, &senders, api.chain_id(), full))))
 }
 
 /// The block to come: an empty child of the head. As in geth, what only the proposer decides is null.
@@ -162,7 +170,15 @@ fn transaction_at(api: &Api, number: u64, index: usize) -> Result<Option<RpcTran
 }
 
 fn transaction_receipt(api: &Api, call: &Call<'_>) -> Result<Option<RpcReceipt>, Fault> {
-    let Some((number, index)) = api.locate(call.args.required(0)?)? else { return Ok(None) };
+    receipt_of(api, call.args.required(0)?)
+}
+
+/// The receipt of a transaction, once a block carries it.
+///
+/// # Errors
+/// Faults of storage.
+pub(crate) fn receipt_of(api: &Api, hash: B256) -> Result<Option<RpcReceipt>, Fault> {
+    let Some((number, index)) = api.locate(hash)? else { return Ok(None) };
     let stored = api.existing_block(number)?;
     let senders = api.existing_senders(number)?;
     Ok(convert::receipt(&stored.block, stored.hash, &senders, &api.existing_receipts(number)?, index))

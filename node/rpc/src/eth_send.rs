@@ -18,7 +18,14 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
 }
 
 fn send_raw_transaction(api: &Api, call: &Call<'_>) -> Result<B256, Fault> {
-    let raw: Bytes = call.args.required(0)?;
-    let tx = RecoveredTx::decode_2718_and_recover(&raw).map_err(|error| Fault::Refused(error.to_string()))?;
+    send(api, &call.args.required(0)?)
+}
+
+/// Hands an encoded transaction to the node and answers its hash.
+///
+/// # Errors
+/// [`Fault::Refused`] in the words of the decoder or the pool.
+pub(crate) fn send(api: &Api, raw: &Bytes) -> Result<B256, Fault> {
+    let tx = RecoveredTx::decode_2718_and_recover(raw).map_err(|error| Fault::Refused(error.to_string()))?;
     (api.ctx.submit)(Arc::new(tx)).map_err(|error| Fault::Refused(error.to_string()))
 }

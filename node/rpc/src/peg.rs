@@ -206,7 +206,7 @@ fn withdrawal_proof(api: &Api, call: &Call<'_>) -> Result<WithdrawalProof, Fault
         .ok_or_else(|| not_covered(index, number, asked.is_some()))?;
     let count = checkpoint.withdrawalCount;
     let leaf = withdrawal_leaf(&withdrawal);
-    let siblings = api.leaves.prove(api, call, index, count)?;
+    let siblings = api.subtrees.prove(api, call, index, count)?;
     // Never hand out a proof that the vault would refuse.
     if !tree::verify(checkpoint.withdrawalRoot, count, leaf, index, &siblings) {
         return Err(Fault::internal(
@@ -241,33 +241,8 @@ fn claimable_checkpoint(api: &Api) -> Result<u64, Fault> {
     }
 }
 
-/// Leaves of the withdrawal tree as far as they were needed: 32 bytes a withdrawal, read once.
-#[derive(Debug, Default)]
-pub(crate) struct LeafCache(Mutex<Vec<B256>>);
-
-/// Withdrawals read from storage at a time.
-const LEAF_CHUNK: u64 = 1_024;
-
-impl LeafCache {
-    fn prove(&self, api: &Api, call: &Call<'_>, index: u64, count: u64) -> Result<tree::Proof, Fault> {
-        let mut leaves = self.0.lock();
-        loop {
-            let have = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
-            if have >= count {
-                break;
-            }
-            call.check_deadline(&api.limits)?;
-            let until = count.min(have.saturating_add(LEAF_CHUNK));
-            leaves.extend(api.withdrawals(have, until)?.iter().map(withdrawal_leaf));
-            if leaves.len() != usize::try_from(until).unwrap_or(usize::MAX) {
-                leaves.truncate(usize::try_from(have).unwrap_or(usize::MAX));
-                return Err(Fault::internal("peg index", format_args!("withdrawals {have} to {until} are incomplete")));
-            }
-        }
-        tree::prove(&leaves, index, count)
-            .ok_or_else(|| Fault::internal("withdrawal tree", format_args!("no leaf {index} below {count}")))
-    }
-}
+/// Withdrawals added up at a time.
+const SUM_CHUNK: u64 = 1_024;
 
 /// Sum of all withdrawals' amounts so far, extended as withdrawals come.
 #[derive(Debug, Default)]
@@ -277,7 +252,7 @@ impl BurnedCache {
     fn total(&self, api: &Api, count: u64) -> Result<U256, Fault> {
         let mut cached = self.0.lock();
         while cached.0 < count {
-            let until = count.min(cached.0.saturating_add(LEAF_CHUNK));
+            let until = count.min(cached.0.saturating_add(SUM_CHUNK));
             let sum = amounts(api, cached.0, until)?;
             *cached = (until, cached.1.saturating_add(sum));
         }
@@ -300,7 +275,7 @@ struct Summary {
     supply: U256,
     minted: U256,
     burned: U256,
-    /// Deposits that this node's watcher saw final on the parent, in wei; null where it does not count them.
+    /// Deposits that this node's watcher saw final on the parent, in wei; null where it cannot tell.
     locked_seen: Option<U256>,
     deposits: Deposits,
     withdrawals: Withdrawals,
@@ -366,6 +341,7 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
     let nonce = PegModule::deposit_nonce(s).map_err(read)?;
     let latest = PegModule::latest_checkpoint_number(s).map_err(read)?;
     let burned = api.burned.total(api, count)?;
+    let minted = supply.saturating_add(burned);
     let accepted = peg.as_ref().and_then(|peg| peg.checkpoint_accepted);
     // Checkpoint 0 is the empty beginning.
     let covered = match accepted {
@@ -385,9 +361,11 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
         registry: domain.registry,
         block_number: U64::from(api.head_number()),
         supply,
-        minted: supply.saturating_add(burned),
+        minted,
         burned,
-        locked_seen: peg.as_ref().and_then(|peg| peg.deposited_seen_wei),
+        locked_seen: peg
+            .as_ref()
+            .and_then(|peg| peg.deposited_seen_wei.or((peg.deposits_seen == nonce).then_some(minted))),
         deposits: Deposits {
             minted: U64::from(nonce),
             accumulator: PegModule::deposit_acc(s).map_err(read)?,
@@ -430,7 +408,7 @@ impl Api {
         let mut rest = U256::ZERO;
         let mut from = index.min(count);
         while from < count {
-            let until = count.min(from.saturating_add(LEAF_CHUNK));
+            let until = count.min(from.saturating_add(SUM_CHUNK));
             rest = rest.saturating_add(amounts(self, from, until)?);
             from = until;
         }

@@ -216,10 +216,11 @@ fn withdrawal(api: &Api, index: u64) -> Result<Option<Status>, Fault> {
             PegModule::recorded_checkpoint_number(s)?,
         ))
     })?;
+    let claimed = api.ctx.status.is_claimed(index) == Some(true);
     // The first checkpoint whose height is not below the burn's.
     let number = burned.block.div_ceil(interval);
     let due_at = number.saturating_mul(interval);
-    let stage = withdrawal_stage(index, number, &Numbers { latest, recorded }, &progress);
+    let stage = withdrawal_stage(claimed, number, &Numbers { latest, recorded }, &progress);
     let seconds = |blocks: u64| in_seconds(api.block_interval_ms(), blocks);
     let (step, waiting_for, estimate_seconds) = match stage {
         WithdrawalStage::Burned => {
@@ -242,7 +243,10 @@ fn withdrawal(api: &Api, index: u64) -> Result<Option<Status>, Fault> {
         ),
         WithdrawalStage::Accepted => (
             4,
-            Some("anyone to claim it from the vault (peg_getWithdrawalProof) once the claim delay is over".to_owned()),
+            Some(
+                "anyone to claim it from the vault (see peg_getWithdrawalProof), once the vault's claim delay is over"
+                    .to_owned(),
+            ),
             Some(0),
         ),
         WithdrawalStage::Claimed => (5, None, Some(0)),
@@ -268,8 +272,8 @@ struct Numbers {
     recorded: u64,
 }
 
-fn withdrawal_stage(index: u64, covering: u64, chain: &Numbers, progress: &PegProgress) -> WithdrawalStage {
-    if progress.claimed_below.is_some_and(|bound| index < bound) {
+fn withdrawal_stage(claimed: bool, covering: u64, chain: &Numbers, progress: &PegProgress) -> WithdrawalStage {
+    if claimed {
         WithdrawalStage::Claimed
     } else if progress.checkpoint_accepted.is_some_and(|accepted| accepted >= covering) {
         WithdrawalStage::Accepted
@@ -326,7 +330,7 @@ mod tests {
     fn a_withdrawal_climbs_step_by_step() {
         let mut progress = PegProgress::default();
         let mut chain = Numbers { latest: 1, recorded: 1 };
-        let stage = |chain: &Numbers, progress: &PegProgress| withdrawal_stage(7, 2, chain, progress);
+        let stage = |chain: &Numbers, progress: &PegProgress| withdrawal_stage(false, 2, chain, progress);
         assert_eq!(stage(&chain, &progress), WithdrawalStage::Burned);
         chain.latest = 2;
         assert_eq!(stage(&chain, &progress), WithdrawalStage::CheckpointDue);
@@ -338,10 +342,7 @@ mod tests {
         assert_eq!(stage(&chain, &progress), WithdrawalStage::Certified);
         progress.checkpoint_accepted = Some(3);
         assert_eq!(stage(&chain, &progress), WithdrawalStage::Accepted);
-        progress.claimed_below = Some(7);
-        assert_eq!(stage(&chain, &progress), WithdrawalStage::Accepted);
-        progress.claimed_below = Some(8);
-        assert_eq!(stage(&chain, &progress), WithdrawalStage::Claimed);
+        assert_eq!(withdrawal_stage(true, 2, &chain, &progress), WithdrawalStage::Claimed);
     }
 
     #[test]

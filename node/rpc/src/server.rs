@@ -20,12 +20,13 @@ use crate::feed::HeadFeed;
 use crate::fees::TipCache;
 use crate::filters::{Filters, random_id};
 use crate::hosts::HostCheckLayer;
-use crate::peg::{BurnedCache, LeafCache};
-use crate::words::Words;
+use crate::peg::BurnedCache;
+use crate::subtrees::Subtrees;
+use crate::words::{BatchBounds, Words};
 use crate::work::Workers;
 use crate::{
-    consensus, debug, eth_blocks, eth_call, eth_filters, eth_send, eth_state, fees, logs, net, peg, peg_status,
-    subscriptions, txpool,
+    consensus, debug, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs, net, peg,
+    peg_status, subscriptions, txpool,
 };
 
 /// How often an idle WebSocket is asked for a sign of life.
@@ -69,12 +70,15 @@ pub(crate) async fn start_at(
     let http = tower::ServiceBuilder::new()
         .layer(HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins))
         .layer(cors(&config.cors_origins)?);
-    let response_bytes = usize::try_from(config.limits.response_bytes).unwrap_or(usize::MAX);
+    let bounds = BatchBounds {
+        response_bytes: usize::try_from(config.limits.response_bytes).unwrap_or(usize::MAX),
+        time_ms: config.limits.batch_ms,
+    };
     let listen = |source| RpcError::Listen { address: config.listen, source };
     let server = Server::builder()
         .set_config(server_config(&config.limits))
         .set_http_middleware(http)
-        .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(move |service| Words::new(service, response_bytes)))
+        .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(move |service| Words::new(service, bounds)))
         .build(config.listen)
         .await
         .map_err(listen)?;
@@ -128,7 +132,7 @@ fn methods(limits: &RpcLimits, ctx: RpcContext, clock: Clock) -> Result<RpcModul
         limits: limits.clone(),
         terms: TermBudget::default(),
         tip: TipCache::default(),
-        leaves: LeafCache::default(),
+        subtrees: Subtrees::default(),
         burned: BurnedCache::default(),
         heads,
         clock,
@@ -140,6 +144,7 @@ fn methods(limits: &RpcLimits, ctx: RpcContext, clock: Clock) -> Result<RpcModul
         eth_state::register,
         eth_call::register,
         eth_send::register,
+        eth_send_sync::register,
         fees::register,
         logs::register,
         eth_filters::register,

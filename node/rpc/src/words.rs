@@ -1,12 +1,15 @@
 //! geth's words where the JSON-RPC library has its own: unknown methods, and subscriptions over HTTP.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
 use jsonrpsee::core::server::BatchResponseBuilder;
 use jsonrpsee::server::MethodResponse;
 use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, METHOD_NOT_FOUND_CODE};
 use jsonrpsee::types::{ErrorObject, Request};
+
+use crate::errors::CODE_SERVER;
 
 /// Code of a subscription where the transport carries none.
 const CODE_NO_NOTIFICATIONS: i32 = -32001;
@@ -17,13 +20,21 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Words<S> {
     inner: S,
-    /// Bytes of one batch answer.
-    response_bytes: usize,
+    bounds: BatchBounds,
+}
+
+/// What one batch may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchBounds {
+    /// Bytes of the answer.
+    pub(crate) response_bytes: usize,
+    /// Milliseconds.
+    pub(crate) time_ms: u64,
 }
 
 impl<S> Words<S> {
-    pub(crate) const fn new(inner: S, response_bytes: usize) -> Self {
-        Self { inner, response_bytes }
+    pub(crate) const fn new(inner: S, bounds: BatchBounds) -> Self {
+        Self { inner, bounds }
     }
 }
 
@@ -63,10 +74,16 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
-            let mut answers = BatchResponseBuilder::new_with_limit(service.response_bytes);
+            let BatchBounds { response_bytes, time_ms } = service.bounds;
+            let began = Instant::now();
+            let mut answers = BatchResponseBuilder::new_with_limit(response_bytes);
             let mut notified = false;
             for entry in batch {
+                let late = began.elapsed() >= Duration::from_millis(time_ms);
                 let answer = match entry {
+                    Ok(BatchEntry::Call(request)) if late => {
+                        MethodResponse::error(request.id, batch_timed_out(time_ms))
+                    }
                     Ok(BatchEntry::Call(request)) => service.call(request).await,
                     Ok(BatchEntry::Notification(notification)) => {
                         notified = true;
@@ -93,6 +110,10 @@ where
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.inner.notification(notification)
     }
+}
+
+fn batch_timed_out(time_ms: u64) -> ErrorObject<'static> {
+    ErrorObject::owned(CODE_SERVER, format!("batch timed out after {time_ms} ms"), None::<()>)
 }
 
 fn unknown_method(name: &str) -> ErrorObject<'static> {

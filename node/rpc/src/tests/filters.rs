@@ -92,7 +92,7 @@ async fn filters_report_what_came_since_the_last_poll() {
     }
     let tx = invoke(0, LOGGER, word(1));
     f.ok("eth_sendRawTransaction", json!([raw(&tx)])).await;
-    let first = f.push_all(&[tx.clone()]);
+    let first = f.push_all(std::slice::from_ref(&tx));
     let second = f.push_all(&[invoke(1, LOGGER, word(2))]);
     assert_eq!(poll(&pending).await, json!([tx.hash]));
     assert_eq!(poll(&blocks).await, json!([first.hash, second.hash]));

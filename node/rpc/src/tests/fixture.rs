@@ -16,6 +16,7 @@ use causeway_consensus::{
 use causeway_execution::{BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYTES, RecoveredTx, SystemCall};
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
 use causeway_mempool::{AccountView, Mempool, PoolConfig};
+use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
 use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
@@ -116,6 +117,7 @@ fn spec(pegged: bool) -> ChainSpec {
 pub(super) struct Status {
     pub(super) syncing: Mutex<Option<SyncProgress>>,
     pub(super) peg: Mutex<Option<PegProgress>>,
+    pub(super) claimed: Mutex<std::collections::BTreeSet<u64>>,
 }
 
 impl NodeStatus for Status {
@@ -144,6 +146,10 @@ impl NodeStatus for Status {
     fn peg(&self) -> Option<PegProgress> {
         self.peg.lock().clone()
     }
+
+    fn is_claimed(&self, index: u64) -> Option<bool> {
+        Some(self.claimed.lock().contains(&index))
+    }
 }
 
 /// A chain with a server. Dropping it stops the server and removes the data.
@@ -165,25 +171,31 @@ impl Drop for Fixture {
 
 impl Fixture {
     pub(super) async fn standalone() -> Self {
-        Self::with(spec(false), |_| {}).await
+        Self::with(spec(false), StorageOptions::default(), |_| {}).await
+    }
+
+    /// Keeps the states of the head and of `depth` blocks before it.
+    pub(super) async fn pruned(depth: u64) -> Self {
+        let options = StorageOptions { history: HistoryDepth::Blocks(depth), ..StorageOptions::default() };
+        Self::with(spec(false), options, |_| {}).await
     }
 
     pub(super) async fn pegged() -> Self {
-        Self::with(spec(true), |_| {}).await
+        Self::with(spec(true), StorageOptions::default(), |_| {}).await
     }
 
     pub(super) async fn limited(change: impl FnOnce(&mut RpcLimits)) -> Self {
-        Self::with(spec(false), |config| change(&mut config.limits)).await
+        Self::with(spec(false), StorageOptions::default(), |config| change(&mut config.limits)).await
     }
 
     pub(super) async fn configured(change: impl FnOnce(&mut RpcConfig)) -> Self {
-        Self::with(spec(false), change).await
+        Self::with(spec(false), StorageOptions::default(), change).await
     }
 
-    async fn with(spec: ChainSpec, change: impl FnOnce(&mut RpcConfig)) -> Self {
+    async fn with(spec: ChainSpec, options: StorageOptions, change: impl FnOnce(&mut RpcConfig)) -> Self {
         let genesis = Arc::new(Genesis::build(spec).unwrap());
         let dir = tempfile::tempdir().unwrap();
-        let storage = open_storage(dir.path(), &genesis);
+        let storage = Storage::open(dir.path(), &genesis, options).unwrap();
         let pool_config = PoolConfig::new(CHAIN_ID, genesis.spec.gas_limit);
         let pool = Arc::new(Mutex::new(Mempool::new(pool_config)));
         let pending = PendingFeed::default();
@@ -311,10 +323,6 @@ impl Fixture {
         }
         self.http.request(name, positional).await
     }
-}
-
-fn open_storage(dir: &std::path::Path, genesis: &Genesis) -> Arc<causeway_storage::Storage> {
-    causeway_storage::Storage::open(dir, genesis, Default::default()).unwrap()
 }
 
 pub(super) fn sign<T>(signer: &PrivateKeySigner, mut tx: T) -> Arc<RecoveredTx>

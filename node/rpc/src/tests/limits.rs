@@ -174,3 +174,44 @@ async fn a_subscription_over_http_is_refused() {
     let (code, message) = f.fails("eth_subscribe", json!(["newHeads"])).await;
     assert_eq!((code, message.as_str()), (-32001, "notifications not supported"));
 }
+
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_cut_off() {
+    let f = Fixture::limited(|limits| limits.batch_ms = 0).await;
+    let one = r#"{"jsonrpc":"2.0","id":7,"method":"eth_blockNumber"}"#;
+    let answer = post(&f, format!("[{one},{one}]")).await;
+    let late =
+        json!({ "jsonrpc": "2.0", "id": 7, "error": { "code": -32000, "message": "batch timed out after 0 ms" } });
+    assert_eq!(answer, json!([late, late]));
+}
+
+#[tokio::test]
+async fn deeply_nested_or_endless_parameters_cost_little_and_are_refused() {
+    let f = Fixture::standalone().await;
+    for params in [format!("[{}]", "[".repeat(50_000) + &"]".repeat(50_000)), format!("[{}1]", "1,".repeat(200_000))] {
+        for method in ["eth_call", "eth_getLogs", "eth_getProof"] {
+            let answer = post(&f, format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#)).await;
+            let code = answer["error"]["code"].as_i64().unwrap();
+            assert!([-32602, -32700].contains(&code), "{method}: {answer}");
+        }
+    }
+    assert_eq!(f.ok("eth_chainId", json!([])).await, "0x1092");
+}
+
+#[tokio::test]
+async fn subscribing_and_leaving_many_times_leaves_nothing_behind() {
+    use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
+    let f = Fixture::limited(|limits| limits.subscriptions_per_connection = 4).await;
+    for _ in 0..50 {
+        let ws = f.ws().await;
+        for _ in 0..4 {
+            let params = rpc_params!["logs", json!({ "address": LOGGER })];
+            let one: Subscription<Value> = ws.subscribe("eth_subscribe", params, "eth_unsubscribe").await.unwrap();
+            one.unsubscribe().await.unwrap();
+        }
+        let params = rpc_params!["newHeads"];
+        let _left_open: Subscription<Value> = ws.subscribe("eth_subscribe", params, "eth_unsubscribe").await.unwrap();
+    }
+    f.push_empty(1);
+    assert_eq!(f.ok("eth_blockNumber", json!([])).await, "0x1");
+}

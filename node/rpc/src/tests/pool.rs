@@ -18,7 +18,7 @@ async fn a_sent_transaction_waits_is_seen_and_is_included() {
     assert_eq!(waiting["from"], json!(rich().address()));
     assert_eq!(f.ok("eth_getTransactionReceipt", json!([tx.hash])).await, Value::Null);
     assert_eq!(f.ok("eth_getRawTransactionByHash", json!([tx.hash])).await, raw(&tx));
-    f.push_all(&[tx.clone()]);
+    f.push_all(std::slice::from_ref(&tx));
     assert_eq!(f.ok("eth_getTransactionReceipt", json!([tx.hash])).await["status"], "0x1");
 }
 
@@ -96,4 +96,27 @@ async fn the_pool_is_shown_by_sender_and_nonce() {
     );
     let nobody = f.ok("txpool_contentFrom", json!([B256::ZERO.0[..20].iter().map(|_| "00").collect::<String>()])).await;
     assert_eq!(nobody, json!({ "pending": {}, "queued": {} }));
+}
+
+#[tokio::test]
+async fn a_transaction_sent_synchronously_is_answered_with_its_receipt() {
+    let f = Fixture::standalone().await;
+    let mut waiting_for = f.ctx.pending.subscribe();
+    let tx = transfer(0, Address::repeat_byte(9), 5);
+    let send = f.ok("eth_sendRawTransactionSync", json!([raw(&tx), "0x7530"]));
+    let include = async {
+        waiting_for.recv().await.unwrap();
+        // A block without it does not end the wait.
+        f.push_empty(1);
+        f.push_all(std::slice::from_ref(&tx));
+    };
+    let (receipt, ()) = tokio::join!(send, include);
+    assert_eq!(receipt, f.ok("eth_getTransactionReceipt", json!([tx.hash])).await);
+    let late = transfer(1, Address::repeat_byte(9), 5);
+    let error = f.error("eth_sendRawTransactionSync", json!([raw(&late), 1])).await;
+    assert_eq!(error.code(), 4);
+    assert_eq!(error.message(), "the transaction was added to the pool but wasn't processed within 1 ms");
+    assert_eq!(error.data().unwrap().get(), format!("\"{}\"", late.hash));
+    let error = f.fails("eth_sendRawTransactionSync", json!([raw(&late)])).await;
+    assert_eq!(error, (-32000, "already known".to_owned()));
 }

@@ -123,3 +123,27 @@ async fn deployed_code_appears_with_its_block() {
     assert_eq!(f.ok("eth_getCode", json!([address, "latest"])).await, "0x00");
     assert_eq!(f.ok("eth_getCode", json!([address, "0x0"])).await, Value::String("0x".to_owned()));
 }
+
+#[tokio::test]
+async fn pruned_state_is_an_error_and_never_empty() {
+    let f = Fixture::pruned(2).await;
+    f.push_empty(6);
+    let oldest = f.ctx.storage.oldest_state();
+    assert!(oldest > 1);
+    for (method, params) in [
+        ("eth_getBalance", json!([STORE, "0x1"])),
+        ("eth_getCode", json!([STORE, "0x1"])),
+        ("eth_getStorageAt", json!([STORE, "0x0", "0x1"])),
+        ("eth_getTransactionCount", json!([STORE, "earliest"])),
+        ("eth_getProof", json!([STORE, [], "0x1"])),
+        ("eth_call", json!([{ "to": STORE }, "0x1"])),
+        ("eth_estimateGas", json!([{ "to": STORE }, "0x1"])),
+    ] {
+        let (code, message) = f.fails(method, params).await;
+        assert_eq!(code, 4444, "{method}: {message}");
+        assert!(message.starts_with("pruned history unavailable"), "{message}");
+        assert!(message.ends_with(&format!("the oldest kept block {oldest}")), "{message}");
+    }
+    let kept = f.ok("eth_getStorageAt", json!([STORE, "0x0", format!("{oldest:#x}")])).await;
+    assert_eq!(kept, json!(word(7)));
+}
