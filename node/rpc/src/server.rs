@@ -122,7 +122,11 @@ impl IdProvider for HexIds {
     }
 }
 
-fn methods(limits: &RpcLimits, ctx: RpcContext, clock: Clock) -> Result<RpcModule<Api>, RegisterMethodError> {
+pub(crate) fn methods(
+    limits: &RpcLimits,
+    ctx: RpcContext,
+    clock: Clock,
+) -> Result<RpcModule<Api>, RegisterMethodError> {
     let heads = HeadFeed::new(limits.subscriber_lag);
     let feed = heads.clone();
     ctx.storage.on_commit(Box::new(move |executed| feed.committed(executed)));

@@ -17,6 +17,7 @@ use causeway_execution::{BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYT
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
 use causeway_mempool::{AccountView, Mempool, PoolConfig};
 use causeway_storage::{HistoryDepth, Storage, StorageOptions};
+use jsonrpsee::RpcModule;
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
 use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
@@ -25,7 +26,8 @@ use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::server::start_at;
+use crate::api::{Api, Clock};
+use crate::server::{methods, start_at};
 use crate::{
     ConsensusProgress, NodeStatus, PegProgress, PendingFeed, RpcConfig, RpcContext, RpcLimits, ServerHandle,
     SyncProgress,
@@ -155,6 +157,7 @@ impl NodeStatus for Status {
 /// A chain with a server. Dropping it stops the server and removes the data.
 pub(super) struct Fixture {
     pub(super) ctx: RpcContext,
+    limits: RpcLimits,
     pub(super) status: Arc<Status>,
     pub(super) now_ms: Arc<AtomicU64>,
     pub(super) address: SocketAddr,
@@ -224,17 +227,19 @@ impl Fixture {
         };
         let mut config = RpcConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..RpcConfig::default() };
         change(&mut config);
-        let clock = {
-            let now_ms = now_ms.clone();
-            Arc::new(move || now_ms.load(Ordering::Relaxed))
-        };
-        let (handle, address) = start_at(config, ctx.clone(), clock).await.unwrap();
+        let limits = config.limits.clone();
+        let (handle, address) = start_at(config, ctx.clone(), clock(&now_ms)).await.unwrap();
         let http = HttpClientBuilder::default()
             .max_request_size(64 << 20)
             .max_response_size(64 << 20)
             .build(format!("http://{address}"))
             .unwrap();
-        Self { ctx, status, now_ms, address, http, handle, _dir: dir }
+        Self { ctx, limits, status, now_ms, address, http, handle, _dir: dir }
+    }
+
+    /// The methods without a transport.
+    pub(super) fn module(&self) -> RpcModule<Api> {
+        methods(&self.limits, self.ctx.clone(), clock(&self.now_ms)).unwrap()
     }
 
     pub(super) async fn ws(&self) -> WsClient {
@@ -323,6 +328,11 @@ impl Fixture {
         }
         self.http.request(name, positional).await
     }
+}
+
+fn clock(now_ms: &Arc<AtomicU64>) -> Clock {
+    let now_ms = Arc::clone(now_ms);
+    Arc::new(move || now_ms.load(Ordering::Relaxed))
 }
 
 pub(super) fn sign<T>(signer: &PrivateKeySigner, mut tx: T) -> Arc<RecoveredTx>

@@ -7,6 +7,7 @@ mod calls;
 mod fees;
 mod filters;
 mod fixture;
+mod hostile;
 mod limits;
 mod peg;
 mod pool;
