@@ -40,8 +40,26 @@ pub fn now_ms() -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads Unix milliseconds; the wall clock in production, the simulated one in tests.
+/// Reads Unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The two times a node lives by; one simulated clock in tests.
+#[derive(Clone)]
+pub struct Clocks {
+    /// For block timestamps: what the operating system says, which may be set back.
+    pub wall: Clock,
+    /// For deadlines: never goes back, so that a clock that is set cannot stall the node's timers.
+    pub steady: Clock,
+}
+
+impl Clocks {
+    /// The machine's clocks. The steady one starts at the wall clock's time.
+    pub fn machine() -> Self {
+        let (started, origin_ms) = (Instant::now(), now_ms());
+        let steady = move || origin_ms.saturating_add(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        Self { wall: Arc::new(now_ms), steady: Arc::new(steady) }
+    }
+}
 
 /// Everything a job needs; cheap to clone.
 #[derive(Clone)]
@@ -59,7 +77,7 @@ pub struct Chain {
     /// Operators by validator id: the beneficiary of a validator's blocks.
     pub operators: Arc<BTreeMap<ValidatorId, Address>>,
     /// The time.
-    pub clock: Clock,
+    pub clocks: Clocks,
     /// Where results go.
     pub events: mpsc::Sender<Event>,
     /// Where figures go.
@@ -99,9 +117,9 @@ impl Chain {
         let most =
             usize::try_from(parent.gas_limit / MIN_TRANSACTION_GAS).unwrap_or(MAX_CANDIDATES).min(MAX_CANDIDATES);
         let candidates: Vec<Arc<RecoveredTx>> = self.pool.lock().best(base_fee).take(most).collect();
-        let stop = || (self.clock)() >= deadline_ms;
+        let stop = || (self.clocks.steady)() >= deadline_ms;
         let attributes = BuildAttributes {
-            timestamp: parent.timestamp.max((self.clock)() / 1_000),
+            timestamp: parent.timestamp.max((self.clocks.wall)() / 1_000),
             proposer_operator: self.operator(&proposer),
             parent_certificate: self.certificate_of(parent.number),
             extra_data: Bytes::from_static(EXTRA_DATA),
@@ -152,7 +170,7 @@ impl Chain {
             known
         };
         let context = ValidationContext {
-            now_ms: (self.clock)(),
+            now_ms: (self.clocks.wall)(),
             parent_validators: &self.validators,
             operators: &self.operators.values().copied().collect(),
         };
@@ -205,7 +223,7 @@ impl Chain {
             .map(|(address, (_, after))| Ok((*address, view(state.as_ref(), after.unwrap_or_default())?)))
             .collect::<Result<_, SourceError>>()?;
         let base_fee = Executor::next_base_fee(&executed.block.header);
-        let now_ms = (self.clock)();
+        let now_ms = (self.clocks.steady)();
         let mut pool = self.pool.lock();
         pool.on_block(&included, &changed, base_fee, now_ms);
         pool.remove_expired(now_ms);
@@ -227,7 +245,7 @@ impl Chain {
         self.metrics.block_gas.set(gauge(header.gas_used));
         self.metrics.block_transactions.set(gauge(executed.block.transactions.len() as u64));
         self.metrics.transactions.inc_by(executed.block.transactions.len() as u64);
-        self.metrics.last_commit_s.set(gauge((self.clock)() / 1_000));
+        self.metrics.last_commit_s.set(gauge((self.clocks.wall)() / 1_000));
         self.metrics.commit_ms.set(gauge(took.as_millis().try_into().unwrap_or(u64::MAX)));
         self.metrics.pool_pending.set(gauge(pool.pending as u64));
         self.metrics.pool_queued.set(gauge(pool.queued as u64));

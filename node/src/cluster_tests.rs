@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::{
-    chain::{Chain, Outcome},
+    chain::{Chain, Clock, Clocks, Outcome},
     handle::{Effect, Event, Node},
     metrics::Metrics,
     peg_desk::{PegDesk, PegSigns},
@@ -144,6 +144,7 @@ impl Cluster {
         let storage =
             Storage::open(&member.disk.dir.path().join("chain"), &genesis, StorageOptions::default()).unwrap();
         let clock = self.now.clone();
+        let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
         let chain = Chain {
             genesis: genesis.clone(),
             storage: storage.clone(),
@@ -151,7 +152,7 @@ impl Cluster {
             pool: Arc::new(Mutex::new(Mempool::new(PoolConfig::new(777, genesis.spec.gas_limit)))),
             validators: genesis.validator_set(),
             operators: Arc::new(start::operators(&genesis)),
-            clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+            clocks: Clocks { wall: clock.clone(), steady: clock },
             events: mpsc::channel(1).0,
             metrics: Metrics::default(),
         };

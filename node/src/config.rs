@@ -115,11 +115,13 @@ pub struct ParentSection {
     pub endpoints: Vec<String>,
     /// How often the endpoints are asked, in milliseconds, 100 to 60,000.
     pub poll_ms: u64,
+    /// Parent block to look for deposits from, on a node that has imported none: the vault's deployment block saves reading all before it.
+    pub from_height: u64,
 }
 
 impl Default for ParentSection {
     fn default() -> Self {
-        Self { endpoints: Vec::new(), poll_ms: 1_000 }
+        Self { endpoints: Vec::new(), poll_ms: 1_000, from_height: 0 }
     }
 }
 

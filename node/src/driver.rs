@@ -15,7 +15,7 @@ use causeway_storage::{PegSignStateFile, SignStateFile, Storage, Wal};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::{
-    chain::{Chain, now_ms},
+    chain::Chain,
     handle::{Effect, Event, Node},
     status::SharedStatus,
     sync::Ask,
@@ -88,6 +88,10 @@ struct Running {
 }
 
 impl Driver {
+    fn now_ms(&self) -> u64 {
+        now(&self.chain)
+    }
+
     /// Runs until `shutdown` resolves or something makes going on unsafe.
     ///
     /// # Errors
@@ -121,8 +125,11 @@ impl Driver {
                     _ => std::future::pending().await,
                 }
             };
-            let deadline =
-                running.driver.node.next_deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+            let deadline = running
+                .driver
+                .node
+                .next_deadline_ms()
+                .map(|at| Duration::from_millis(at.saturating_sub(running.driver.now_ms())));
             let timer = async {
                 match deadline {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -150,7 +157,7 @@ impl Driver {
 impl Running {
     /// Lets the node decide and performs what follows. `gossip` names the message that a verdict is about.
     fn take(&mut self, event: Event, mut gossip: Option<MessageRef>) -> eyre::Result<()> {
-        let effects = self.driver.node.handle(now_ms(), event);
+        let effects = self.driver.node.handle(self.driver.now_ms(), event);
         for effect in effects {
             self.perform(effect, &mut gossip)?;
         }
@@ -319,10 +326,9 @@ fn answer(storage: &Storage, request: &SyncRequest) -> Result<SyncResponse, caus
             let last =
                 from.saturating_add(u64::from((*max).min(SYNC_ANSWER_BLOCKS))).min(head.number.saturating_add(1));
             for number in (*from).max(1)..last {
-                let (Some(block), Some(certificate)) = (storage.block(number)?, storage.certificate(number)?) else {
+                let (Some(body), Some(certificate)) = (storage.body(number)?, storage.certificate(number)?) else {
                     break;
                 };
-                let body = block.encode();
                 bytes = bytes.saturating_add(body.len());
                 if bytes > SYNC_ANSWER_BYTES && !blocks.is_empty() {
                     break;
@@ -339,13 +345,13 @@ async fn gossip_transactions(announce: Arc<Notify>, chain: Chain, network: Netwo
     loop {
         let due = chain.pool.lock().next_announcement_ms();
         let wait =
-            due.map_or(IDLE_ANNOUNCE, |at| Duration::from_millis(at.saturating_sub(now_ms())).min(IDLE_ANNOUNCE));
+            due.map_or(IDLE_ANNOUNCE, |at| Duration::from_millis(at.saturating_sub(now(&chain))).min(IDLE_ANNOUNCE));
         tokio::select! {
             () = announce.notified() => tokio::time::sleep(GOSSIP_COLLECT).await,
             () = tokio::time::sleep(wait) => {}
         }
         loop {
-            let batch = chain.pool.lock().announce(now_ms(), GOSSIP_BATCH, GOSSIP_BATCH_BYTES);
+            let batch = chain.pool.lock().announce(now(&chain), GOSSIP_BATCH, GOSSIP_BATCH_BYTES);
             if batch.is_empty() {
                 break;
             }
@@ -353,4 +359,8 @@ async fn gossip_transactions(announce: Arc<Notify>, chain: Chain, network: Netwo
                 .publish(GossipMessage::Transactions(batch.iter().map(|transaction| transaction.encoded()).collect()));
         }
     }
+}
+
+fn now(chain: &Chain) -> u64 {
+    (chain.clocks.steady)()
 }

@@ -23,8 +23,6 @@ pub struct Metrics {
     pub height: Gauge<i64, AtomicI64>,
     /// Round of the height in progress.
     pub round: Gauge<i64, AtomicI64>,
-    /// Connected peers.
-    pub peers: Gauge<i64, AtomicI64>,
     /// Greatest head a peer claims.
     pub best_peer_head: Gauge<i64, AtomicI64>,
     /// Transactions ready to be included.
@@ -80,7 +78,6 @@ impl Metrics {
         );
         registry.register("consensus_invalid_blocks", "Proposed blocks found invalid", self.invalid_blocks.clone());
         registry.register("consensus_equivocations", "Conflicting signatures seen", self.equivocations.clone());
-        registry.register("p2p_peers", "Connected peers", self.peers.clone());
         registry.register("p2p_best_peer_head", "Greatest head a peer claims", self.best_peer_head.clone());
         registry.register("p2p_peer_faults", "Faults counted against peers", self.peer_faults.clone());
         registry.register("mempool_pending", "Transactions ready to be included", self.pool_pending.clone());

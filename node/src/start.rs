@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    chain::{Chain, now_ms},
+    chain::{Chain, Clocks},
     config::{DataDir, NodeConfig},
     driver::{Driver, EVENT_QUEUE, Inputs},
     handle::Node,
@@ -61,7 +61,7 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
         pool: Arc::new(Mutex::new(Mempool::new(pool_config(&config, &genesis)))),
         validators: genesis.validator_set(),
         operators: Arc::new(operators(&genesis)),
-        clock: Arc::new(now_ms),
+        clocks: Clocks::machine(),
         events,
         metrics: metrics.clone(),
     };
@@ -109,6 +109,7 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
         .wrap_err_with(|| format!("JSON-RPC at {}", config.rpc.listen))?;
     let mut registry = prometheus_client::registry::Registry::default();
     metrics.register(&mut registry);
+    network.metrics().register(registry.sub_registry_with_prefix("causeway"));
     let metrics_address = metrics::serve(config.metrics.listen, registry, status.clone())
         .await
         .wrap_err_with(|| format!("cannot listen for metrics at {}; set metrics.listen", config.metrics.listen))?;
@@ -305,6 +306,7 @@ fn watch_parent(
     }
     let parent = ParentConfig {
         poll_ms: config.parent.poll_ms,
+        from_height: config.parent.from_height,
         ..ParentConfig::new(config.parent.endpoints.clone(), peg.parent_chain_id, peg.vault, peg.registry)
     };
     parent.validate()?;

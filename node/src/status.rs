@@ -82,7 +82,6 @@ impl SharedStatus {
             }
         });
         self.metrics.round.set(i64::from(consensus.round.0));
-        self.metrics.peers.set(gauge(peers as u64));
         self.metrics.best_peer_head.set(gauge(node.best_peer_head()));
         let mut snapshot = self.snapshot.write();
         snapshot.peers = peers as u64;

@@ -9,7 +9,7 @@ use causeway_network::Verdict;
 use causeway_rpc::PendingFeed;
 use tokio::sync::Notify;
 
-use crate::chain::{Chain, now_ms};
+use crate::chain::Chain;
 
 /// Admits transactions.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Admission {
             .account_view(transaction.sender)
             .map_err(|error| PoolError::StateUnavailable(error.to_string()))?;
         let base_fee = Executor::next_base_fee(&self.chain.storage.head());
-        self.chain.pool.lock().add(transaction.clone(), &account, base_fee, now_ms(), local)?;
+        self.chain.pool.lock().add(transaction.clone(), &account, base_fee, (self.chain.clocks.steady)(), local)?;
         self.pending.publish(transaction);
         Ok(())
     }
