@@ -66,7 +66,16 @@ impl CommitCertificate {
     /// # Errors
     /// The first rule of [`CertificateError`] that is broken.
     pub fn verify(&self, chain: B256, set: &ValidatorSet) -> Result<(), CertificateError> {
-        check(self.votes(), set, |vote| vote.verify(chain, set))?.quorum()
+        self.verify_with(set, |vote| vote.verify(chain, set))
+    }
+
+    /// As [`CommitCertificate::verify`], with another check of one signature (callers pass a cache).
+    pub(crate) fn verify_with(
+        &self,
+        set: &ValidatorSet,
+        verify: impl FnMut(&SignedVote) -> bool,
+    ) -> Result<(), CertificateError> {
+        check(self.votes(), set, verify)?.quorum()
     }
 
     /// keccak256 of the borsh encoding; blocks carry it for their parent.

@@ -68,9 +68,13 @@ pub enum Input {
 /// What the caller must do, strictly in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Write and fsync the sign state before going on. Failure is fatal to the process (pitfall 1).
+    /// First fsync the log entries appended so far, then write and fsync the sign state, before going on. The log must
+    /// lead to every signature the sign state remembers: replaying it then derives the same message and gets the same
+    /// signature, where otherwise a validator alone (or a third of them at one power cut) could be bound by a vote for a
+    /// block whose body is lost. Failure is fatal to the process (pitfall 1).
     PersistSignState(SignState),
-    /// Append to the write-ahead log. Must be fsynced before the next `Broadcast`, `Send` or `Decided`. Failure is fatal.
+    /// Append to the write-ahead log. Must be fsynced before the next `PersistSignState`, `Broadcast`, `Send` or
+    /// `Decided`. Failure is fatal.
     AppendWal(Vec<u8>),
     /// Truncate the write-ahead log: this height begins and needs none of it.
     ResetWal {

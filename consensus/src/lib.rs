@@ -1,15 +1,23 @@
 //! The BFT host: votes, certificates, evidence and the pure step function.
+mod bodies;
 pub mod certificate;
+mod decisions;
+mod engine;
 pub mod evidence;
+mod future;
 pub mod height;
+mod host;
+mod index;
 pub mod io;
 pub mod keys;
 pub mod message;
+mod peers;
 pub mod proposal;
 mod sign_bytes;
 pub mod sign_state;
 pub mod validators;
 pub mod vote;
+mod wal;
 
 pub use certificate::{
     CertificateError, CommitCertificate, CommitSignature, PolkaCertificate, RoundCertificate, RoundCertificateKind,
@@ -17,6 +25,7 @@ pub use certificate::{
 };
 pub use evidence::{Evidence, EvidenceError};
 pub use height::{Height, Round};
+pub use host::Host;
 pub use io::{
     HostConfig, HostStatus, HostStep, Input, MessageVerdict, Misbehaviour, Output, PeerToken, RecoverError, Timeouts,
 };

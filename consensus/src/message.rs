@@ -4,7 +4,7 @@ use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::certificate::{CommitCertificate, PolkaCertificate, RoundCertificate};
-use crate::height::Height;
+use crate::height::{Height, Round};
 use crate::proposal::{MAX_BLOCK_BYTES, MAX_PARTS, ProposalPart, SignedProposal};
 use crate::validators::MAX_VALIDATORS;
 use crate::vote::SignedVote;
@@ -35,6 +35,15 @@ pub struct PartRequest {
     pub indices: Vec<u32>,
 }
 
+/// Asks a peer for the proposals of a round, after its votes spoke of a block we never saw proposed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ProposalRequest {
+    /// The height.
+    pub height: Height,
+    /// The round.
+    pub round: Round,
+}
+
 /// A consensus message between nodes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ConsensusMessage {
@@ -52,6 +61,8 @@ pub enum ConsensusMessage {
     Decision(DecisionNotice),
     /// A pull for missing parts; answered with [`ConsensusMessage::Part`].
     PartRequest(PartRequest),
+    /// A pull for a lost proposal; answered with [`ConsensusMessage::Proposal`].
+    ProposalRequest(ProposalRequest),
 }
 
 /// Why bytes are no consensus message. The fault lies with the peer.
@@ -79,6 +90,20 @@ impl ConsensusMessage {
             Self::RoundCertificate(m) => m.height,
             Self::Decision(m) => m.certificate.height,
             Self::PartRequest(m) => m.height,
+            Self::ProposalRequest(m) => m.height,
+        }
+    }
+
+    /// The round the message speaks of, for those that have one.
+    pub fn round(&self) -> Option<Round> {
+        match self {
+            Self::Vote(m) => Some(m.vote.round),
+            Self::Proposal(m) => Some(m.proposal.round),
+            Self::PolkaCertificate(m) => Some(m.round),
+            Self::RoundCertificate(m) => Some(m.round),
+            Self::Decision(m) => Some(m.certificate.round),
+            Self::ProposalRequest(m) => Some(m.round),
+            Self::Part(_) | Self::PartRequest(_) => None,
         }
     }
 
@@ -92,6 +117,7 @@ impl ConsensusMessage {
             Self::RoundCertificate(_) => "round certificate",
             Self::Decision(_) => "decision",
             Self::PartRequest(_) => "part request",
+            Self::ProposalRequest(_) => "proposal request",
         }
     }
 
@@ -117,7 +143,7 @@ impl ConsensusMessage {
     /// were never encoded.
     pub(crate) fn check_limits(&self) -> Result<(), MessageError> {
         let over = match self {
-            Self::Vote(_) => None,
+            Self::Vote(_) | Self::ProposalRequest(_) => None,
             Self::Proposal(m) => (!m.proposal.parts.is_well_formed()).then_some("proposal's part list"),
             Self::Part(m) => {
                 (m.bytes.is_empty() || m.bytes.len() > crate::proposal::PART_BYTES || m.index as usize >= MAX_PARTS)

@@ -153,7 +153,7 @@ impl ValidatorSet {
         self.index_of(id).and_then(|at| self.0.keys.get(at))
     }
 
-    fn index_of(&self, id: &ValidatorId) -> Option<usize> {
+    pub(crate) fn index_of(&self, id: &ValidatorId) -> Option<usize> {
         let at = self.0.by_id.binary_search_by(|(other, _)| other.cmp(id));
         at.ok().map(|at| self.0.by_id[at].1)
     }
@@ -165,10 +165,14 @@ impl ValidatorSet {
 
     /// The validator that proposes at a round of a height: a pure function of its arguments (pitfall 9).
     pub fn proposer(&self, height: Height, round: Round) -> &Validator {
+        &self.0.validators[self.proposer_index(height, round)]
+    }
+
+    pub(crate) fn proposer_index(&self, height: Height, round: Round) -> usize {
         let window = PROPOSER_WINDOW as u64;
         let slot = (height.0 % window + u64::from(round.0) % window) % window;
         let slot = usize::try_from(slot).expect("a slot is below the window's length");
-        &self.0.validators[self.0.schedule[slot]]
+        self.0.schedule[slot]
     }
 }
 

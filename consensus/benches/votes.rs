@@ -1,0 +1,72 @@
+//! CPU time a host spends on one height: a proposal of one part, its verdict, every prevote and precommit of the others
+//! (each verified strictly once), its own two signatures, the certificate. Time is per height and node; inputs are one
+//! height of 4, 20 and 100 validators with equal power.
+#![allow(clippy::unwrap_used)]
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use causeway_consensus::*;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+
+const CHAIN: B256 = B256::repeat_byte(7);
+
+fn signer(n: u64) -> Ed25519Signer {
+    let mut secret = [3; 32];
+    secret[..8].copy_from_slice(&n.to_le_bytes());
+    Ed25519Signer::new(&secret)
+}
+
+/// A host at height 1, and the inputs of that height.
+fn height(count: u64) -> (Host, Vec<Input>) {
+    let signers: Vec<_> = (0..count).map(signer).collect();
+    let validators = ValidatorSet::new(signers.iter().map(|s| Validator::new(s.key(), 10)).collect()).unwrap();
+    let height = Height(1);
+    let proposer = validators.proposer(height, Round(0)).id;
+    let us = (0..count).find(|n| signer(*n).validator() != proposer).unwrap();
+    let mut host = Host::new(HostConfig::new(CHAIN), Some(Box::new(signer(us))), SignState::default());
+    host.step(0, Input::StartHeight { height, validators });
+
+    let body = Bytes::from(vec![1; 1000]);
+    let block_hash = keccak256(&body);
+    let parts = PartList::of(&body).unwrap();
+    let part = ProposalPart { height, root: parts.root(), index: 0, bytes: body };
+    let proposal = Proposal { height, round: Round(0), pol_round: None, block_hash, parts, proposer };
+    let by = signers.iter().find(|s| s.validator() == proposer).unwrap();
+    let signature = by.sign(&proposal.sign_bytes(CHAIN)).unwrap();
+    let mut messages =
+        vec![ConsensusMessage::Proposal(SignedProposal { proposal, signature }), ConsensusMessage::Part(part)];
+    for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+        for (n, signer) in (0..count).zip(&signers) {
+            if n != us {
+                let validator = signer.validator();
+                let vote = Vote { kind, height, round: Round(0), block_hash: Some(block_hash), validator };
+                let signature = signer.sign(&vote.sign_bytes(CHAIN)).unwrap();
+                messages.push(ConsensusMessage::Vote(SignedVote { vote, signature }));
+            }
+        }
+    }
+    let mut inputs: Vec<_> = messages.into_iter().map(|message| Input::Message { from: 1, message }).collect();
+    inputs.insert(2, Input::BlockVerdict { height, block_hash, valid: true });
+    (host, inputs)
+}
+
+fn one_height(c: &mut Criterion) {
+    for count in [4, 20, 100] {
+        c.bench_function(&format!("one height, {count} validators"), |b| {
+            b.iter_batched(
+                || height(count),
+                |(mut host, inputs)| {
+                    let mut decided = false;
+                    for input in inputs {
+                        let outputs = host.step(1, input);
+                        decided |= outputs.iter().any(|output| matches!(output, Output::Decided { .. }));
+                    }
+                    assert!(decided);
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, one_height);
+criterion_main!(benches);

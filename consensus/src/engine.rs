@@ -1,0 +1,842 @@
+//! The Tendermint algorithm: `arc-malachitebft-core-consensus` behind our own types. Nothing outside this module names the
+//! library, so it can be replaced or forked here.
+//!
+//! The library is a coroutine: it takes one input and yields effects, each answered at once. [`Actions`] is the set of
+//! answers the host gives; it cannot fail, because the library turns a failed effect into "continue" (pitfall 1). What
+//! must halt the process (a failed write) happens in the caller, who performs the host's outputs.
+//!
+//! Choices made here, with the pitfall of the design notes they answer:
+//! - `is_restart` is always false (3) and no target time is set, so the library's clock never matters (4).
+//! - Mode `ProposalAndParts`; in `ProposalOnly` the library takes every block for valid (16).
+//! - Vote extensions are off (7, 12), so the replay step about them has nothing to do (2).
+//! - Only inputs of the current height and verified by the host enter, so the library's own buffer for future heights,
+//!   filled before verification, stays empty (5).
+//! - `decide()` verifies each precommit again and panics on failure (10): the host answers from the signatures it
+//!   verified at ingress, by the same rule, and verification is a pure function, so the answer cannot change.
+//! - Evidence inside the library dies with its height (6): the host keeps its own index and ignores the library's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use arc_malachitebft_core_consensus::{
+    Effect, Error, Input as CoreInput, LivenessMsg, LocallyProposedValue, Params, ProposedValue, Resumable, Resume,
+    SignedConsensusMsg, State, ValuePayload, process,
+};
+use arc_malachitebft_core_types as core;
+use arc_malachitebft_core_types::{Context, NilOrVal, TimeoutKind, ValueOrigin, VoteExtensionPolicy, VoteType};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::certificate::{
+    CommitCertificate, CommitSignature, PolkaCertificate, RoundCertificate, RoundCertificateKind, RoundSignature,
+};
+use crate::height::{Height, Round};
+use crate::io::HostStep;
+use crate::keys::{ConsensusKey, SIGNATURE_BYTES, ValidatorId};
+use crate::validators::ValidatorSet;
+use crate::vote::{SignedVote, Vote, VoteKind};
+
+/// Votes and proposals more than this many rounds ahead of the current one are dropped by the core, and by the host
+/// before it verifies them. Round certificates are not bounded: they prove that honest validators are there.
+pub(crate) const ROUND_LOOKAHEAD: u32 = arc_malachitebft_core_consensus::MAX_FUTURE_ROUND_LOOKAHEAD;
+
+/// Stands for "the signer refused". Never verifies (its point R has small order), so the core drops the message it is on,
+/// and this module never publishes it.
+const UNSIGNED: [u8; SIGNATURE_BYTES] = [0; SIGNATURE_BYTES];
+
+/// What a timer is for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub(crate) enum TimerKind {
+    Propose,
+    Prevote,
+    Precommit,
+    Rebroadcast,
+}
+
+/// A timer of a round.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Timer {
+    pub(crate) round: Round,
+    pub(crate) kind: TimerKind,
+}
+
+/// A signed proposal as the core knows it: without the part list, which only matters to dissemination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BareProposal {
+    pub(crate) height: Height,
+    pub(crate) round: Round,
+    pub(crate) pol_round: Option<Round>,
+    pub(crate) block_hash: B256,
+    pub(crate) proposer: ValidatorId,
+}
+
+/// A block's validity as the caller judged it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JudgedBlock {
+    pub(crate) height: Height,
+    pub(crate) round: Round,
+    pub(crate) pol_round: Option<Round>,
+    pub(crate) proposer: ValidatorId,
+    pub(crate) block_hash: B256,
+    pub(crate) valid: bool,
+}
+
+/// What enters the core, and what it wants logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EngineInput {
+    Vote(SignedVote),
+    Proposal(BareProposal, [u8; SIGNATURE_BYTES]),
+    Polka(PolkaCertificate),
+    RoundCertificate(RoundCertificate),
+    /// Our own block for a round we propose in.
+    Propose {
+        height: Height,
+        round: Round,
+        block_hash: B256,
+    },
+    Block(JudgedBlock),
+    Timeout(Timer),
+}
+
+/// What the core has the host do. Calls come in the order in which they must take effect.
+pub(crate) trait Actions {
+    fn start_round(&mut self, height: Height, round: Round, proposer: ValidatorId);
+    fn schedule(&mut self, timer: Timer);
+    fn cancel(&mut self, timer: Timer);
+    fn cancel_all(&mut self);
+    /// `None` when the signer or the sign state refuses.
+    fn sign_vote(&mut self, vote: &Vote) -> Option<[u8; SIGNATURE_BYTES]>;
+    /// `None` when the signer or the sign state refuses, or the block's parts are not known.
+    fn sign_proposal(&mut self, proposal: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]>;
+    fn verify_vote(&mut self, vote: &SignedVote) -> bool;
+    fn verify_proposal(&mut self, proposal: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) -> bool;
+    fn verify_polka(&mut self, certificate: &PolkaCertificate) -> bool;
+    fn verify_round_certificate(&mut self, certificate: &RoundCertificate) -> bool;
+    fn verify_commit(&mut self, certificate: &CommitCertificate) -> bool;
+    fn log(&mut self, input: EngineInput);
+    fn publish_vote(&mut self, vote: SignedVote);
+    /// Publishes a proposal and its parts.
+    fn publish_proposal(&mut self, proposal: &BareProposal, signature: &[u8; SIGNATURE_BYTES]);
+    fn publish_polka(&mut self, certificate: PolkaCertificate);
+    fn publish_round_certificate(&mut self, certificate: RoundCertificate);
+    fn build_block(&mut self, height: Height, round: Round);
+    fn decide(&mut self, certificate: CommitCertificate);
+}
+
+/// Why the core could not process an input.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// Replay derived another message of ours than the one recorded.
+    #[error("{0}")]
+    Diverged(String),
+    /// Anything else. The core's state stays consistent; outputs of this one input may be missing.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The core at one height after another.
+pub(crate) struct Engine {
+    state: State<Core>,
+}
+
+impl Engine {
+    /// An engine for `validator` (`None`: never signs). It does nothing before [`Engine::start_height`].
+    pub(crate) fn new(validator: Option<ValidatorId>, height: Height, validators: &ValidatorSet) -> Self {
+        let params = Params {
+            address: Id(validator.unwrap_or_default()),
+            threshold_params: core::ThresholdParams::default(), // strictly more than 2/3 and 1/3
+            value_payload: ValuePayload::ProposalAndParts,
+            enabled: validator.is_some(),
+        };
+        // The queue is for inputs of future heights, which never enter (pitfall 5).
+        let state = State::new(Core, CoreHeight(height.0), CoreSet::new(validators), params, 1, 1);
+        Self { state }
+    }
+
+    /// Drops everything of the previous height and enters round 0 of `height`.
+    pub(crate) fn start_height(
+        &mut self,
+        height: Height,
+        validators: &ValidatorSet,
+        actions: &mut impl Actions,
+    ) -> Result<(), EngineError> {
+        let is_restart = false; // pitfall 3
+        let target_time = None; // pitfall 4
+        let set = CoreSet::new(validators);
+        let policy = VoteExtensionPolicy::Disabled;
+        self.process(CoreInput::StartHeight(CoreHeight(height.0), set, is_restart, target_time, policy), actions)
+    }
+
+    /// Feeds one input of the current height.
+    pub(crate) fn feed(&mut self, input: EngineInput, actions: &mut impl Actions) -> Result<(), EngineError> {
+        self.process(to_core(input), actions)
+    }
+
+    /// Marks the start of a replay of `entries`: what the core derives is compared with what they record.
+    pub(crate) fn begin_replay(&mut self, entries: &[EngineInput]) {
+        let entries: Vec<_> = entries.iter().cloned().map(to_core).collect();
+        self.state.index_wal_entries(&entries);
+    }
+
+    /// Marks the end of a replay.
+    pub(crate) fn end_replay(&mut self) {
+        self.state.reset_entries_index();
+    }
+
+    /// The current step.
+    pub(crate) fn step(&self) -> HostStep {
+        let driver = &self.state.driver;
+        if driver.step_is_commit() {
+            HostStep::Decided
+        } else if driver.step_is_precommit() {
+            HostStep::Precommit
+        } else if driver.step_is_prevote() {
+            HostStep::Prevote
+        } else {
+            HostStep::Propose
+        }
+    }
+
+    /// The block of the newest polka we saw with its body, which we would propose again.
+    pub(crate) fn valid_block(&self) -> Option<B256> {
+        self.state.driver.valid_value().map(|valid| valid.value.0)
+    }
+
+    fn process(&mut self, input: CoreInput<Core>, actions: &mut impl Actions) -> Result<(), EngineError> {
+        let result: Result<(), Error<Core>> = process!(
+            input: input,
+            state: &mut self.state,
+            metrics: &(),
+            with: effect => Ok::<_, fmt::Error>(answer(effect, actions))
+        );
+        result.map_err(|error| match error {
+            Error::ReplayDivergence(..) | Error::WalCorrupted(_) => EngineError::Diverged(error.to_string()),
+            other => EngineError::Other(other.to_string()),
+        })
+    }
+}
+
+/// Answers one effect of the core.
+fn answer(effect: Effect<Core>, actions: &mut impl Actions) -> Resume<Core> {
+    match effect {
+        Effect::CancelAllTimeouts(r) => {
+            actions.cancel_all();
+            r.resume_with(())
+        }
+        Effect::CancelTimeout(timeout, r) => {
+            if let Some(timer) = from_timeout(timeout) {
+                actions.cancel(timer);
+            }
+            r.resume_with(())
+        }
+        Effect::ScheduleTimeout(timeout, r) => {
+            if let Some(timer) = from_timeout(timeout) {
+                actions.schedule(timer);
+            }
+            r.resume_with(())
+        }
+        Effect::StartRound(height, round, proposer, _role, r) => {
+            actions.start_round(Height(height.0), from_round(round), proposer.0);
+            r.resume_with(())
+        }
+        Effect::PublishConsensusMsg(message, r) => {
+            match message {
+                SignedConsensusMsg::Vote(vote) => publish_vote(vote, actions),
+                SignedConsensusMsg::Proposal(proposal) if proposal.signature != UNSIGNED => {
+                    let signature = proposal.signature;
+                    actions.publish_proposal(&from_proposal(proposal.message), &signature);
+                }
+                SignedConsensusMsg::Proposal(_) => (),
+            }
+            r.resume_with(())
+        }
+        Effect::PublishLivenessMsg(message, r) => {
+            match message {
+                LivenessMsg::Vote(vote) => publish_vote(vote, actions),
+                LivenessMsg::PolkaCertificate(polka) => actions.publish_polka(from_polka(polka)),
+                LivenessMsg::SkipRoundCertificate(certificate) => {
+                    actions.publish_round_certificate(from_round_certificate(certificate));
+                }
+            }
+            r.resume_with(())
+        }
+        Effect::RepublishVote(vote, r) => {
+            publish_vote(vote, actions);
+            r.resume_with(())
+        }
+        Effect::RepublishRoundCertificate(certificate, r) => {
+            actions.publish_round_certificate(from_round_certificate(certificate));
+            r.resume_with(())
+        }
+        Effect::GetValue(height, round, _timeout, r) => {
+            actions.build_block(Height(height.0), from_round(round));
+            r.resume_with(())
+        }
+        // The core always publishes the proposal right after this, and the host publishes the original parts with every
+        // proposal it publishes (pitfall 11).
+        Effect::RestreamProposal(_, _, _, _, _, r) => r.resume_with(()),
+        Effect::Decide(certificate, _extensions, r) => {
+            actions.decide(from_commit(certificate));
+            r.resume_with(())
+        }
+        // Comes right after Decide, as no target time is set; its evidence is a subset of our own index (pitfall 6).
+        Effect::Finalize(_, _, _, r) => r.resume_with(()),
+        Effect::SignVote(vote, r) => {
+            let signature = actions.sign_vote(&from_vote(vote.clone())).unwrap_or(UNSIGNED);
+            r.resume_with(core::SignedMessage::new(vote, signature))
+        }
+        Effect::SignProposal(proposal, r) => {
+            let signature = actions.sign_proposal(&from_proposal(proposal.clone())).unwrap_or(UNSIGNED);
+            r.resume_with(core::SignedMessage::new(proposal, signature))
+        }
+        Effect::VerifySignature(message, _key, r) => {
+            let signature = message.signature;
+            let valid = signature != UNSIGNED
+                && match message.message {
+                    arc_malachitebft_core_consensus::ConsensusMsg::Vote(vote) => {
+                        actions.verify_vote(&SignedVote { vote: from_vote(vote), signature })
+                    }
+                    arc_malachitebft_core_consensus::ConsensusMsg::Proposal(proposal) => {
+                        actions.verify_proposal(&from_proposal(proposal), &signature)
+                    }
+                };
+            r.resume_with(valid)
+        }
+        Effect::VerifyCommitCertificate(certificate, _, _, r) => {
+            let valid = actions.verify_commit(&from_commit(certificate));
+            r.resume_with(certificate_validity(valid))
+        }
+        Effect::VerifyPolkaCertificate(certificate, _, _, r) => {
+            let valid = actions.verify_polka(&from_polka(certificate));
+            r.resume_with(certificate_validity(valid))
+        }
+        Effect::VerifyRoundCertificate(certificate, _, _, r) => {
+            let valid = actions.verify_round_certificate(&from_round_certificate(certificate));
+            r.resume_with(certificate_validity(valid))
+        }
+        Effect::WalAppend(_height, input, r) => {
+            if let Some(input) = from_core(input) {
+                actions.log(input);
+            }
+            r.resume_with(())
+        }
+        // The library's sync path is never entered (the host decides certified blocks itself), and extensions are off.
+        // Should either change, refusing is the answer that cannot decide anything wrongly.
+        Effect::CertVerifiedSyncValue(_, _, r) => r.resume_with(()),
+        Effect::CertRejectedSyncValue(_, _, _, r) => r.resume_with(()),
+        Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => r.resume_with(certificate_validity(false)),
+        Effect::ExtendVote(_, _, _, _, r) => r.resume_with(None),
+        Effect::VerifyVoteExtension(_, _, _, _, _, _, r) => {
+            r.resume_with(Err(arc_malachitebft_core_consensus::VoteExtensionError::InvalidVoteExtension))
+        }
+    }
+}
+
+fn publish_vote(vote: core::SignedVote<Core>, actions: &mut impl Actions) {
+    if vote.signature != UNSIGNED {
+        actions.publish_vote(from_signed_vote(vote));
+    }
+}
+
+fn certificate_validity(valid: bool) -> Result<(), core::CertificateError<Core>> {
+    if valid { Ok(()) } else { Err(core::CertificateError::VerificationError(None)) }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Our types to the core's and back.
+
+fn to_round(round: Round) -> core::Round {
+    core::Round::new(round.0)
+}
+
+fn to_pol_round(round: Option<Round>) -> core::Round {
+    round.map_or(core::Round::Nil, to_round)
+}
+
+/// The core hands out defined rounds only where this is used; nil would stand for the first.
+fn from_round(round: core::Round) -> Round {
+    Round(round.as_u32().unwrap_or(0))
+}
+
+fn to_kind(kind: VoteKind) -> VoteType {
+    match kind {
+        VoteKind::Prevote => VoteType::Prevote,
+        VoteKind::Precommit => VoteType::Precommit,
+    }
+}
+
+fn from_kind(kind: VoteType) -> VoteKind {
+    match kind {
+        VoteType::Prevote => VoteKind::Prevote,
+        VoteType::Precommit => VoteKind::Precommit,
+    }
+}
+
+fn to_value(block_hash: Option<B256>) -> NilOrVal<B256> {
+    block_hash.map_or(NilOrVal::Nil, NilOrVal::Val)
+}
+
+fn from_value(value: NilOrVal<B256>) -> Option<B256> {
+    match value {
+        NilOrVal::Nil => None,
+        NilOrVal::Val(block_hash) => Some(block_hash),
+    }
+}
+
+fn from_vote(vote: CoreVote) -> Vote {
+    Vote {
+        kind: from_kind(vote.kind),
+        height: Height(vote.height.0),
+        round: from_round(vote.round),
+        block_hash: from_value(vote.value),
+        validator: vote.validator.0,
+    }
+}
+
+fn to_signed_vote(vote: SignedVote) -> core::SignedVote<Core> {
+    let SignedVote { vote, signature } = vote;
+    let vote = CoreVote {
+        kind: to_kind(vote.kind),
+        height: CoreHeight(vote.height.0),
+        round: to_round(vote.round),
+        value: to_value(vote.block_hash),
+        validator: Id(vote.validator),
+    };
+    core::SignedMessage::new(vote, signature)
+}
+
+fn from_signed_vote(vote: core::SignedVote<Core>) -> SignedVote {
+    SignedVote { vote: from_vote(vote.message), signature: vote.signature }
+}
+
+fn from_proposal(proposal: CoreProposal) -> BareProposal {
+    BareProposal {
+        height: Height(proposal.height.0),
+        round: from_round(proposal.round),
+        pol_round: proposal.pol_round.as_u32().map(Round),
+        block_hash: proposal.value.0,
+        proposer: proposal.proposer.0,
+    }
+}
+
+fn to_proposal(proposal: BareProposal) -> CoreProposal {
+    CoreProposal {
+        height: CoreHeight(proposal.height.0),
+        round: to_round(proposal.round),
+        value: CoreValue(proposal.block_hash),
+        pol_round: to_pol_round(proposal.pol_round),
+        proposer: Id(proposal.proposer),
+    }
+}
+
+fn to_timeout(timer: Timer) -> core::Timeout {
+    let kind = match timer.kind {
+        TimerKind::Propose => TimeoutKind::Propose,
+        TimerKind::Prevote => TimeoutKind::Prevote,
+        TimerKind::Precommit => TimeoutKind::Precommit,
+        TimerKind::Rebroadcast => TimeoutKind::Rebroadcast,
+    };
+    core::Timeout::new(to_round(timer.round), kind)
+}
+
+/// `None` for the timer that only a target time would start (pitfall 4).
+fn from_timeout(timeout: core::Timeout) -> Option<Timer> {
+    let kind = match timeout.kind {
+        TimeoutKind::Propose => TimerKind::Propose,
+        TimeoutKind::Prevote => TimerKind::Prevote,
+        TimeoutKind::Precommit => TimerKind::Precommit,
+        TimeoutKind::Rebroadcast => TimerKind::Rebroadcast,
+        TimeoutKind::FinalizeHeight(_) => return None,
+    };
+    Some(Timer { round: from_round(timeout.round), kind })
+}
+
+fn from_commit(certificate: core::CommitCertificate<Core>) -> CommitCertificate {
+    let signatures = certificate.commit_signatures.into_iter();
+    let mut signatures: Vec<_> =
+        signatures.map(|s| CommitSignature { validator: s.address.0, signature: s.signature }).collect();
+    signatures.sort();
+    CommitCertificate {
+        height: Height(certificate.height.0),
+        round: from_round(certificate.round),
+        block_hash: certificate.value_id,
+        signatures,
+    }
+}
+
+fn from_polka(polka: core::PolkaCertificate<Core>) -> PolkaCertificate {
+    let signatures = polka.polka_signatures.into_iter();
+    let mut signatures: Vec<_> =
+        signatures.map(|s| CommitSignature { validator: s.address.0, signature: s.signature }).collect();
+    signatures.sort();
+    PolkaCertificate {
+        height: Height(polka.height.0),
+        round: from_round(polka.round),
+        block_hash: polka.value_id,
+        signatures,
+    }
+}
+
+fn to_polka(polka: PolkaCertificate) -> core::PolkaCertificate<Core> {
+    let signatures = polka.signatures.into_iter();
+    core::PolkaCertificate {
+        height: CoreHeight(polka.height.0),
+        round: to_round(polka.round),
+        value_id: polka.block_hash,
+        polka_signatures: signatures.map(|s| core::PolkaSignature::new(Id(s.validator), s.signature)).collect(),
+    }
+}
+
+fn from_round_certificate(certificate: core::RoundCertificate<Core>) -> RoundCertificate {
+    let signatures = certificate.round_signatures.into_iter();
+    let mut signatures: Vec<_> = signatures
+        .map(|s| RoundSignature {
+            kind: from_kind(s.vote_type),
+            block_hash: from_value(s.value_id),
+            validator: s.address.0,
+            signature: s.signature,
+        })
+        .collect();
+    signatures.sort_by_key(|s| s.validator);
+    let kind = match certificate.cert_type {
+        core::RoundCertificateType::Skip => RoundCertificateKind::Skip,
+        core::RoundCertificateType::Precommit => RoundCertificateKind::Precommit,
+    };
+    RoundCertificate { height: Height(certificate.height.0), round: from_round(certificate.round), kind, signatures }
+}
+
+fn to_round_certificate(certificate: RoundCertificate) -> core::RoundCertificate<Core> {
+    let cert_type = match certificate.kind {
+        RoundCertificateKind::Skip => core::RoundCertificateType::Skip,
+        RoundCertificateKind::Precommit => core::RoundCertificateType::Precommit,
+    };
+    let signatures = certificate.signatures.into_iter();
+    core::RoundCertificate {
+        height: CoreHeight(certificate.height.0),
+        round: to_round(certificate.round),
+        cert_type,
+        round_signatures: signatures
+            .map(|s| core::RoundSignature::new(to_kind(s.kind), to_value(s.block_hash), Id(s.validator), s.signature))
+            .collect(),
+    }
+}
+
+fn to_core(input: EngineInput) -> CoreInput<Core> {
+    match input {
+        EngineInput::Vote(vote) => CoreInput::Vote(to_signed_vote(vote)),
+        EngineInput::Proposal(proposal, signature) => {
+            CoreInput::Proposal(core::SignedMessage::new(to_proposal(proposal), signature))
+        }
+        EngineInput::Polka(polka) => CoreInput::PolkaCertificate(to_polka(polka)),
+        EngineInput::RoundCertificate(certificate) => CoreInput::RoundCertificate(to_round_certificate(certificate)),
+        EngineInput::Propose { height, round, block_hash } => {
+            let (height, round) = (CoreHeight(height.0), to_round(round));
+            CoreInput::Propose(LocallyProposedValue::new(height, round, CoreValue(block_hash)))
+        }
+        EngineInput::Block(block) => CoreInput::ProposedValue(
+            ProposedValue {
+                height: CoreHeight(block.height.0),
+                round: to_round(block.round),
+                valid_round: to_pol_round(block.pol_round),
+                proposer: Id(block.proposer),
+                value: CoreValue(block.block_hash),
+                validity: core::Validity::from_bool(block.valid),
+            },
+            ValueOrigin::Consensus,
+        ),
+        EngineInput::Timeout(timer) => CoreInput::TimeoutElapsed(to_timeout(timer)),
+    }
+}
+
+/// `None` for inputs the library documents as never logged.
+fn from_core(input: CoreInput<Core>) -> Option<EngineInput> {
+    match input {
+        CoreInput::Vote(vote) => Some(EngineInput::Vote(from_signed_vote(vote))),
+        CoreInput::Proposal(proposal) => {
+            let signature = proposal.signature;
+            Some(EngineInput::Proposal(from_proposal(proposal.message), signature))
+        }
+        CoreInput::PolkaCertificate(polka) => Some(EngineInput::Polka(from_polka(polka))),
+        CoreInput::ProposedValue(value, _origin) => Some(EngineInput::Block(JudgedBlock {
+            height: Height(value.height.0),
+            round: from_round(value.round),
+            pol_round: value.valid_round.as_u32().map(Round),
+            proposer: value.proposer.0,
+            block_hash: value.value.0,
+            valid: value.validity.is_valid(),
+        })),
+        CoreInput::TimeoutElapsed(timeout) => from_timeout(timeout).map(EngineInput::Timeout),
+        CoreInput::StartHeight(..)
+        | CoreInput::RoundCertificate(_)
+        | CoreInput::Propose(_)
+        | CoreInput::SyncValueResponse(_) => None,
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The library's traits, on types of our own.
+
+#[derive(Clone, Debug)]
+struct Core;
+
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct CoreHeight(u64);
+
+impl fmt::Display for CoreHeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl core::Height for CoreHeight {
+    const ZERO: Self = Self(0);
+    const INITIAL: Self = Self(1);
+
+    fn increment_by(&self, n: u64) -> Self {
+        Self(self.0.saturating_add(n))
+    }
+
+    fn decrement_by(&self, n: u64) -> Option<Self> {
+        self.0.checked_sub(n).map(Self)
+    }
+
+    fn as_u64(&self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Id(ValidatorId);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl core::Address for Id {}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct CoreValue(B256);
+
+impl core::Value for CoreValue {
+    type Id = B256;
+
+    fn id(&self) -> B256 {
+        self.0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CoreVote {
+    kind: VoteType,
+    height: CoreHeight,
+    round: core::Round,
+    value: NilOrVal<B256>,
+    validator: Id,
+}
+
+impl core::Vote<Core> for CoreVote {
+    fn height(&self) -> CoreHeight {
+        self.height
+    }
+
+    fn round(&self) -> core::Round {
+        self.round
+    }
+
+    fn value(&self) -> &NilOrVal<B256> {
+        &self.value
+    }
+
+    fn take_value(self) -> NilOrVal<B256> {
+        self.value
+    }
+
+    fn vote_type(&self) -> VoteType {
+        self.kind
+    }
+
+    fn validator_address(&self) -> &Id {
+        &self.validator
+    }
+
+    // Vote extensions are off (pitfalls 7 and 12).
+    fn extension(&self) -> Option<&core::SignedExtension<Core>> {
+        None
+    }
+
+    fn take_extension(&mut self) -> Option<core::SignedExtension<Core>> {
+        None
+    }
+
+    fn extend(self, _extension: core::SignedExtension<Core>) -> Self {
+        self
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CoreProposal {
+    height: CoreHeight,
+    round: core::Round,
+    value: CoreValue,
+    pol_round: core::Round,
+    proposer: Id,
+}
+
+impl core::Proposal<Core> for CoreProposal {
+    fn height(&self) -> CoreHeight {
+        self.height
+    }
+
+    fn round(&self) -> core::Round {
+        self.round
+    }
+
+    fn value(&self) -> &CoreValue {
+        &self.value
+    }
+
+    fn take_value(self) -> CoreValue {
+        self.value
+    }
+
+    fn pol_round(&self) -> core::Round {
+        self.pol_round
+    }
+
+    fn validator_address(&self) -> &Id {
+        &self.proposer
+    }
+}
+
+/// Parts travel outside the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NoPart;
+
+impl core::ProposalPart<Core> for NoPart {
+    fn is_first(&self) -> bool {
+        true
+    }
+
+    fn is_last(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CoreValidator {
+    id: Id,
+    key: ConsensusKey,
+    power: u64,
+}
+
+impl core::Validator<Core> for CoreValidator {
+    fn address(&self) -> &Id {
+        &self.id
+    }
+
+    fn public_key(&self) -> &ConsensusKey {
+        &self.key
+    }
+
+    fn voting_power(&self) -> u64 {
+        self.power
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CoreSet {
+    set: ValidatorSet,
+    members: Arc<[CoreValidator]>,
+}
+
+impl CoreSet {
+    fn new(set: &ValidatorSet) -> Self {
+        let members = set.iter().map(|v| CoreValidator { id: Id(v.id), key: v.key, power: v.power }).collect();
+        Self { set: set.clone(), members }
+    }
+}
+
+impl core::ValidatorSet<Core> for CoreSet {
+    fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    fn total_voting_power(&self) -> u64 {
+        self.set.total_power()
+    }
+
+    fn get_by_address(&self, address: &Id) -> Option<&CoreValidator> {
+        self.set.index_of(&address.0).and_then(|at| self.members.get(at))
+    }
+
+    fn get_by_index(&self, index: usize) -> Option<&CoreValidator> {
+        self.members.get(index)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ed25519;
+
+impl core::SigningScheme for Ed25519 {
+    type DecodingError = std::array::TryFromSliceError;
+    type Signature = [u8; SIGNATURE_BYTES];
+    type PublicKey = ConsensusKey;
+    type PrivateKey = (); // the signer never enters the core
+
+    fn decode_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Self::DecodingError> {
+        bytes.try_into()
+    }
+
+    fn encode_signature(signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
+        signature.to_vec()
+    }
+
+    fn decode_public_key(bytes: &[u8]) -> Result<ConsensusKey, Self::DecodingError> {
+        bytes.try_into().map(ConsensusKey)
+    }
+
+    fn encode_public_key(key: &ConsensusKey) -> Vec<u8> {
+        key.0.to_vec()
+    }
+}
+
+impl Context for Core {
+    type Address = Id;
+    type Height = CoreHeight;
+    type ProposalPart = NoPart;
+    type Proposal = CoreProposal;
+    type Validator = CoreValidator;
+    type ValidatorSet = CoreSet;
+    type Timeouts = core::LinearTimeouts; // never read: the host has its own
+    type Value = CoreValue;
+    type Vote = CoreVote;
+    type Extension = ();
+    type SigningScheme = Ed25519;
+
+    /// Pitfall 9: our own pure function of set, height and round.
+    fn select_proposer<'a>(&self, set: &'a CoreSet, height: CoreHeight, round: core::Round) -> &'a CoreValidator {
+        let at = set.set.proposer_index(Height(height.0), from_round(round));
+        &set.members[at] // members mirror the set
+    }
+
+    fn new_proposal(
+        &self,
+        height: CoreHeight,
+        round: core::Round,
+        value: CoreValue,
+        pol_round: core::Round,
+        proposer: Id,
+    ) -> CoreProposal {
+        CoreProposal { height, round, value, pol_round, proposer }
+    }
+
+    fn new_prevote(&self, height: CoreHeight, round: core::Round, value: NilOrVal<B256>, validator: Id) -> CoreVote {
+        CoreVote { kind: VoteType::Prevote, height, round, value, validator }
+    }
+
+    fn new_precommit(&self, height: CoreHeight, round: core::Round, value: NilOrVal<B256>, validator: Id) -> CoreVote {
+        CoreVote { kind: VoteType::Precommit, height, round, value, validator }
+    }
+}

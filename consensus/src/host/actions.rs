@@ -1,0 +1,226 @@
+//! What the core has the host do. The order of outputs is the contract: sign state, log, network.
+
+use std::collections::BTreeMap;
+
+use tracing::{error, warn};
+
+use super::Inner;
+use crate::certificate::{CommitCertificate, PolkaCertificate, RoundCertificate};
+use crate::engine::{Actions, BareProposal, EngineInput, Timer, TimerKind};
+use crate::height::{Height, Round};
+use crate::io::Output;
+use crate::keys::{SIGNATURE_BYTES, ValidatorId};
+use crate::message::ConsensusMessage;
+use crate::proposal::{Proposal, SignedProposal};
+use crate::sign_state::{SignPermit, SignRequest, SignStep};
+use crate::vote::{SignedVote, Vote, VoteKind};
+use crate::wal::WalEntry;
+
+impl Inner {
+    /// Signs what the sign state lets pass. A fresh signature is persisted before anything that carries it.
+    fn sign(&mut self, request: SignRequest<'_>) -> Option<[u8; SIGNATURE_BYTES]> {
+        let refusal = match self.sign_state.check(&request) {
+            Ok(SignPermit::Again(signature)) => return Some(signature),
+            Ok(SignPermit::Fresh) => match self.signer.as_ref()?.sign(request.bytes) {
+                Ok(signature) => {
+                    self.sign_state.record(&request, signature);
+                    self.out.push(Output::PersistSignState(self.sign_state.clone()));
+                    return Some(signature);
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(refusal) => refusal.to_string(),
+        };
+        warn!(height = %request.height, round = %request.round, step = ?request.step, refusal, "not signing");
+        if let Some(work) = &mut self.work {
+            work.last_refusal = Some((request.step, refusal));
+        }
+        None
+    }
+
+    fn is_known_signature(&self, vote: &SignedVote) -> bool {
+        self.index.is_verified(vote)
+    }
+
+    /// Whether a vote of the current height verifies, from memory if it was verified before (pitfall 10).
+    pub(super) fn verifies(&self, vote: &SignedVote) -> bool {
+        let Some(work) = &self.work else { return false };
+        self.is_known_signature(vote) || vote.verify(self.config.chain, &work.set)
+    }
+
+    fn signed_proposal(&self, bare: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) -> Option<&SignedProposal> {
+        let known = self.index.proposals(bare.height, bare.round).iter();
+        known.clone().find(|p| p.signature == *signature && is_same(&p.proposal, bare))
+    }
+}
+
+/// Whether the core's picture of a proposal is of this one.
+fn is_same(full: &Proposal, bare: &BareProposal) -> bool {
+    (full.height, full.round, full.pol_round, full.block_hash, full.proposer)
+        == (bare.height, bare.round, bare.pol_round, bare.block_hash, bare.proposer)
+}
+
+impl Actions for Inner {
+    fn start_round(&mut self, _height: Height, round: Round, proposer: ValidatorId) {
+        if let Some(work) = &mut self.work {
+            work.round = round;
+            work.proposer = Some(proposer);
+            work.building = None;
+        }
+    }
+
+    fn schedule(&mut self, timer: Timer) {
+        let at = self.now_ms.saturating_add(self.timeout_ms(timer));
+        if let Some(work) = self.work.as_mut().filter(|work| !work.decided) {
+            work.timers.insert(timer, at);
+        }
+    }
+
+    fn cancel(&mut self, timer: Timer) {
+        if let Some(work) = &mut self.work {
+            work.timers.remove(&timer);
+        }
+    }
+
+    fn cancel_all(&mut self) {
+        if let Some(work) = &mut self.work {
+            work.timers = BTreeMap::new();
+        }
+    }
+
+    fn sign_vote(&mut self, vote: &Vote) -> Option<[u8; SIGNATURE_BYTES]> {
+        let step = match vote.kind {
+            VoteKind::Prevote => SignStep::Prevote,
+            VoteKind::Precommit => SignStep::Precommit,
+        };
+        let proposals = self.index.proposals(vote.height, vote.round).iter();
+        let voted = proposals.filter(|p| Some(p.proposal.block_hash) == vote.block_hash);
+        let pol_round = voted.filter_map(|p| p.proposal.pol_round).max();
+        let signature = self.sign(SignRequest {
+            height: vote.height,
+            round: vote.round,
+            step,
+            block_hash: vote.block_hash,
+            pol_round,
+            bytes: &vote.sign_bytes(self.config.chain),
+        })?;
+        let signed = SignedVote { vote: vote.clone(), signature };
+        // The sign state makes evidence against ourselves impossible; a twin of this key would show up at ingress.
+        let _evidence = self.index.insert_vote(&signed, true);
+        Some(signature)
+    }
+
+    fn sign_proposal(&mut self, bare: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]> {
+        let root = self.work.as_ref()?.blocks.get(&bare.block_hash)?.valid?;
+        let parts = self.bodies.list(&root)?.clone();
+        let proposal = Proposal {
+            height: bare.height,
+            round: bare.round,
+            pol_round: bare.pol_round,
+            block_hash: bare.block_hash,
+            parts,
+            proposer: bare.proposer,
+        };
+        let signature = self.sign(SignRequest {
+            height: bare.height,
+            round: bare.round,
+            step: SignStep::Propose,
+            block_hash: Some(bare.block_hash),
+            pol_round: bare.pol_round,
+            bytes: &proposal.sign_bytes(self.config.chain),
+        })?;
+        let _evidence = self.index.insert_proposal(&SignedProposal { proposal, signature });
+        Some(signature)
+    }
+
+    fn verify_vote(&mut self, vote: &SignedVote) -> bool {
+        self.verifies(vote)
+    }
+
+    fn verify_proposal(&mut self, bare: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) -> bool {
+        // Every proposal fed to the core is in the index, where only verified ones are.
+        self.signed_proposal(bare, signature).is_some()
+    }
+
+    fn verify_polka(&mut self, certificate: &PolkaCertificate) -> bool {
+        let Some(work) = &self.work else { return false };
+        certificate.verify_with(&work.set, |vote| self.verifies(vote)).is_ok()
+    }
+
+    fn verify_round_certificate(&mut self, certificate: &RoundCertificate) -> bool {
+        let Some(work) = &self.work else { return false };
+        certificate.verify_with(&work.set, |vote| self.verifies(vote)).is_ok()
+    }
+
+    fn verify_commit(&mut self, certificate: &CommitCertificate) -> bool {
+        let Some(work) = &self.work else { return false };
+        certificate.verify_with(&work.set, |vote| self.verifies(vote)).is_ok()
+    }
+
+    fn log(&mut self, input: EngineInput) {
+        let Some(height) = self.work.as_ref().map(|work| work.height) else { return };
+        let entry = match input {
+            EngineInput::Vote(vote) => WalEntry::Vote(vote),
+            EngineInput::Proposal(bare, signature) => match self.signed_proposal(&bare, &signature) {
+                Some(proposal) => WalEntry::Proposal(proposal.clone()),
+                None => return, // cannot be: it passed `verify_proposal` in this very step
+            },
+            EngineInput::Polka(certificate) => WalEntry::Polka(certificate),
+            EngineInput::Block(block) => WalEntry::Verdict {
+                height,
+                round: block.round,
+                pol_round: block.pol_round,
+                proposer: block.proposer,
+                block_hash: block.block_hash,
+                valid: block.valid,
+            },
+            EngineInput::Timeout(timer) => WalEntry::Timeout { height, timer },
+            // The library documents both as never logged: certificates are logged vote by vote, blocks as verdicts.
+            EngineInput::RoundCertificate(_) | EngineInput::Propose { .. } => return,
+        };
+        self.append(&entry);
+    }
+
+    fn publish_vote(&mut self, vote: SignedVote) {
+        self.out.push(Output::Broadcast(ConsensusMessage::Vote(vote)));
+    }
+
+    fn publish_proposal(&mut self, bare: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) {
+        let Some(proposal) = self.signed_proposal(bare, signature).cloned() else { return };
+        let parts = self.bodies.parts(bare.height, &proposal.proposal.parts.root());
+        self.out.push(Output::Broadcast(ConsensusMessage::Proposal(proposal)));
+        self.out.extend(parts.into_iter().map(|part| Output::Broadcast(ConsensusMessage::Part(part))));
+    }
+
+    fn publish_polka(&mut self, certificate: PolkaCertificate) {
+        self.out.push(Output::Broadcast(ConsensusMessage::PolkaCertificate(certificate)));
+    }
+
+    fn publish_round_certificate(&mut self, certificate: RoundCertificate) {
+        self.out.push(Output::Broadcast(ConsensusMessage::RoundCertificate(certificate)));
+    }
+
+    fn build_block(&mut self, height: Height, round: Round) {
+        let timer = Timer { round, kind: TimerKind::Propose };
+        let Some(work) = &mut self.work else { return };
+        work.building = Some(round);
+        let deadline_ms = work.timers.get(&timer).copied().unwrap_or(self.now_ms);
+        // During a replay the log may show that we proposed already; `recover` decides when it is over.
+        if self.replaying.is_none() {
+            self.out.push(Output::BuildBlock { height, round, deadline_ms });
+        }
+    }
+
+    fn decide(&mut self, certificate: CommitCertificate) {
+        let block_hash = certificate.block_hash;
+        let valid = self.work.as_ref().and_then(|work| work.blocks.get(&block_hash)).and_then(|block| block.valid);
+        match valid.and_then(|root| self.bodies.body(&root)).cloned() {
+            Some(body) => self.finish(certificate, body),
+            None => {
+                // Only when more than MAX_BODIES bodies were proposed at this height and this one made room.
+                error!(%block_hash, "decided a block whose body was evicted; fetching it");
+                self.await_body(certificate);
+            }
+        }
+    }
+}

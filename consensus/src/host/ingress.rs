@@ -1,0 +1,405 @@
+//! Messages from peers. Everything is verified here, strictly and once, before the core or a buffer sees it; what costs
+//! nothing is checked before what costs curve arithmetic.
+
+use std::collections::VecDeque;
+
+use alloy_primitives::B256;
+use tracing::error;
+
+use super::{Ask, Host, Inner, MAX_WANTED, MAX_WANTED_SOURCES, Wanted};
+use crate::MAX_ROUND;
+use crate::bodies::PartOutcome;
+use crate::certificate::{PolkaCertificate, RoundCertificate};
+use crate::engine::{BareProposal, EngineInput, ROUND_LOOKAHEAD};
+use crate::evidence::Evidence;
+use crate::height::{Height, Round};
+use crate::index::{Known, PROPOSALS_PER_ROUND};
+use crate::io::{MessageVerdict, Misbehaviour, Output, PeerToken};
+use crate::message::{ConsensusMessage, PartRequest, ProposalRequest};
+use crate::proposal::{ProposalPart, SignedProposal};
+use crate::vote::SignedVote;
+
+impl Host {
+    pub(super) fn on_message(&mut self, from: PeerToken, message: ConsensusMessage) {
+        self.inner.verdict = MessageVerdict::Ignore;
+        let Some(work) = &mut self.inner.work else { return };
+        let (current, decided) = (work.height, work.decided);
+        let height = message.height();
+        if message.check_limits().is_err() {
+            self.inner.blame(from, Misbehaviour::OverLimit);
+            return;
+        }
+        if message.round().is_some_and(|round| round > MAX_ROUND) {
+            self.inner.blame(from, Misbehaviour::AbsurdRound);
+            return;
+        }
+        if height == current {
+            work.last_peer = Some(from);
+        }
+        match message {
+            ConsensusMessage::PartRequest(request) => self.inner.serve_parts(from, &request),
+            ConsensusMessage::ProposalRequest(request) => self.inner.serve_proposals(from, request),
+            ConsensusMessage::Decision(notice) if height == current => {
+                self.on_certified(from, notice.certificate, notice.body);
+            }
+            message if height > current => self.inner.on_future(from, message),
+            message if height < current || decided => self.inner.on_stale(from, message),
+            ConsensusMessage::Vote(vote) => self.on_vote(from, vote, false),
+            ConsensusMessage::Proposal(proposal) => self.on_proposal(from, proposal, false),
+            ConsensusMessage::Part(part) => self.inner.on_part(from, part),
+            ConsensusMessage::PolkaCertificate(certificate) => self.on_polka(from, certificate),
+            ConsensusMessage::RoundCertificate(certificate) => self.on_round_certificate(from, certificate),
+            ConsensusMessage::Decision(_) => (),
+        }
+    }
+
+    /// A vote of the current height; `verified` when it was buffered after verification.
+    pub(super) fn on_vote(&mut self, from: PeerToken, vote: SignedVote, verified: bool) {
+        let inner = &mut self.inner;
+        let Some(work) = inner.work.as_ref().filter(|work| !work.decided) else { return };
+        if is_too_far(work.round, vote.vote.round) || work.set.get(&vote.vote.validator).is_none() {
+            return;
+        }
+        let known = inner.index.known(&vote);
+        if matches!(known, Known::Same { fed: true } | Known::Saturated) {
+            inner.note_holder(from, &vote);
+            return;
+        }
+        if !verified && !inner.verifies(&vote) {
+            inner.blame(from, Misbehaviour::InvalidSignature("vote"));
+            return;
+        }
+        inner.verdict = MessageVerdict::Accept;
+        inner.note_holder(from, &vote);
+        let evidence = inner.index.insert_vote(&vote, true);
+        if known == Known::Other {
+            inner.report(evidence);
+            return; // the core counts a validator once; the second vote teaches it nothing
+        }
+        self.feed(EngineInput::Vote(vote));
+    }
+
+    /// A proposal of the current height; `verified` when it was buffered after verification.
+    pub(super) fn on_proposal(&mut self, from: PeerToken, signed: SignedProposal, verified: bool) {
+        let inner = &mut self.inner;
+        let Some(work) = inner.work.as_ref().filter(|work| !work.decided) else { return };
+        let proposal = &signed.proposal;
+        if proposal.pol_round.is_some_and(|pol| pol >= proposal.round) {
+            inner.blame(from, Misbehaviour::WrongPolRound);
+            return;
+        }
+        if work.set.proposer(proposal.height, proposal.round).id != proposal.proposer {
+            inner.blame(from, Misbehaviour::WrongProposer);
+            return;
+        }
+        if is_too_far(work.round, proposal.round) {
+            return;
+        }
+        let root = proposal.parts.root();
+        let known = inner.index.proposals(proposal.height, proposal.round);
+        if known.iter().any(|k| k.proposal == *proposal) {
+            inner.bodies.add_source(&root, from);
+            return;
+        }
+        if known.len() >= PROPOSALS_PER_ROUND {
+            return;
+        }
+        if !verified && !signed.verify(inner.config.chain, &work.set) {
+            inner.blame(from, Misbehaviour::InvalidSignature("proposal"));
+            return;
+        }
+        inner.verdict = MessageVerdict::Accept;
+        let evidence = inner.index.insert_proposal(&signed);
+        inner.report(evidence);
+
+        let SignedProposal { proposal, signature } = signed;
+        let (now_ms, keep) = (inner.now_ms, inner.kept_roots());
+        if let Some(work) = &mut inner.work {
+            work.wanted.retain(|(_, block_hash), _| *block_hash != proposal.block_hash);
+        }
+        inner.bodies.open(&proposal.parts, proposal.round, Some(from), now_ms, &keep);
+        let bare = BareProposal {
+            height: proposal.height,
+            round: proposal.round,
+            pol_round: proposal.pol_round,
+            block_hash: proposal.block_hash,
+            proposer: proposal.proposer,
+        };
+        self.feed(EngineInput::Proposal(bare, signature));
+        let ask = Ask {
+            root,
+            round: proposal.round,
+            pol_round: proposal.pol_round,
+            proposer: proposal.proposer,
+            asked_ms: 0,
+        };
+        self.inner.consider(proposal.block_hash, ask);
+    }
+
+    fn on_polka(&mut self, from: PeerToken, certificate: PolkaCertificate) {
+        let inner = &mut self.inner;
+        let Some(work) = &inner.work else { return };
+        if certificate.verify_with(&work.set, |vote| inner.verifies(vote)).is_err() {
+            inner.blame(from, Misbehaviour::InvalidCertificate("polka certificate"));
+            return;
+        }
+        inner.verdict = MessageVerdict::Accept;
+        for vote in certificate.votes() {
+            inner.note_holder(from, &vote);
+            inner.index_certified_vote(&vote);
+        }
+        self.feed(EngineInput::Polka(certificate));
+    }
+
+    fn on_round_certificate(&mut self, from: PeerToken, certificate: RoundCertificate) {
+        let inner = &mut self.inner;
+        let Some(work) = &inner.work else { return };
+        if certificate.verify_with(&work.set, |vote| inner.verifies(vote)).is_err() {
+            inner.blame(from, Misbehaviour::InvalidCertificate("round certificate"));
+            return;
+        }
+        inner.verdict = MessageVerdict::Accept;
+        for vote in certificate.votes() {
+            inner.index_certified_vote(&vote);
+        }
+        self.feed(EngineInput::RoundCertificate(certificate));
+    }
+}
+
+/// Whether a round is beyond what the core looks at.
+fn is_too_far(current: Round, round: Round) -> bool {
+    round.0 > current.0.saturating_add(ROUND_LOOKAHEAD)
+}
+
+impl Inner {
+    fn report(&mut self, evidence: Option<Evidence>) {
+        let Some(evidence) = evidence else { return };
+        if Some(evidence.validator()) == self.us() {
+            error!(height = %evidence.height(), round = %evidence.round(), "ANOTHER PROCESS SIGNS WITH OUR KEY");
+        }
+        self.out.push(Output::Equivocation(evidence));
+    }
+
+    /// Indexes a verified vote that came inside a certificate.
+    pub(super) fn index_certified_vote(&mut self, vote: &SignedVote) {
+        let evidence = self.index.insert_vote(vote, false);
+        self.report(evidence);
+    }
+
+    fn on_part(&mut self, from: PeerToken, part: ProposalPart) {
+        match self.bodies.add_part(from, part, self.now_ms) {
+            PartOutcome::Added => self.verdict = MessageVerdict::Accept,
+            PartOutcome::Completed(root) => {
+                self.verdict = MessageVerdict::Accept;
+                self.on_whole_body(root);
+            }
+            PartOutcome::Wrong => self.blame(from, Misbehaviour::WrongPart),
+            PartOutcome::Known | PartOutcome::Early | PartOutcome::Dropped => (),
+        }
+    }
+
+    /// Whoever passes on a vote for a block has, or soon gets, its proposal and body.
+    fn note_holder(&mut self, from: PeerToken, vote: &SignedVote) {
+        let Some(block_hash) = vote.vote.block_hash else { return };
+        let Some(work) = &mut self.work else { return };
+        let mut proposed = false;
+        let roots: Vec<B256> = self
+            .index
+            .all_proposals(work.height)
+            .filter(|p| p.proposal.block_hash == block_hash)
+            .map(|p| p.proposal.parts.root())
+            .collect();
+        for root in roots {
+            proposed = true;
+            self.bodies.add_source(&root, from);
+        }
+        let known = work.blocks.get(&block_hash).is_some_and(|block| block.valid.is_some());
+        if proposed || known {
+            return;
+        }
+        let key = (vote.vote.round, block_hash);
+        if !work.wanted.contains_key(&key) && work.wanted.len() >= MAX_WANTED {
+            work.wanted.pop_first(); // the oldest round matters least
+        }
+        let due_ms = self.now_ms.saturating_add(self.config.pull_after_ms);
+        let wanted = work.wanted.entry(key).or_insert(Wanted { due_ms, tries: 0, sources: VecDeque::new() });
+        if !wanted.sources.contains(&from) {
+            if wanted.sources.len() >= MAX_WANTED_SOURCES {
+                wanted.sources.pop_front();
+            }
+            wanted.sources.push_back(from);
+        }
+    }
+
+    /// A message of a greater height: hold what belongs to the next one, report the rest.
+    fn on_future(&mut self, from: PeerToken, message: ConsensusMessage) {
+        let height = message.height();
+        let Some(work) = &self.work else { return };
+        let (set, decided) = (work.set.clone(), work.decided);
+        if work.height.next() != Some(height) {
+            self.report_behind(from, height);
+            return;
+        }
+        self.future.expect(height);
+        let chain = self.config.chain;
+        // An id is the hash of its key, so a signature that verifies under today's set verifies under tomorrow's;
+        // whether its validator is still a member is asked again when the height starts.
+        match message {
+            ConsensusMessage::Vote(vote) => {
+                if self.future.wants_vote(&vote) && set.get(&vote.vote.validator).is_some() {
+                    if !vote.verify(chain, &set) {
+                        self.blame(from, Misbehaviour::InvalidSignature("vote"));
+                        return;
+                    }
+                    self.future.hold_vote(from, vote);
+                    self.verdict = MessageVerdict::Accept;
+                }
+            }
+            ConsensusMessage::Proposal(proposal) => {
+                if self.future.wants_proposal(&proposal) && set.get(&proposal.proposal.proposer).is_some() {
+                    if !proposal.verify(chain, &set) {
+                        self.blame(from, Misbehaviour::InvalidSignature("proposal"));
+                        return;
+                    }
+                    let turn = set.proposer(height, proposal.proposal.round).id;
+                    if turn == proposal.proposal.proposer {
+                        self.future.hold_proposal(from, proposal);
+                        self.verdict = MessageVerdict::Accept;
+                    }
+                }
+            }
+            ConsensusMessage::Part(part) => {
+                // Held unverified in a small pool; checked when its proposal opens.
+                let _outcome = self.bodies.add_part(from, part, self.now_ms);
+            }
+            _ => (), // certificates are repeated by their senders
+        }
+        if decided {
+            return;
+        }
+        // Peers at the next height are the normal end of a height; peers that stay there are not.
+        let now_ms = self.now_ms;
+        let grace_ms = self.grace_ms();
+        let Some(work) = &mut self.work else { return };
+        let since_ms = *work.ahead_since_ms.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since_ms) >= grace_ms {
+            self.report_behind(from, height);
+        }
+    }
+
+    fn report_behind(&mut self, peer: PeerToken, height: Height) {
+        if self.peers.may_report_behind(peer, self.now_ms) {
+            self.out.push(Output::Behind { peer, height });
+        }
+    }
+
+    /// How long messages of a finished height are taken for stragglers rather than for a laggard's.
+    fn grace_ms(&self) -> u64 {
+        self.config.timeouts.rebroadcast_ms / 2
+    }
+
+    /// A message of a height that is decided here: index it, and help its sender (pitfall 15).
+    fn on_stale(&mut self, from: PeerToken, message: ConsensusMessage) {
+        let height = message.height();
+        match &message {
+            ConsensusMessage::Vote(vote) => self.index_late_vote(from, vote),
+            ConsensusMessage::Proposal(proposal) => self.index_late_proposal(from, proposal),
+            // Parts are passed on by peers that are done with them as well; they tell nothing about their sender.
+            ConsensusMessage::Part(_) => return,
+            _ => (),
+        }
+        let Some((kept, since_ms)) = self.decisions.get(height) else { return };
+        let decided_round = kept.certificate.round;
+        let works_on = |work: &super::Work| if work.decided { work.height.next() } else { Some(work.height) };
+        let far = self.work.as_ref().and_then(works_on) > height.next();
+        let old = self.now_ms.saturating_sub(since_ms) >= self.grace_ms();
+        let past = message.round().is_some_and(|round| round > decided_round);
+        if far || old || past {
+            self.send_decision(from, height);
+        }
+    }
+
+    fn send_decision(&mut self, to: PeerToken, height: Height) {
+        let Some((notice, _)) = self.decisions.get(height) else { return };
+        let bytes = notice.body.len();
+        if self.peers.may_get_decision(to, height, bytes, self.now_ms) {
+            let message = ConsensusMessage::Decision(notice.clone());
+            self.send(to, message);
+        }
+    }
+
+    /// The bound on rounds of late messages of `height`: where this node left it, or is in it.
+    fn late_round(&self, height: Height) -> Option<Round> {
+        let left = self.index.left_in(height);
+        left.or_else(|| self.work.as_ref().filter(|work| work.height == height).map(|work| work.round))
+    }
+
+    fn index_late_vote(&mut self, from: PeerToken, vote: &SignedVote) {
+        let height = vote.vote.height;
+        let Some(round) = self.late_round(height) else { return };
+        let Some(set) = self.index.set(height) else { return };
+        let news = matches!(self.index.known(vote), Known::Nothing | Known::Other);
+        if !news || is_too_far(round, vote.vote.round) || set.get(&vote.vote.validator).is_none() {
+            return;
+        }
+        if !vote.verify(self.config.chain, set) {
+            self.blame(from, Misbehaviour::InvalidSignature("vote"));
+            return;
+        }
+        let evidence = self.index.insert_vote(vote, true);
+        if evidence.is_some() {
+            self.verdict = MessageVerdict::Accept; // let everybody know
+        }
+        self.report(evidence);
+    }
+
+    fn index_late_proposal(&mut self, from: PeerToken, signed: &SignedProposal) {
+        let proposal = &signed.proposal;
+        let Some(round) = self.late_round(proposal.height) else { return };
+        let Some(set) = self.index.set(proposal.height) else { return };
+        let known = self.index.proposals(proposal.height, proposal.round);
+        if is_too_far(round, proposal.round)
+            || set.proposer(proposal.height, proposal.round).id != proposal.proposer
+            || known.len() >= PROPOSALS_PER_ROUND
+            || known.iter().any(|k| k.proposal == *proposal)
+        {
+            return;
+        }
+        if !signed.verify(self.config.chain, set) {
+            self.blame(from, Misbehaviour::InvalidSignature("proposal"));
+            return;
+        }
+        let evidence = self.index.insert_proposal(signed);
+        self.report(evidence);
+    }
+
+    fn serve_parts(&mut self, from: PeerToken, request: &PartRequest) {
+        let Some(work) = &self.work else { return };
+        if request.height != work.height {
+            self.send_decision(from, request.height);
+            return;
+        }
+        for index in &request.indices {
+            let Some(part) = self.bodies.part(request.height, &request.root, *index) else { continue };
+            if !self.peers.may_reply(from, part.bytes.len(), self.now_ms) {
+                return;
+            }
+            self.send(from, ConsensusMessage::Part(part));
+        }
+    }
+
+    fn serve_proposals(&mut self, from: PeerToken, request: ProposalRequest) {
+        let Some(work) = &self.work else { return };
+        if request.height != work.height {
+            self.send_decision(from, request.height);
+            return;
+        }
+        let proposals = self.index.proposals(request.height, request.round).to_vec();
+        for proposal in proposals {
+            let bytes = proposal.proposal.parts.hashes.len().saturating_mul(32).saturating_add(256);
+            if self.peers.may_reply(from, bytes, self.now_ms) {
+                self.send(from, ConsensusMessage::Proposal(proposal));
+            }
+        }
+    }
+}

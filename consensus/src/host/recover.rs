@@ -1,0 +1,246 @@
+//! Replay of the write-ahead log after a crash, in the order the library documents (pitfall 2): start the height, index
+//! the entries, feed them, drop the index. Extensions are off, so none are recorded. Nothing the log holds is appended
+//! again; what a replay derives beyond it (a vote the crash cut off) is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{B256, keccak256};
+use tracing::{error, info};
+
+use super::{Host, Inner};
+use crate::engine::{Actions, BareProposal, EngineError, EngineInput, JudgedBlock};
+use crate::height::{Height, Round};
+use crate::io::{Output, RecoverError};
+use crate::proposal::SignedProposal;
+use crate::sign_state::{SignPermit, SignRefusal, SignRequest, SignStep};
+use crate::validators::ValidatorSet;
+use crate::vote::{SignedVote, VoteKind};
+use crate::wal::WalEntry;
+
+/// Names an encoded entry.
+pub(super) fn digest(bytes: &[u8]) -> B256 {
+    keccak256(bytes)
+}
+
+impl Host {
+    /// Starts `height` from the entries its log holds, instead of [`crate::Input::StartHeight`].
+    ///
+    /// # Errors
+    /// [`RecoverError`] when the log is corrupt, of another height, or leads elsewhere than it records. The process must
+    /// stop and the operator decide; the log must not be reset (it may be all that keeps this key from double signing,
+    /// though the sign state guards that on its own).
+    pub fn recover(
+        &mut self,
+        now_ms: u64,
+        height: Height,
+        validators: ValidatorSet,
+        wal: Vec<Vec<u8>>,
+    ) -> Result<Vec<Output>, RecoverError> {
+        self.inner.now_ms = self.inner.now_ms.max(now_ms);
+        let mut entries = Vec::with_capacity(wal.len());
+        for (index, bytes) in wal.iter().enumerate() {
+            let entry = WalEntry::decode(bytes).map_err(|reason| RecoverError::Corrupt { index, reason })?;
+            if entry.height() != height {
+                return Err(RecoverError::WrongHeight { index, found: entry.height(), expected: height });
+            }
+            entries.push(entry);
+        }
+        info!(%height, entries = entries.len(), "replaying the write-ahead log");
+        self.inner.replaying = Some(wal.iter().map(|bytes| digest(bytes)).collect::<BTreeSet<_>>());
+        let result = self.replay(height, validators, entries);
+        self.inner.replaying = None;
+        if let Some(engine) = &mut self.engine {
+            engine.end_replay();
+        }
+        let own_blocks = result?;
+        self.resume_building(height, &own_blocks);
+        Ok(std::mem::take(&mut self.inner.out))
+    }
+
+    /// Returns our own blocks in the log, by the round they were built for.
+    fn replay(
+        &mut self,
+        height: Height,
+        set: ValidatorSet,
+        entries: Vec<WalEntry>,
+    ) -> Result<BTreeMap<Round, B256>, RecoverError> {
+        let us = self.inner.us();
+        self.enter_height(height, set);
+        let mut inputs = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.into_iter().enumerate() {
+            inputs.push(self.inner.load(index, entry)?);
+        }
+        self.inner.persist_recovered_signatures(&inputs)?;
+        let own_blocks = inputs.iter().flatten().filter_map(|input| match input {
+            EngineInput::Block(block) if Some(block.proposer) == us => Some((block.round, block.block_hash)),
+            _ => None,
+        });
+        let own_blocks = own_blocks.collect();
+        if let Some(engine) = &mut self.engine {
+            let recorded: Vec<_> = inputs.iter().flatten().cloned().collect();
+            engine.begin_replay(&recorded);
+        }
+        for (index, input) in inputs.into_iter().enumerate() {
+            let (Some(input), Some(engine)) = (input, &mut self.engine) else { continue };
+            if self.inner.work.as_ref().is_some_and(|work| work.decided) {
+                break; // the rest of the log came after the decision
+            }
+            match engine.feed(input, &mut self.inner) {
+                Ok(()) => (),
+                Err(EngineError::Diverged(reason)) => return Err(RecoverError::Diverged { index, reason }),
+                // Whatever the core refused when it was live it refuses again.
+                Err(EngineError::Other(reason)) => error!(index, reason, "the core refused a replayed entry"),
+            }
+            if let Some(work) = &mut self.inner.work {
+                work.valid_block = engine.valid_block();
+            }
+        }
+        Ok(own_blocks)
+    }
+
+    /// If a block is owed for the round the replay ended in: propose the one the log holds, or have one built.
+    fn resume_building(&mut self, height: Height, own_blocks: &BTreeMap<Round, B256>) {
+        let us = self.inner.us();
+        let Some(work) = self.inner.work.as_mut().filter(|work| !work.decided) else { return };
+        let Some(round) = work.building else { return };
+        if self.inner.index.proposals(height, round).iter().any(|p| Some(p.proposal.proposer) == us) {
+            return; // the proposal was logged and fed, and the core went on from it
+        }
+        match own_blocks.get(&round) {
+            Some(block_hash) => {
+                work.building = None;
+                self.feed(EngineInput::Propose { height, round, block_hash: *block_hash });
+            }
+            None => self.inner.build_block(height, round),
+        }
+    }
+}
+
+impl Inner {
+    /// Verifies an entry, takes it into the caches, and translates it for the core.
+    fn load(&mut self, index: usize, entry: WalEntry) -> Result<Option<EngineInput>, RecoverError> {
+        let Some(work) = &mut self.work else { return Ok(None) };
+        let unverifiable = RecoverError::Unverifiable { index };
+        let chain = self.config.chain;
+        let input = match entry {
+            WalEntry::Vote(vote) => {
+                if !vote.verify(chain, &work.set) {
+                    return Err(unverifiable);
+                }
+                let _reported_before_the_crash = self.index.insert_vote(&vote, true);
+                EngineInput::Vote(vote)
+            }
+            WalEntry::Proposal(signed) => {
+                let SignedProposal { proposal, signature } = &signed;
+                let turn = work.set.proposer(proposal.height, proposal.round).id;
+                if turn != proposal.proposer || !proposal.parts.is_well_formed() || !signed.verify(chain, &work.set) {
+                    return Err(unverifiable);
+                }
+                let bare = BareProposal {
+                    height: proposal.height,
+                    round: proposal.round,
+                    pol_round: proposal.pol_round,
+                    block_hash: proposal.block_hash,
+                    proposer: proposal.proposer,
+                };
+                let input = EngineInput::Proposal(bare, *signature);
+                self.bodies.open(&proposal.parts, proposal.round, None, self.now_ms, &[]);
+                let _reported_before_the_crash = self.index.insert_proposal(&signed);
+                input
+            }
+            WalEntry::Polka(certificate) => {
+                if certificate.verify_with(&work.set, |vote| vote.verify(chain, &work.set)).is_err() {
+                    return Err(unverifiable);
+                }
+                EngineInput::Polka(certificate)
+            }
+            WalEntry::Body { block_hash, body, .. } => {
+                let round = work.round;
+                let Some((root, _)) = self.bodies.insert(&body, round, self.now_ms, &[]) else {
+                    let reason = "a body of an illegal size".to_owned();
+                    return Err(RecoverError::Corrupt { index, reason });
+                };
+                work.blocks.entry(block_hash).or_default().valid = Some(root);
+                return Ok(None);
+            }
+            WalEntry::Verdict { height, round, pol_round, proposer, block_hash, valid } => {
+                if valid && work.blocks.get(&block_hash).is_none_or(|block| block.valid.is_none()) {
+                    let reason = "a block is called valid before its body was logged".to_owned();
+                    return Err(RecoverError::Corrupt { index, reason });
+                }
+                EngineInput::Block(JudgedBlock { height, round, pol_round, proposer, block_hash, valid })
+            }
+            WalEntry::Timeout { timer, .. } => EngineInput::Timeout(timer),
+        };
+        Ok(Some(input))
+    }
+
+    /// Brings a sign state that is older than the log (a restored backup) up to it. The log is written after the sign
+    /// state, so normally nothing is left to do.
+    fn persist_recovered_signatures(&mut self, inputs: &[Option<EngineInput>]) -> Result<(), RecoverError> {
+        let before = self.sign_state.clone();
+        for (index, input) in inputs.iter().enumerate() {
+            match input {
+                Some(EngineInput::Vote(vote)) if Some(vote.vote.validator) == self.us() => {
+                    self.recover_vote(index, vote)?;
+                }
+                Some(EngineInput::Proposal(bare, _)) if Some(bare.proposer) == self.us() => {
+                    let proposals = self.index.proposals(bare.height, bare.round).to_vec();
+                    for signed in proposals {
+                        let bytes = signed.proposal.sign_bytes(self.config.chain);
+                        let request = SignRequest {
+                            height: bare.height,
+                            round: bare.round,
+                            step: SignStep::Propose,
+                            block_hash: Some(bare.block_hash),
+                            pol_round: bare.pol_round,
+                            bytes: &bytes,
+                        };
+                        self.recover_signature(index, &request, signed.signature)?;
+                    }
+                }
+                _ => (),
+            }
+        }
+        if self.sign_state != before {
+            self.out.push(Output::PersistSignState(self.sign_state.clone()));
+        }
+        Ok(())
+    }
+
+    fn recover_vote(&mut self, index: usize, signed: &SignedVote) -> Result<(), RecoverError> {
+        let vote = &signed.vote;
+        let step = match vote.kind {
+            VoteKind::Prevote => SignStep::Prevote,
+            VoteKind::Precommit => SignStep::Precommit,
+        };
+        let bytes = vote.sign_bytes(self.config.chain);
+        let request = SignRequest {
+            height: vote.height,
+            round: vote.round,
+            step,
+            block_hash: vote.block_hash,
+            pol_round: None,
+            bytes: &bytes,
+        };
+        self.recover_signature(index, &request, signed.signature)
+    }
+
+    fn recover_signature(
+        &mut self,
+        index: usize,
+        request: &SignRequest<'_>,
+        signature: [u8; crate::keys::SIGNATURE_BYTES],
+    ) -> Result<(), RecoverError> {
+        match self.sign_state.check(request) {
+            Ok(SignPermit::Again(_)) | Err(SignRefusal::Regression(..)) => (),
+            // It was signed: the lock was judged then, with the proposal at hand.
+            Ok(SignPermit::Fresh) | Err(SignRefusal::Locked { .. }) => self.sign_state.record(request, signature),
+            Err(conflict @ SignRefusal::Conflict(..)) => {
+                let reason = format!("the log holds a message of ours, but the sign state: {conflict}");
+                return Err(RecoverError::Diverged { index, reason });
+            }
+        }
+        Ok(())
+    }
+}

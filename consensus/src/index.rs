@@ -1,0 +1,153 @@
+//! What each validator signed, over a window of heights: the cache of verified signatures, and the place where a second,
+//! conflicting signature is noticed (pitfall 6: the core forgets evidence with each height and never sees late votes).
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+
+use crate::evidence::Evidence;
+use crate::height::{Height, Round};
+use crate::keys::{SIGNATURE_BYTES, ValidatorId};
+use crate::proposal::SignedProposal;
+use crate::validators::ValidatorSet;
+use crate::vote::{SignedVote, VoteKind};
+
+/// Heights of which signatures are remembered. At 100 validators about 50 kB each.
+pub(crate) const INDEXED_HEIGHTS: usize = 256;
+
+/// Different proposals kept for one round: an equivocation needs two, and the core takes two.
+pub(crate) const PROPOSALS_PER_ROUND: usize = 2;
+
+type Signed = (Option<B256>, [u8; SIGNATURE_BYTES]);
+
+/// What one validator signed as one kind of vote in one round.
+struct Slot {
+    first: Signed,
+    /// The first conflicting one. Later ones teach nothing and are not even verified.
+    second: Option<Signed>,
+    /// Whether the core has been given the first as a vote of its own, not only inside a certificate.
+    fed: bool,
+}
+
+/// How a vote relates to what is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing is known of this validator, kind and round.
+    Nothing,
+    /// The same vote is known; `fed` tells whether the core was given it.
+    Same { fed: bool },
+    /// Another vote is known: if this one verifies it is an equivocation.
+    Other,
+    /// An equivocation is known already.
+    Saturated,
+}
+
+/// The signatures of one height.
+struct HeightIndex {
+    set: ValidatorSet,
+    /// The round this node was in when it left the height. Bounds the rounds of late votes that are still indexed.
+    left_in: Option<Round>,
+    votes: BTreeMap<(Round, VoteKind, ValidatorId), Slot>,
+    proposals: BTreeMap<Round, Vec<SignedProposal>>,
+}
+
+/// Verified signatures by height. Only verified messages may be put in.
+#[derive(Default)]
+pub(crate) struct SignedIndex {
+    heights: BTreeMap<Height, HeightIndex>,
+}
+
+impl SignedIndex {
+    /// Opens a height, forgetting the oldest beyond the window.
+    pub(crate) fn open(&mut self, height: Height, set: ValidatorSet) {
+        let fresh = || HeightIndex { set, left_in: None, votes: BTreeMap::new(), proposals: BTreeMap::new() };
+        self.heights.entry(height).or_insert_with(fresh);
+        while self.heights.len() > INDEXED_HEIGHTS {
+            self.heights.pop_first();
+        }
+    }
+
+    /// The validators of a height in the window.
+    pub(crate) fn set(&self, height: Height) -> Option<&ValidatorSet> {
+        self.heights.get(&height).map(|h| &h.set)
+    }
+
+    /// Notes the round in which this node left `height`.
+    pub(crate) fn leave(&mut self, height: Height, round: Round) {
+        if let Some(index) = self.heights.get_mut(&height) {
+            index.left_in = Some(round);
+        }
+    }
+
+    /// The round in which this node left `height`; `None` while it is there, or when the height is out of the window.
+    pub(crate) fn left_in(&self, height: Height) -> Option<Round> {
+        self.heights.get(&height).and_then(|h| h.left_in)
+    }
+
+    fn slot(&self, vote: &SignedVote) -> Option<&Slot> {
+        let votes = &self.heights.get(&vote.vote.height)?.votes;
+        votes.get(&(vote.vote.round, vote.vote.kind, vote.vote.validator))
+    }
+
+    /// How `vote` relates to what is known; costs no verification.
+    pub(crate) fn known(&self, vote: &SignedVote) -> Known {
+        match self.slot(vote) {
+            None => Known::Nothing,
+            Some(slot) if slot.first.0 == vote.vote.block_hash => Known::Same { fed: slot.fed },
+            Some(slot) if slot.second.is_some() => Known::Saturated,
+            Some(_) => Known::Other,
+        }
+    }
+
+    /// Whether exactly this signature on exactly this vote was verified before.
+    pub(crate) fn is_verified(&self, vote: &SignedVote) -> bool {
+        let signed = (vote.vote.block_hash, vote.signature);
+        self.slot(vote).is_some_and(|slot| slot.first == signed || slot.second == Some(signed))
+    }
+
+    /// Puts in a verified vote; returns evidence when it is the first to conflict with the one known.
+    pub(crate) fn insert_vote(&mut self, vote: &SignedVote, fed: bool) -> Option<Evidence> {
+        let votes = &mut self.heights.get_mut(&vote.vote.height)?.votes;
+        let signed = (vote.vote.block_hash, vote.signature);
+        let key = (vote.vote.round, vote.vote.kind, vote.vote.validator);
+        let Some(slot) = votes.get_mut(&key) else {
+            votes.insert(key, Slot { first: signed, second: None, fed });
+            return None;
+        };
+        if slot.first.0 == vote.vote.block_hash {
+            slot.fed |= fed;
+            return None;
+        }
+        if slot.second.is_some() {
+            return None;
+        }
+        slot.second = Some(signed);
+        let mut first = vote.clone();
+        (first.vote.block_hash, first.signature) = slot.first;
+        Some(Evidence::of_votes(first, vote.clone()))
+    }
+
+    /// The verified proposals of a round, at most [`PROPOSALS_PER_ROUND`].
+    pub(crate) fn proposals(&self, height: Height, round: Round) -> &[SignedProposal] {
+        self.heights.get(&height).and_then(|h| h.proposals.get(&round)).map_or(&[], Vec::as_slice)
+    }
+
+    /// All verified proposals of a height, by round.
+    pub(crate) fn all_proposals(&self, height: Height) -> impl Iterator<Item = &SignedProposal> {
+        self.heights.get(&height).into_iter().flat_map(|h| h.proposals.values().flatten())
+    }
+
+    /// Puts in a verified proposal unless the round is full; returns evidence when it is the second of its round.
+    pub(crate) fn insert_proposal(&mut self, proposal: &SignedProposal) -> Option<Evidence> {
+        let height = self.heights.get_mut(&proposal.proposal.height)?;
+        let known = height.proposals.entry(proposal.proposal.round).or_default();
+        if known.len() >= PROPOSALS_PER_ROUND || known.iter().any(|k| k.proposal == proposal.proposal) {
+            return None;
+        }
+        known.push(proposal.clone());
+        match known.as_slice() {
+            [first, second] => Some(Evidence::of_proposals(first.clone(), second.clone())),
+            _ => None,
+        }
+    }
+}

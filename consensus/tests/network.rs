@@ -1,0 +1,202 @@
+//! Networks of hosts under faults. Every run is replayed exactly by its seed; a failure prints it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod sim;
+
+use causeway_consensus::PART_BYTES;
+use sim::{Settings, Sim};
+
+#[test]
+fn four_validators_decide_without_a_second_round() {
+    let mut sim = Sim::new(Settings::new(1, 4));
+    assert!(sim.run_to_height(30, 60_000));
+    assert_eq!(sim.highest_round, 0);
+    assert!(sim.now_ms - 1_000_000 < 30 * 400, "took {} ms", sim.now_ms - 1_000_000);
+}
+
+#[test]
+fn a_single_validator_decides_alone() {
+    let mut sim = Sim::new(Settings::new(2, 1));
+    assert!(sim.run_to_height(20, 60_000));
+    assert_eq!(sim.highest_round, 0);
+}
+
+#[test]
+fn seven_and_twenty_validators_of_unequal_power_decide() {
+    for (seed, count) in [(3, 7), (4, 20)] {
+        let mut settings = Settings::new(seed, count);
+        settings.powers = (0..count).map(|n| 1 + (n as u64 * 7) % 13).collect();
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(15, 60_000));
+    }
+}
+
+#[test]
+fn a_follower_without_a_key_follows_silently() {
+    let mut settings = Settings::new(5, 4);
+    settings.followers = 2;
+    settings.loss_percent = 5;
+    let mut sim = Sim::new(settings);
+    assert!(sim.run_to_height(20, 120_000));
+}
+
+#[test]
+fn a_third_of_the_power_being_silent_stops_nothing() {
+    let mut settings = Settings::new(6, 4);
+    settings.silent.insert(2);
+    let mut sim = Sim::new(settings);
+    assert!(sim.run_to_height(12, 120_000));
+    assert!(sim.highest_round > 0, "the silent one's turns take a second round");
+}
+
+#[test]
+fn blocks_of_many_parts_travel_through_loss() {
+    for seed in 0..6 {
+        let mut settings = Settings::new(100 + seed, 4);
+        settings.body_bytes = 5 * PART_BYTES + 17;
+        settings.loss_percent = 10;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(8, 200_000), "seed {}", 100 + seed);
+    }
+}
+
+/// Pitfall 15: without catch-up, 5 % loss wedges the core within a few heights.
+#[test]
+fn loss_delay_duplication_and_reordering_only_slow_it_down() {
+    for seed in 0..30 {
+        let mut settings = Settings::new(200 + seed, [4, 7][seed as usize % 2]);
+        settings.loss_percent = [5, 15, 30][seed as usize % 3];
+        settings.duplicate_percent = 20;
+        settings.delay_ms = (1, 400);
+        settings.sync = seed % 4 != 0;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(12, 900_000), "seed {}", 200 + seed);
+    }
+}
+
+#[test]
+fn crashes_between_any_two_outputs_neither_fork_nor_double_sign() {
+    let (mut crashes, mut recoveries) = (0, 0);
+    for seed in 0..60 {
+        let mut settings = Settings::new(300 + seed, [4, 7, 1, 2][seed as usize % 4]);
+        settings.crash_per_10k = [20, 60, 150][seed as usize % 3];
+        settings.loss_percent = [0, 5][seed as usize % 2];
+        settings.heal_ms = 60_000;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(25, 300_000), "seed {}", 300 + seed);
+        crashes += sim.crashes;
+        recoveries += sim.recoveries;
+    }
+    assert!(crashes > 300 && recoveries > 100, "{crashes} crashes, {recoveries} recoveries");
+}
+
+/// The sign state alone must prevent a double signature: the log is lost at half of the crashes.
+#[test]
+fn lost_logs_neither_fork_nor_double_sign() {
+    let mut crashes = 0;
+    for seed in 0..40 {
+        let mut settings = Settings::new(400 + seed, [4, 7][seed as usize % 2]);
+        settings.crash_per_10k = 40;
+        settings.lose_log_percent = 50;
+        settings.loss_percent = 5;
+        settings.heal_ms = 40_000;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(15, 400_000), "seed {}", 400 + seed);
+        crashes += sim.crashes;
+    }
+    assert!(crashes > 50, "{crashes} crashes");
+}
+
+#[test]
+fn an_equivocator_below_a_third_is_found_and_stops_nothing() {
+    let mut found = 0;
+    for seed in 0..30 {
+        let mut settings = Settings::new(500 + seed, [4, 7][seed as usize % 2]);
+        settings.equivocators.insert(1);
+        if seed % 2 == 1 {
+            settings.equivocators.insert(4);
+        }
+        settings.loss_percent = [0, 5][seed as usize % 2];
+        settings.duplicate_percent = 10;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(10, 600_000), "seed {}", 500 + seed);
+        found += usize::from(sim.nodes.iter().any(|node| !node.evidence.is_empty()));
+    }
+    assert!(found > 0, "honest nodes pass votes on only inside certificates here, and still find conflicts");
+}
+
+#[test]
+fn equivocators_with_crashes_and_loss() {
+    for seed in 0..30 {
+        let mut settings = Settings::new(600 + seed, 7);
+        settings.equivocators.extend([0, 3]);
+        settings.crash_per_10k = 20;
+        settings.lose_log_percent = 20;
+        settings.loss_percent = 8;
+        settings.delay_ms = (1, 200);
+        settings.heal_ms = 60_000;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(12, 900_000), "seed {}", 600 + seed);
+    }
+}
+
+/// Pitfall 14: a missing verdict delays, but never makes a vote against a block that others accept.
+#[test]
+fn missing_verdicts_delay_and_heal() {
+    for seed in 0..10 {
+        let mut settings = Settings::new(700 + seed, 4);
+        settings.no_verdict_percent = 30;
+        settings.heal_ms = 30_000;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(20, 300_000), "seed {}", 700 + seed);
+    }
+}
+
+#[test]
+fn a_partition_stops_both_halves_and_healing_goes_on() {
+    let mut sim = Sim::new(Settings::new(800, 4));
+    assert!(sim.run_to_height(5, 60_000));
+    for a in 0..2 {
+        for b in 2..4 {
+            sim.cut.extend([(a, b), (b, a)]);
+        }
+    }
+    let from = sim.now_ms - 1_000_000;
+    assert!(!sim.run_to_height(8, from + 30_000), "no half has a quorum");
+    let reached: Vec<_> = sim.nodes.iter().map(|node| node.chain.len()).collect();
+    assert!(reached.iter().all(|height| *height <= 6), "{reached:?}");
+    sim.cut.clear();
+    let from = sim.now_ms - 1_000_000;
+    assert!(sim.run_to_height(15, from + 60_000), "seed 800");
+}
+
+/// One node is cut off for many heights, without any catch-up protocol but the answers to its stale votes.
+#[test]
+fn a_node_cut_off_for_heights_catches_up_on_answers_alone() {
+    let mut settings = Settings::new(900, 4);
+    settings.sync = false;
+    let mut sim = Sim::new(settings);
+    assert!(sim.run_to_height(3, 60_000));
+    for other in 0..3 {
+        sim.cut.extend([(3, other), (other, 3)]);
+    }
+    let from = sim.now_ms - 1_000_000;
+    assert!(sim.run_until(from + 120_000, |sim| sim.nodes[0].chain.len() >= 20));
+    sim.cut.clear();
+    let (from, target) = (sim.now_ms - 1_000_000, sim.nodes[0].chain.len() as u64 + 5);
+    assert!(sim.run_to_height(target, from + 120_000), "seed 900");
+}
+
+#[test]
+fn one_seed_gives_one_history() {
+    let run = || {
+        let mut settings = Settings::new(42, 4);
+        settings.loss_percent = 10;
+        settings.crash_per_10k = 50;
+        let mut sim = Sim::new(settings);
+        sim.run_to_height(10, 300_000);
+        let hashes: Vec<_> = sim.nodes[0].chain.iter().map(|(certificate, _)| certificate.hash()).collect();
+        (sim.now_ms, sim.crashes, hashes)
+    };
+    assert_eq!(run(), run());
+}

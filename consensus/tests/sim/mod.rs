@@ -1,0 +1,479 @@
+//! A deterministic network of hosts: one seed, one order of events. Outputs are performed in order as a caller must,
+//! with crashes between any two of them, unsynced log entries lost, messages lost, delayed, duplicated and reordered,
+//! and Byzantine members that equivocate.
+#![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use causeway_consensus::*;
+
+pub const CHAIN: B256 = B256::repeat_byte(0xc4);
+
+/// SplitMix64: small, seeded, good enough for schedules.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+pub fn secret(n: usize) -> [u8; 32] {
+    let mut secret = [0x5e; 32];
+    secret[..8].copy_from_slice(&(n as u64).to_le_bytes());
+    secret
+}
+
+pub fn validator_set(powers: &[u64]) -> ValidatorSet {
+    let members = powers.iter().enumerate();
+    ValidatorSet::new(members.map(|(n, p)| Validator::new(Ed25519Signer::new(&secret(n)).key(), *p)).collect()).unwrap()
+}
+
+#[derive(Clone)]
+pub struct Settings {
+    pub seed: u64,
+    pub powers: Vec<u64>,
+    /// Nodes without a key, after the validators.
+    pub followers: usize,
+    pub loss_percent: u64,
+    pub duplicate_percent: u64,
+    pub delay_ms: (u64, u64),
+    /// Chance of a crash at each performed output, in 1/10,000.
+    pub crash_per_10k: u64,
+    /// Chance that a crash also loses the whole log (the sign state survives).
+    pub lose_log_percent: u64,
+    /// Byzantine members: they vote and propose differently to odd and even peers.
+    pub equivocators: BTreeSet<usize>,
+    /// Members that never speak.
+    pub silent: BTreeSet<usize>,
+    pub body_bytes: usize,
+    /// Whether a node fetches decided blocks when told it is behind.
+    pub sync: bool,
+    /// Chance that the application gives no verdict (a local failure).
+    pub no_verdict_percent: u64,
+    pub timeouts: Timeouts,
+    /// After this time the network is perfect and nobody crashes.
+    pub heal_ms: u64,
+}
+
+impl Settings {
+    pub fn new(seed: u64, validators: usize) -> Self {
+        Self {
+            seed,
+            powers: vec![10; validators],
+            followers: 0,
+            loss_percent: 0,
+            duplicate_percent: 0,
+            delay_ms: (5, 40),
+            crash_per_10k: 0,
+            lose_log_percent: 0,
+            equivocators: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            body_bytes: 300,
+            sync: true,
+            no_verdict_percent: 0,
+            timeouts: Timeouts {
+                propose_ms: 400,
+                prevote_ms: 200,
+                precommit_ms: 200,
+                delta_ms: 100,
+                rebroadcast_ms: 300,
+            },
+            heal_ms: u64::MAX,
+        }
+    }
+}
+
+enum Event {
+    Deliver { to: usize, from: usize, message: ConsensusMessage },
+    Feed { to: usize, life: u64, input: Input },
+    Sync { to: usize, life: u64, peer: usize },
+    Restart { node: usize },
+}
+
+pub struct Node {
+    pub host: Option<Host>,
+    pub chain: Vec<(CommitCertificate, Bytes)>,
+    pub evidence: Vec<Evidence>,
+    pub misbehaved: Vec<(PeerToken, Misbehaviour)>,
+    sign_state: SignState,
+    log: Vec<Vec<u8>>,
+    log_height: Height,
+    unsynced: Vec<Vec<u8>>,
+    /// Counts restarts, so that answers to an earlier life are not fed to a later one.
+    pub life: u64,
+}
+
+pub struct Sim {
+    pub settings: Settings,
+    pub set: ValidatorSet,
+    pub nodes: Vec<Node>,
+    pub now_ms: u64,
+    pub rng: Rng,
+    pub crashes: u64,
+    pub recoveries: u64,
+    pub highest_round: u32,
+    events: BTreeMap<(u64, u64), Event>,
+    sequence: u64,
+    /// Everything honest keys signed, by what may be signed only once.
+    signed: BTreeMap<(ValidatorId, u8, Height, Round), Vec<u8>>,
+    /// Links that are cut.
+    pub cut: BTreeSet<(usize, usize)>,
+}
+
+pub fn body_of(height: Height, parent: B256, salt: u64, bytes: usize) -> Bytes {
+    let mut body = borsh::to_vec(&(height.0, parent, salt)).unwrap();
+    let pattern = (salt % 251) as u8;
+    body.resize(body.len().max(bytes), pattern);
+    body.into()
+}
+
+impl Sim {
+    pub fn new(settings: Settings) -> Self {
+        let set = validator_set(&settings.powers);
+        let count = settings.powers.len() + settings.followers;
+        let mut sim = Self {
+            rng: Rng(settings.seed),
+            set,
+            nodes: Vec::new(),
+            now_ms: 1_000_000,
+            crashes: 0,
+            recoveries: 0,
+            highest_round: 0,
+            events: BTreeMap::new(),
+            sequence: 0,
+            signed: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            settings,
+        };
+        for _ in 0..count {
+            sim.nodes.push(Node {
+                host: None,
+                chain: Vec::new(),
+                evidence: Vec::new(),
+                misbehaved: Vec::new(),
+                sign_state: SignState::default(),
+                log: Vec::new(),
+                log_height: Height(0),
+                unsynced: Vec::new(),
+                life: 0,
+            });
+        }
+        for node in 0..count {
+            sim.boot(node);
+        }
+        sim
+    }
+
+    fn is_validator(&self, node: usize) -> bool {
+        node < self.settings.powers.len()
+    }
+
+    pub fn is_honest(&self, node: usize) -> bool {
+        !self.settings.equivocators.contains(&node)
+    }
+
+    fn healed(&self) -> bool {
+        self.now_ms >= 1_000_000 + self.settings.heal_ms.min(u64::MAX / 2)
+    }
+
+    fn later(&mut self, delay_ms: u64, event: Event) {
+        self.sequence += 1;
+        self.events.insert((self.now_ms + delay_ms, self.sequence), event);
+    }
+
+    fn head(&self, node: usize) -> B256 {
+        self.nodes[node].chain.last().map_or(B256::ZERO, |(certificate, _)| certificate.block_hash)
+    }
+
+    fn boot(&mut self, node: usize) {
+        let mut config = HostConfig::new(CHAIN);
+        config.timeouts = self.settings.timeouts;
+        let signer: Option<Box<dyn Signer>> =
+            if self.is_validator(node) { Some(Box::new(Ed25519Signer::new(&secret(node)))) } else { None };
+        let mut host = Host::new(config, signer, self.nodes[node].sign_state.clone());
+        for (certificate, body) in self.nodes[node].chain.iter().rev().take(5).rev() {
+            host.keep_decided(certificate.clone(), body.clone());
+        }
+        let height = Height(self.nodes[node].chain.len() as u64 + 1);
+        let log = self.nodes[node].log.clone();
+        let outputs = if log.is_empty() || self.nodes[node].log_height != height {
+            host.step(self.now_ms, Input::StartHeight { height, validators: self.set.clone() })
+        } else {
+            self.recoveries += 1;
+            host.recover(self.now_ms, height, self.set.clone(), log).expect("an intact log replays")
+        };
+        self.nodes[node].host = Some(host);
+        self.nodes[node].life += 1;
+        self.perform(node, outputs);
+    }
+
+    fn crash(&mut self, node: usize) {
+        self.crashes += 1;
+        let lose_log = self.rng.chance(self.settings.lose_log_percent);
+        // Any prefix of the unsynced entries may have reached the disk.
+        let kept = self.rng.below(self.nodes[node].unsynced.len() as u64 + 1) as usize;
+        let down_ms = 50 + self.rng.below(1_500);
+        let state = &mut self.nodes[node];
+        state.host = None;
+        let unsynced = std::mem::take(&mut state.unsynced);
+        state.log.extend(unsynced.into_iter().take(kept));
+        if lose_log {
+            state.log.clear();
+        }
+        self.later(down_ms, Event::Restart { node });
+    }
+
+    /// Performs outputs in order; a crash may come before any of them.
+    fn perform(&mut self, node: usize, outputs: Vec<Output>) {
+        for output in outputs {
+            if self.settings.crash_per_10k > 0 && !self.healed() && self.rng.below(10_000) < self.settings.crash_per_10k
+            {
+                self.crash(node);
+                return;
+            }
+            let life = self.nodes[node].life;
+            match output {
+                Output::PersistSignState(state) => {
+                    self.sync_log(node);
+                    self.nodes[node].sign_state = state;
+                }
+                Output::AppendWal(entry) => self.nodes[node].unsynced.push(entry),
+                Output::ResetWal { height } => {
+                    assert_eq!(height.0, self.nodes[node].chain.len() as u64 + 1);
+                    self.nodes[node].log_height = height;
+                    self.nodes[node].log.clear();
+                    self.nodes[node].unsynced.clear();
+                }
+                Output::Broadcast(message) => {
+                    self.sync_log(node);
+                    self.check_own_signature(node, &message);
+                    if self.settings.silent.contains(&node) {
+                        continue;
+                    }
+                    for to in 0..self.nodes.len() {
+                        if to != node {
+                            self.transmit(node, to, message.clone());
+                        }
+                    }
+                }
+                Output::Send { to, message } => {
+                    self.sync_log(node);
+                    self.transmit(node, to as usize, message);
+                }
+                Output::BuildBlock { height, round, deadline_ms } => {
+                    assert!(deadline_ms >= self.now_ms);
+                    assert_eq!(height.0, self.nodes[node].chain.len() as u64 + 1);
+                    let salt = self.rng.next();
+                    let body = body_of(height, self.head(node), salt, self.settings.body_bytes);
+                    let block_hash = keccak256(&body);
+                    let delay = 1 + self.rng.below(30);
+                    let input = Input::BlockBuilt { height, round, block_hash, body };
+                    self.later(delay, Event::Feed { to: node, life, input });
+                }
+                Output::ValidateBlock { height, block_hash, body, .. } => {
+                    if !self.healed() && self.rng.chance(self.settings.no_verdict_percent) {
+                        continue;
+                    }
+                    let fields: Option<(u64, B256, u64)> = borsh::from_slice(&body[..body.len().min(48)]).ok();
+                    let valid = keccak256(&body) == block_hash
+                        && fields.is_some_and(|(h, parent, _)| h == height.0 && parent == self.head(node));
+                    let delay = 1 + self.rng.below(30);
+                    let input = Input::BlockVerdict { height, block_hash, valid };
+                    self.later(delay, Event::Feed { to: node, life, input });
+                }
+                Output::Decided { certificate, body } => {
+                    self.sync_log(node);
+                    let height = Height(self.nodes[node].chain.len() as u64 + 1);
+                    assert_eq!(certificate.height, height, "one decision a height");
+                    assert_eq!(certificate.block_hash, keccak256(&body), "the body is the decided block's");
+                    certificate.verify(CHAIN, &self.set).expect("decisions carry a valid certificate");
+                    self.nodes[node].chain.push((certificate, body));
+                    self.check_agreement(node);
+                    let delay = 1 + self.rng.below(20);
+                    let input = Input::StartHeight { height: height.next().unwrap(), validators: self.set.clone() };
+                    self.later(delay, Event::Feed { to: node, life, input });
+                }
+                Output::Equivocation(evidence) => {
+                    let accused = (0..self.settings.powers.len())
+                        .find(|n| Ed25519Signer::new(&secret(*n)).validator() == evidence.validator())
+                        .unwrap();
+                    assert!(!self.is_honest(accused), "seed {}: {evidence:?}", self.settings.seed);
+                    evidence.verify(CHAIN, &Ed25519Signer::new(&secret(accused)).key()).unwrap();
+                    self.nodes[node].evidence.push(evidence);
+                }
+                Output::Behind { peer, .. } => {
+                    if self.settings.sync {
+                        self.later(20, Event::Sync { to: node, life, peer: peer as usize });
+                    }
+                }
+                Output::Misbehaved { peer, reason } => {
+                    assert!(!self.is_honest(peer as usize), "honest node {peer} blamed: {reason}");
+                    self.nodes[node].misbehaved.push((peer, reason));
+                }
+            }
+        }
+    }
+
+    fn sync_log(&mut self, node: usize) {
+        let entries = std::mem::take(&mut self.nodes[node].unsynced);
+        self.nodes[node].log.extend(entries);
+    }
+
+    /// I5: an honest key never signs two conflicting messages, across crashes too.
+    fn check_own_signature(&mut self, node: usize, message: &ConsensusMessage) {
+        if !self.is_validator(node) {
+            assert!(
+                !matches!(message, ConsensusMessage::Vote(_) | ConsensusMessage::Proposal(_)),
+                "a follower is silent"
+            );
+            return;
+        }
+        let us = Ed25519Signer::new(&secret(node)).validator();
+        let (key, bytes) = match message {
+            ConsensusMessage::Vote(SignedVote { vote, .. }) if vote.validator == us => {
+                ((us, vote.kind as u8, vote.height, vote.round), vote.sign_bytes(CHAIN))
+            }
+            ConsensusMessage::Proposal(SignedProposal { proposal, .. }) if proposal.proposer == us => {
+                ((us, 9, proposal.height, proposal.round), proposal.sign_bytes(CHAIN))
+            }
+            _ => return,
+        };
+        self.highest_round = self.highest_round.max(key.3.0);
+        let first = self.signed.entry(key).or_insert_with(|| bytes.clone());
+        assert_eq!(*first, bytes, "seed {}: node {node} signed twice at {key:?}", self.settings.seed);
+    }
+
+    /// I1: agreement.
+    fn check_agreement(&self, node: usize) {
+        let at = self.nodes[node].chain.len() - 1;
+        let hash = self.nodes[node].chain[at].0.block_hash;
+        for other in self.nodes.iter().filter_map(|n| n.chain.get(at)) {
+            assert_eq!(other.0.block_hash, hash, "seed {}: fork at {}", self.settings.seed, at + 1);
+        }
+    }
+
+    fn transmit(&mut self, from: usize, to: usize, message: ConsensusMessage) {
+        let healed = self.healed();
+        if self.cut.contains(&(from, to)) || (!healed && self.rng.chance(self.settings.loss_percent)) {
+            return;
+        }
+        // What crosses the wire is what the codec makes of it.
+        let decoded = ConsensusMessage::decode(&message.encode()).expect("own messages decode");
+        assert_eq!(decoded, message);
+        let message = if self.is_honest(from) { message } else { self.twist(from, to, message) };
+        let copies = 1 + u64::from(!healed && self.rng.chance(self.settings.duplicate_percent));
+        for _ in 0..copies {
+            let (least, most) = self.settings.delay_ms;
+            let delay = least + self.rng.below(most - least + 1);
+            self.later(delay, Event::Deliver { to, from, message: message.clone() });
+        }
+    }
+
+    /// The equivocator: to odd peers it votes nil where it votes for a block and for a phantom where it votes nil, and
+    /// proposes a garbage body under the same hash.
+    fn twist(&mut self, from: usize, to: usize, message: ConsensusMessage) -> ConsensusMessage {
+        let signer = Ed25519Signer::new(&secret(from));
+        if to % 2 == 0 {
+            return message;
+        }
+        match message {
+            ConsensusMessage::Vote(mut signed) if signed.vote.validator == signer.validator() => {
+                signed.vote.block_hash =
+                    if signed.vote.block_hash.is_some() { None } else { Some(B256::repeat_byte(0xbd)) };
+                signed.signature = signer.sign(&signed.vote.sign_bytes(CHAIN)).unwrap();
+                ConsensusMessage::Vote(signed)
+            }
+            ConsensusMessage::Proposal(mut signed) if signed.proposal.proposer == signer.validator() => {
+                let body = vec![from as u8; 1 + self.settings.body_bytes / 2];
+                signed.proposal.parts = PartList::of(&body).unwrap();
+                signed.signature = signer.sign(&signed.proposal.sign_bytes(CHAIN)).unwrap();
+                let part = ProposalPart {
+                    height: signed.proposal.height,
+                    root: signed.proposal.parts.root(),
+                    index: 0,
+                    bytes: body.into(),
+                };
+                self.later(30, Event::Deliver { to, from, message: ConsensusMessage::Part(part) });
+                ConsensusMessage::Proposal(signed)
+            }
+            other => other,
+        }
+    }
+
+    /// Runs until `done` or the time is over; returns whether `done` came.
+    pub fn run_until(&mut self, until_ms: u64, mut done: impl FnMut(&Sim) -> bool) -> bool {
+        while !done(self) {
+            let next_event = self.events.first_key_value().map(|((at, _), _)| *at);
+            let hosts = self.nodes.iter().enumerate();
+            let next_tick =
+                hosts.filter_map(|(n, node)| Some((node.host.as_ref()?.next_deadline_ms()?.max(self.now_ms), n))).min();
+            let event_first = match (next_event, next_tick) {
+                (None, None) => return false,
+                (Some(event), Some((tick, _))) => event <= tick,
+                (event, _) => event.is_some(),
+            };
+            let at = if event_first { next_event } else { next_tick.map(|(at, _)| at) }.unwrap();
+            if at > until_ms + 1_000_000 {
+                return false;
+            }
+            self.now_ms = self.now_ms.max(at);
+            if event_first {
+                let (_, event) = self.events.pop_first().unwrap();
+                self.handle(event);
+            } else {
+                self.step(next_tick.unwrap().1, Input::Tick);
+            }
+        }
+        true
+    }
+
+    /// Runs until every honest, speaking node has decided `height`.
+    pub fn run_to_height(&mut self, height: u64, until_ms: u64) -> bool {
+        let members: Vec<_> =
+            (0..self.nodes.len()).filter(|n| self.is_honest(*n) && !self.settings.silent.contains(n)).collect();
+        self.run_until(until_ms, |sim| members.iter().all(|n| sim.nodes[*n].chain.len() as u64 >= height))
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Deliver { to, from, message } => {
+                self.step(to, Input::Message { from: from as PeerToken, message });
+            }
+            Event::Feed { to, life, input } => {
+                if self.nodes[to].life == life {
+                    self.step(to, input);
+                }
+            }
+            Event::Sync { to, life, peer } => {
+                let next = self.nodes[to].chain.len();
+                if let Some((certificate, body)) = self.nodes[peer].chain.get(next).cloned()
+                    && self.nodes[to].life == life
+                {
+                    self.step(to, Input::SyncedBlock { from: peer as PeerToken, certificate, body });
+                }
+            }
+            Event::Restart { node } => self.boot(node),
+        }
+    }
+
+    fn step(&mut self, node: usize, input: Input) {
+        let now_ms = self.now_ms;
+        let Some(host) = &mut self.nodes[node].host else { return };
+        let outputs = host.step(now_ms, input);
+        self.perform(node, outputs);
+    }
+}
