@@ -272,6 +272,47 @@ fn building_stops_when_told_to() {
 }
 
 #[test]
+fn calldata_pays_the_floor_and_the_pool_gets_it() {
+    let mut chain = TestChain::standalone(1);
+    let before = chain.state.balance(wallet::address(0));
+    let data = vec![1u8; 1_000];
+    let executed = chain.push_ok(&[wallet::call(0, 0, Address::repeat_byte(0x44), 0, data)]);
+    // EIP-7623: 10 gas a token, 4 tokens a byte that is not zero.
+    assert_eq!(executed.receipts[0].gas_used, 21_000 + 40_000);
+    let fee = U256::from(executed.receipts[0].effective_gas_price) * U256::from(61_000);
+    assert_eq!(chain.state.balance(wallet::address(0)), before - fee);
+    assert_eq!(chain.state.balance(REWARD_POOL), fee);
+}
+
+#[test]
+fn refunds_lower_the_fee_and_the_pools_share() {
+    let mut chain = TestChain::standalone(1);
+    let contract = wallet::address(0).create(0);
+    chain.push_ok(&[wallet::create(0, 0, asm::deploy(&storing_contract()))]);
+    chain.push_ok(&[wallet::call(0, 1, contract, 0, wallet::word(7))]);
+    let (payer, pool) = (chain.state.balance(wallet::address(0)), chain.state.balance(REWARD_POOL));
+    let executed = chain.push_ok(&[wallet::call(0, 2, contract, 0, wallet::word(0))]);
+    let fee = U256::from(executed.receipts[0].effective_gas_price) * U256::from(executed.receipts[0].gas_used);
+    assert_eq!(payer - chain.state.balance(wallet::address(0)), fee);
+    assert_eq!(chain.state.balance(REWARD_POOL) - pool, fee);
+    assert_eq!(chain.state.slot(contract, 0), U256::ZERO);
+}
+
+#[test]
+fn osaka_rules_hold() {
+    let mut chain = TestChain::standalone(1);
+    // CLZ (EIP-7939) of 1 is 255.
+    let clz = Asm::new().push(1u64).op(0x1e).push(0u64).op(asm::SSTORE).bytes();
+    let contract = wallet::address(0).create(0);
+    chain.push_ok(&[wallet::create(0, 0, asm::deploy(&clz)), wallet::call(0, 1, contract, 0, Bytes::new())]);
+    assert_eq!(chain.state.slot(contract, 0), U256::from(255));
+    // The P-256 precompile (EIP-7951) costs 6,900 even for a bad signature.
+    let p256 = alloy_primitives::address!("0000000000000000000000000000000000000100");
+    let request = CallRequest { to: Some(p256), ..CallRequest::default() };
+    assert!(matches!(chain.call(&request), CallResult::Success { gas_used: 27_900, .. }));
+}
+
+#[test]
 fn the_base_fee_follows_eip_1559() {
     let mut chain = TestChain::standalone(1);
     // Empty blocks lower it by an eighth.

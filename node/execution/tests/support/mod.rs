@@ -273,7 +273,9 @@ impl TestChain {
         assert_eq!(&block, built.block.as_ref());
         let executed = self.execute(block).unwrap();
         assert_same(&built, &executed);
+        let uncounted = self.state.total_balance() - self.supply();
         self.state.apply(&executed);
+        assert_eq!(self.state.total_balance() - self.supply(), uncounted, "coin comes and goes by the peg only");
         assert_eq!(self.state.root_from_scratch(), executed.block.header.state_root);
         self.head = executed.block.header.clone();
         executed
@@ -285,6 +287,11 @@ impl TestChain {
         assert_eq!(executed.block.transactions.len(), txs.len(), "all included");
         assert!(executed.receipts.iter().all(|receipt| receipt.status), "{:?}", executed.receipts);
         executed
+    }
+
+    /// The peg's own count of the coin; zero on a standalone chain.
+    pub fn supply(&self) -> U256 {
+        causeway_peg::PegModule::supply(&mut causeway_execution::peg_state(&self.state)).unwrap()
     }
 
     pub fn call(&self, request: &CallRequest) -> CallResult {
