@@ -59,7 +59,7 @@ install_packages() {
 }
 
 build() {
-    (cd "$repository" && cargo build --locked --release -p causeway -p causeway-testnet -p causeway-peg-audit)
+    (cd "$repository" && cargo build --locked --release -p causeway -p causeway-testnet -p causeway-peg-audit -p causeway-unify)
 }
 
 # Builds what is not there and becomes the launcher.

@@ -117,6 +117,8 @@ pub struct SidechainChoices {
     pub block_interval_ms: u64,
     /// Blocks between checkpoints.
     pub checkpoint_interval: u64,
+    /// Gas limit of a block.
+    pub gas_limit: u64,
 }
 
 /// Genesis of the sidechain: no coin; all of it comes through the vault.
@@ -128,6 +130,7 @@ pub fn sidechain_genesis(
     let mut spec: ChainSpec = ceremony::new_spec(CHAIN_ID, "Causeway testnet", now()?, Some(peg));
     spec.block_interval_ms = choices.block_interval_ms;
     spec.checkpoint_interval = choices.checkpoint_interval;
+    spec.gas_limit = choices.gas_limit;
     spec.validators = validators.iter().map(entry).collect();
     Ok(Genesis::build(spec)?)
 }
@@ -183,7 +186,7 @@ mod tests {
         let parent = parent_genesis(&validators[0], Address::repeat_byte(9), &[validators[1].relayer]).unwrap();
         assert!(parent.alloc[&Address::repeat_byte(9)].balance > U256::ZERO);
         let peg = ceremony::predicted_peg(PARENT_CHAIN_ID, Address::repeat_byte(9), 0).unwrap();
-        let choices = SidechainChoices { block_interval_ms: 1_000, checkpoint_interval: 10 };
+        let choices = SidechainChoices { block_interval_ms: 1_000, checkpoint_interval: 10, gas_limit: 60_000_000 };
         let sidechain = sidechain_genesis(&validators, peg, choices).unwrap();
         assert!(sidechain.alloc.values().all(|account| account.balance.is_zero()));
         assert_eq!(sidechain.validator_set().len(), 4);

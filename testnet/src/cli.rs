@@ -68,9 +68,15 @@ pub struct UpArgs {
     /// Blocks between checkpoints on the parent [default: 10]
     #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub checkpoint_interval: Option<u64>,
+    /// Gas limit of a block [default: 60000000]
+    #[arg(long, value_name = "GAS", value_parser = clap::value_parser!(u64).range(5_000_000..=1_000_000_000))]
+    pub gas_limit: Option<u64>,
     /// Set on the process that runs in the background for `--detach`.
     #[arg(long, hide = true)]
     pub background: bool,
+    /// End when the process with this id, which must be the parent, ends. For tests.
+    #[arg(long, hide = true)]
+    pub exit_with_parent: Option<i32>,
 }
 
 /// What a load consists of.

@@ -1,5 +1,7 @@
 //! `causeway-testnet`: the launcher behind the scripts in this directory.
 
+use std::process::ExitCode;
+
 use causeway_testnet::{
     cli::{Cli, Command},
     fault, load, up,
@@ -7,7 +9,18 @@ use causeway_testnet::{
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
-fn main() -> eyre::Result<()> {
+#[allow(clippy::print_stderr)] // the command's answer to the person who typed it
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> eyre::Result<()> {
     match Cli::parse().command {
         Command::Up(args) if args.detach && !args.background => main_thread()?.block_on(up::detach(args)),
         Command::Up(args) => main_thread()?.block_on(up::run(args)),

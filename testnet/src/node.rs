@@ -15,6 +15,8 @@ use tokio::process::{Child, Command};
 
 /// How long a node may take to end after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// What nodes log unless `CAUSEWAY_LOG` says otherwise: their own doings, and only trouble from the consensus core.
+const LOG_FILTER: &str = "info,arc_malachitebft_core_consensus=warn";
 /// Bytes of a log that are shown when a node dies.
 const LOG_TAIL_BYTES: u64 = 3_000;
 
@@ -69,6 +71,7 @@ impl Node {
             .arg(&self.dir)
             .arg("--exit-with-parent")
             .arg(std::process::id().to_string())
+            .envs(std::env::var_os("CAUSEWAY_LOG").is_none().then_some(("CAUSEWAY_LOG", LOG_FILTER)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

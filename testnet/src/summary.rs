@@ -23,7 +23,7 @@ fn write(out: &mut String, record: &TestnetRecord, directory: &Path, coins: Opti
         )?;
     }
     let parent = &record.parent;
-    let whose = if parent.pid.is_some() { "embedded" } else { "yours" };
+    let whose = if parent.dir.is_some() { "embedded" } else { "yours" };
     writeln!(out, "\nParent chain ({whose}): {}, chain id {}", parent.rpc, parent.chain_id)?;
     writeln!(out, "  vault      {}", parent.vault)?;
     writeln!(out, "  registry   {}", parent.registry)?;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use eyre::{WrapErr as _, bail, eyre};
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -62,13 +62,18 @@ impl Supervisor {
         self.write_record()
     }
 
-    /// Runs until somebody wants it to end, then stops everything in order.
-    pub async fn run(mut self, mut control: Listener, mut stop: StopSignals) -> eyre::Result<()> {
+    /// Runs until somebody wants it to end, or until `parent` is no longer the parent, then stops everything in order.
+    pub async fn run(mut self, mut control: Listener, mut stop: StopSignals, parent: Option<Pid>) -> eyre::Result<()> {
         let mut watch = tokio::time::interval(WATCH_INTERVAL);
         loop {
             tokio::select! {
                 () = stop.received() => break,
-                _ = watch.tick() => self.look()?,
+                _ = watch.tick() => {
+                    if parent.is_some_and(|parent| parent != nix::unistd::getppid()) {
+                        break;
+                    }
+                    self.look()?;
+                }
                 pending = control.next() => {
                     let pending = pending?;
                     if pending.request == Request::Stop {

@@ -10,8 +10,9 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use causeway_genesis::{Genesis, SecretKey};
+use causeway_genesis::{Genesis, SecretKey, ceremony};
 use eyre::{WrapErr as _, bail, ensure, eyre};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
@@ -46,6 +47,7 @@ struct Settings {
     deposit: u64,
     block_interval_ms: u64,
     checkpoint_interval: u64,
+    gas_limit: u64,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl Settings {
                 deposit: args.deposit.unwrap_or(default_deposit),
                 block_interval_ms: args.block_interval_ms.unwrap_or(1_000),
                 checkpoint_interval: args.checkpoint_interval.unwrap_or(10),
+                gas_limit: args.gas_limit.unwrap_or(ceremony::DEFAULT_GAS_LIMIT),
             };
             std::fs::write(&path, serde_json::to_string_pretty(&settings)?)?;
             return Ok(settings);
@@ -86,7 +89,8 @@ impl Settings {
         differs("--parent", self.parent.clone().unwrap_or_else(|| "(embedded)".into()), args.parent.clone())?;
         differs("--deposit", text(self.deposit), args.deposit.map(text))?;
         differs("--block-interval-ms", text(self.block_interval_ms), args.block_interval_ms.map(text))?;
-        differs("--checkpoint-interval", text(self.checkpoint_interval), args.checkpoint_interval.map(text))
+        differs("--checkpoint-interval", text(self.checkpoint_interval), args.checkpoint_interval.map(text))?;
+        differs("--gas-limit", text(self.gas_limit), args.gas_limit.map(text))
     }
 
     fn names(&self) -> Vec<String> {
@@ -118,7 +122,7 @@ pub async fn run(args: UpArgs) -> eyre::Result<()> {
     if !args.background {
         say("\nCtrl-C stops it; testnet/up resumes it.");
     }
-    supervisor.run(control, stop).await
+    supervisor.run(control, stop, args.exit_with_parent.map(Pid::from_raw)).await
 }
 
 /// Starts a testnet in the background and returns when it runs.
@@ -258,6 +262,7 @@ async fn sidechain_genesis(
     let choices = SidechainChoices {
         block_interval_ms: settings.block_interval_ms,
         checkpoint_interval: settings.checkpoint_interval,
+        gas_limit: settings.gas_limit,
     };
     let genesis = chain::sidechain_genesis(validators, parent.plan().await?, choices)?;
     genesis.spec.save(&path)?;

@@ -78,7 +78,7 @@ impl Senders {
 
     /// Sends for `duration`, and answers what was sent when all answers are there.
     pub async fn send(self, pace: Pace, duration: Duration, watcher: &HeadWatcher) -> eyre::Result<Sent> {
-        let lanes = self.lanes.len().max(1);
+        let total: usize = self.lanes.iter().map(|lane| lane.queue.len()).sum();
         let seen = watcher.seen_counter();
         let offered = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let start = Instant::now();
@@ -87,7 +87,8 @@ impl Senders {
             .into_iter()
             .map(|lane| {
                 let (seen, offered) = (Arc::clone(&seen), Arc::clone(&offered));
-                tokio::spawn(lane.run(LanePace { pace, lanes, start, duration, seen, offered }))
+                let share = (lane.queue.len(), total.max(1));
+                tokio::spawn(lane.run(LanePace { pace, share, start, duration, seen, offered }))
             })
             .collect();
         let mut sent = Sent { started: Some(start), ..Sent::default() };
@@ -116,7 +117,8 @@ fn interleave(accounts: Vec<Vec<Signed>>) -> Vec<Signed> {
 
 struct LanePace {
     pace: Pace,
-    lanes: usize,
+    /// Transactions of this lane, and of all: its part of a steady rate.
+    share: (usize, usize),
     start: Instant,
     duration: Duration,
     /// Transactions of ours seen in blocks, over all lanes.
@@ -133,7 +135,8 @@ impl LanePace {
             Pace::Steady(rate) => {
                 let elapsed = self.start.elapsed().min(self.duration);
                 let due = elapsed.as_millis().saturating_mul(u128::from(rate)) / 1_000;
-                let due = usize::try_from(due).unwrap_or(usize::MAX) / self.lanes;
+                let (own, all) = (self.share.0 as u128, self.share.1 as u128);
+                let due = usize::try_from(due.saturating_mul(own) / all).unwrap_or(usize::MAX);
                 due.saturating_sub(done)
             }
             Pace::Flood { in_flight } => {
