@@ -10,8 +10,8 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_consensus::{CommitCertificate, Height, Round, ValidatorId, ValidatorSet};
 use causeway_execution::{
-    Account, Block, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError, StateSource,
-    SystemCall, Transaction, ValidationContext,
+    Account, Block, BlockFault, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError,
+    StateSource, SystemCall, Transaction, ValidationContext,
 };
 use causeway_genesis::Genesis;
 use causeway_mempool::{AccountCode, AccountView, Mempool};
@@ -177,6 +177,10 @@ impl Chain {
         self.executor
             .execute(&parent, state.as_ref(), Arc::new(block), &|hash| known.get(hash).copied(), &context)
             .map_err(|error| match error {
+                // Not a fault of the block alone: this clock may be late. Judged again shortly, when the time may have come.
+                ExecutionError::Invalid(fault) if matches!(*fault, BlockFault::TimestampAhead { .. }) => {
+                    Outcome::Failed(fault.to_string())
+                }
                 ExecutionError::Invalid(fault) => Outcome::Refused(BodyFault::Block(fault)),
                 ExecutionError::Local(error) => Outcome::Failed(error.to_string()),
             })

@@ -169,7 +169,11 @@ impl Running {
     fn perform(&mut self, effect: Effect, gossip: &mut Option<MessageRef>) -> eyre::Result<()> {
         let driver = &mut self.driver;
         match effect {
-            Effect::PersistSignState(state) => tokio::task::block_in_place(|| driver.sign_state.store(&state))?,
+            Effect::PersistSignState(state) => {
+                // The log first: a sign state must never name a block whose body a crash can still take away.
+                self.sync_wal()?;
+                tokio::task::block_in_place(|| self.driver.sign_state.store(&state))?;
+            }
             Effect::AppendWal(entry) => {
                 driver.wal.append(&entry)?;
                 self.wal_dirty = true;
