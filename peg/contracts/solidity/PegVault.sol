@@ -92,7 +92,7 @@ contract PegVault {
         if (sum > type(uint192).max) revert AmountTooLarge();
         nonce = depositNonce + 1;
         bytes32 leaf = keccak256(abi.encode(DEPOSIT_TYPEHASH, nonce, NATIVE, msg.sender, recipient, msg.value));
-        bytes32 acc = keccak256(abi.encode(snapshots[(nonce - 1) % SNAPSHOTS], leaf));
+        bytes32 acc = hashPair(snapshots[(nonce - 1) % SNAPSHOTS], leaf);
         depositNonce = nonce;
         lockedNative = uint192(sum);
         snapshots[nonce % SNAPSHOTS] = acc;
@@ -102,8 +102,8 @@ contract PegVault {
     /// @notice Pays a withdrawal, once. Anyone may call and earns the relayer's fee. When a payment fails,
     /// nothing has happened and the withdrawal stays claimable.
     /// @param checkpoint number of any accepted checkpoint that includes the withdrawal
-    /// @param proof the leaf's siblings, from its level up
-    function claim(Withdrawal calldata w, uint64 checkpoint, bytes32[32] calldata proof) external {
+    /// @param proof the leaf's siblings, from its level up; a tail of empty subtrees may be left out
+    function claim(Withdrawal calldata w, uint64 checkpoint, bytes32[] calldata proof) external {
         if (entered) revert Reentered();
         entered = true;
 
@@ -153,18 +153,38 @@ contract PegVault {
 
     /// @notice The withdrawal's leaf: hashed twice, so that no inner node can pass for one.
     function withdrawalLeaf(Withdrawal calldata w) public pure returns (bytes32) {
-        return keccak256(abi.encode(keccak256(abi.encode(WITHDRAWAL_TYPEHASH, w))));
+        return keccak256(bytes.concat(keccak256(abi.encode(WITHDRAWAL_TYPEHASH, w))));
     }
 
-    /// @dev The position decides on which side a sibling stands. The caller bounds `index` by the count.
-    function rootOf(bytes32 node, uint256 index, bytes32[32] calldata proof) private pure returns (bytes32) {
-        for (uint256 level = 0; level < 32; ++level) {
-            bytes32 sibling = proof[level];
-            node = (index >> level) & 1 == 0
-                ? keccak256(abi.encode(node, sibling))
-                : keccak256(abi.encode(sibling, node));
+    /// @dev The position decides on which side a sibling stands; the caller bounds `index` by the count.
+    /// Siblings that the proof leaves out are empty subtrees, whose hashes are computed on the way up.
+    function rootOf(bytes32 node, uint256 index, bytes32[] calldata proof) private pure returns (bytes32) {
+        if (proof.length > 32) revert InvalidProof();
+        // Scratch memory holds the pair; bit `level` of the index puts the node in its left or right half.
+        assembly ("memory-safe") {
+            let empty := 0
+            for { let level := 0 } lt(level, 32) { level := add(level, 1) } {
+                let sibling := empty
+                if lt(level, proof.length) { sibling := calldataload(add(proof.offset, shl(5, level))) }
+                let half := shl(5, and(shr(level, index), 1))
+                mstore(half, node)
+                mstore(xor(half, 32), sibling)
+                node := keccak256(0, 64)
+                mstore(0, empty)
+                mstore(32, empty)
+                empty := keccak256(0, 64)
+            }
         }
         return node;
+    }
+
+    /// @dev keccak256(abi.encode(left, right)) in scratch memory.
+    function hashPair(bytes32 left, bytes32 right) private pure returns (bytes32 node) {
+        assembly ("memory-safe") {
+            mstore(0, left)
+            mstore(32, right)
+            node := keccak256(0, 64)
+        }
     }
 
     /// @dev A bare call: nothing the recipient returns is copied.

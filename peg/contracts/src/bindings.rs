@@ -91,7 +91,7 @@ sol! {
         constructor(address registry_, uint64 claimDelay_);
 
         function depositNative(address recipient) external payable returns (uint64 nonce);
-        function claim(Withdrawal calldata w, uint64 checkpoint, bytes32[32] calldata proof) external;
+        function claim(Withdrawal calldata w, uint64 checkpoint, bytes32[] calldata proof) external;
         function locked(address token) external view returns (uint256);
         function depositNonce() external view returns (uint64);
         function depositAcc() external view returns (bytes32);

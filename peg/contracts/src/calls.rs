@@ -3,6 +3,7 @@
 use alloy_primitives::{B256, U256};
 use causeway_peg::{
     CertificateSig, Checkpoint, Deposit, ParentView, PegValidatorSet, Proof, Withdrawal, certificate::smallest_quorum,
+    tree::zero_hashes,
 };
 
 use crate::bindings::{CheckpointRegistry, PegVault};
@@ -50,9 +51,12 @@ pub fn submit_call(
 }
 
 /// `PegVault.claim` of a withdrawal against the accepted checkpoint `number`. The proof is against that
-/// checkpoint's root: [`causeway_peg::tree::prove`] with its `withdrawalCount`.
+/// checkpoint's root: [`causeway_peg::tree::prove`] with its `withdrawalCount`. Its tail of empty subtrees is
+/// left out: calldata costs more than the vault's own hashing.
 pub fn claim_call(withdrawal: &Withdrawal, number: u64, proof: &Proof) -> PegVault::claimCall {
-    PegVault::claimCall { w: withdrawal.into(), checkpoint: number, proof: *proof }
+    let empty_tail = proof.iter().zip(zero_hashes()).rev().take_while(|(sibling, empty)| sibling == empty).count();
+    let proof = proof[..proof.len() - empty_tail].to_vec();
+    PegVault::claimCall { w: withdrawal.into(), checkpoint: number, proof }
 }
 
 /// The deposit behind a vault event.

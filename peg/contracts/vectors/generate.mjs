@@ -1,0 +1,145 @@
+// Writes quorum.json and digests.json: what certificates, digests, leaves and roots must be, computed here
+// from the specifications with big integers and a third keccak implementation. The Rust and the Solidity
+// tests read the same files. `--check` writes nothing and fails when a file differs.
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import sha3 from "js-sha3";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const check = process.argv.includes("--check");
+const MAX_U64 = (1n << 64n) - 1n;
+
+// ---- quorums ---------------------------------------------------------------------------------------------
+
+/** Every subset of a small set; for larger ones each prefix, and each single member left out. */
+const signerChoices = (count) =>
+  count <= 5
+    ? [...Array(1 << count).keys()].map((bits) => [...Array(count).keys()].filter((i) => (bits >> i) & 1))
+    : [
+        ...[...Array(count + 1).keys()].map((n) => [...Array(n).keys()]),
+        ...[...Array(count).keys()].map((out) => [...Array(count).keys()].filter((i) => i !== out)),
+      ];
+const equal = (count, power = 1n) => Array(count).fill(power);
+const sets = [
+  equal(1), equal(2), equal(3), equal(4), equal(5), equal(6), equal(7), equal(9), equal(10), equal(21),
+  [MAX_U64],
+  equal(3, MAX_U64 / 3n), // the total is 2^64 - 1 exactly
+  [MAX_U64 / 3n * 2n, MAX_U64 / 3n], // the first holds two thirds exactly
+  [MAX_U64 / 3n * 2n + 1n, MAX_U64 / 3n - 1n], // one more than two thirds
+  [MAX_U64 - 1n, 1n],
+  [MAX_U64 / 2n + 1n, MAX_U64 / 2n],
+  [2n, 1n], // exactly two thirds
+  [5n, 3n, 1n], // 5 of 9: less; 8: more; 6 (5 + 1): exactly two thirds
+  [200n, 100n], [201n, 99n], [199n, 101n],
+  [7n, 5n, 4n, 3n, 2n], [1000n, 1n, 1n, 1n],
+];
+const quorum = sets.flatMap((powers) => {
+  const total = powers.reduce((a, b) => a + b, 0n);
+  return signerChoices(powers.length).map((signers) => ({
+    powers: powers.map(String),
+    signers,
+    quorum: signers.reduce((sum, i) => sum + powers[i], 0n) * 3n > total * 2n,
+  }));
+});
+
+// ---- digests ---------------------------------------------------------------------------------------------
+
+const keccak = (bytes) => Buffer.from(sha3.keccak256.arrayBuffer(bytes));
+const hex = (bytes) => `0x${bytes.toString("hex")}`;
+const bytes = (text) => Buffer.from(text.slice(2), "hex");
+const word = (value) =>
+  typeof value === "string"
+    ? Buffer.concat([Buffer.alloc(32 - bytes(value).length), bytes(value)])
+    : Buffer.from(BigInt(value).toString(16).padStart(64, "0"), "hex");
+const text = (value) => keccak(Buffer.from(value, "utf8"));
+const fill = (byte, length) => `0x${byte.toString(16).padStart(2, "0").repeat(length)}`;
+
+const types = {
+  Checkpoint:
+    "Checkpoint(uint64 number,bytes32 prevDigest,uint64 height,bytes32 blockHash,bytes32 stateRoot,bytes32 withdrawalRoot,uint64 withdrawalCount,uint64 depositNonce,bytes32 depositAcc,uint64 epoch,bytes32 nextValset)",
+  ParentView: "ParentView(uint64 parentHeight,bytes32 parentHash,uint64 depositNonce,bytes32 depositAcc)",
+  Deposit: "Deposit(uint64 nonce,address token,address sender,address recipient,uint256 amount)",
+  Withdrawal: "Withdrawal(uint64 index,address token,address sender,address recipient,uint256 amount,uint256 relayerFee)",
+};
+const structHash = (type, value) => {
+  const fields = types[type].slice(types[type].indexOf("(") + 1, -1).split(",").map((f) => f.split(" ")[1]);
+  return keccak(Buffer.concat([text(types[type]), ...fields.map((field) => word(value[field]))]));
+};
+const domain = { parentChainId: 31337, registry: fill(0x11, 20), genesisHash: fill(0x22, 32) };
+const separator = keccak(
+  Buffer.concat([
+    text("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"),
+    text("Causeway"), text("1"), word(domain.parentChainId), word(domain.registry), word(domain.genesisHash),
+  ]),
+);
+const signingHash = (type, value) =>
+  keccak(Buffer.concat([Buffer.from([0x19, 0x01]), separator, structHash(type, value)]));
+
+const checkpoint = {
+  number: 7, prevDigest: fill(0xa1, 32), height: 700, blockHash: fill(0xa2, 32), stateRoot: fill(0xa3, 32),
+  withdrawalRoot: fill(0xa4, 32), withdrawalCount: 12, depositNonce: 34, depositAcc: fill(0xa5, 32), epoch: 3,
+  nextValset: fill(0xa6, 32),
+};
+const parentView = { parentHeight: 123456, parentHash: fill(0xb1, 32), depositNonce: 34, depositAcc: fill(0xb2, 32) };
+const deposits = [1, 2, 3].map((nonce) => ({
+  nonce, token: fill(0, 20), sender: fill(0xc0 + nonce, 20), recipient: fill(0xd0 + nonce, 20),
+  amount: hex(word(10n ** 18n * BigInt(nonce) + 7n)),
+}));
+const accumulators = [];
+deposits.reduce((acc, deposit) => {
+  const next = keccak(Buffer.concat([acc, structHash("Deposit", deposit)]));
+  accumulators.push(hex(next));
+  return next;
+}, Buffer.alloc(32));
+
+const withdrawals = [0, 1, 2, 3, 4].map((index) => ({
+  index, token: fill(0, 20), sender: fill(0xe0 + index, 20), recipient: fill(0xf0 + index, 20),
+  amount: hex(word(5n * 10n ** 17n + BigInt(index))), relayerFee: hex(word(10n ** 15n)),
+}));
+const leaves = withdrawals.map((w) => keccak(structHash("Withdrawal", w)));
+const zeros = [Buffer.alloc(32)];
+for (let level = 0; level < 32; level++) zeros.push(keccak(Buffer.concat([zeros[level], zeros[level]])));
+// The tree from its definition: every level rebuilt from the leaves.
+const root = (count) => {
+  let layer = leaves.slice(0, count);
+  for (let level = 0; level < 32; level++) {
+    const next = [];
+    for (let i = 0; i < layer.length; i += 2) next.push(keccak(Buffer.concat([layer[i], layer[i + 1] ?? zeros[level]])));
+    layer = next.length ? next : [zeros[level + 1]];
+  }
+  return layer[0];
+};
+
+const validators = [
+  { address: fill(0x51, 20), power: "400" },
+  { address: fill(0x50, 20), power: "300" },
+  { address: fill(0x52, 20), power: "300" },
+];
+const packed = Buffer.concat(
+  validators.map((v) => Buffer.concat([bytes(v.address), Buffer.from(BigInt(v.power).toString(16).padStart(16, "0"), "hex")])),
+);
+
+const digests = {
+  domain, separator: hex(separator),
+  checkpoint, checkpointDigest: hex(signingHash("Checkpoint", checkpoint)),
+  parentView, parentViewDigest: hex(signingHash("ParentView", parentView)),
+  deposits, depositLeaves: deposits.map((d) => hex(structHash("Deposit", d))), accumulators,
+  withdrawals, withdrawalLeaves: leaves.map(hex),
+  withdrawalRoots: [0, 1, 2, 3, 4, 5].map((count) => hex(root(count))), zeroHashes: zeros.map(hex),
+  validators, packedValidators: hex(packed), validatorCommitment: hex(keccak(packed)),
+};
+
+// ---- files -----------------------------------------------------------------------------------------------
+
+const list = (items) => `[\n${items.map((item) => `  ${JSON.stringify(item)}`).join(",\n")}\n]\n`;
+let stale = false;
+for (const [name, content] of [["quorum.json", list(quorum)], ["digests.json", `${JSON.stringify(digests, null, 2)}\n`]]) {
+  const file = path.join(here, name);
+  if (fs.existsSync(file) && fs.readFileSync(file, "utf8") === content) continue;
+  stale = true;
+  if (check) console.error(`vectors/${name} differs; run: node vectors/generate.mjs`);
+  else fs.writeFileSync(file, content);
+}
+if (check && stale) process.exit(1);
+console.log(`${quorum.length} quorum vectors, digests ${hex(separator).slice(0, 10)}...`);
