@@ -138,41 +138,8 @@ impl Executor {
 
         let mut run = self.begin(&header, parent, state)?;
         let mut body = Body::new(attributes.max_bytes, attributes.parent_certificate.as_ref());
-        for call in system {
-            let tx = SystemTx {
-                block_number: header.number,
-                index: u32::try_from(body.transactions.len()).unwrap_or(u32::MAX),
-                to: call.to,
-                gas_limit: SYSTEM_TX_GAS.min(run.gas_available()),
-                input: call.input,
-            };
-            let tx = Transaction::System(tx);
-            let size = tx.network_len();
-            let Transaction::System(inner) = &tx else { continue };
-            if !validate::is_known_system_call(inner) || body.holds_kind(inner) || !body.fits(size) {
-                warn!(block = header.number, to = %inner.to, "system call left out: unknown, repeated or too long");
-                continue;
-            }
-            match run.system(inner)? {
-                Ok(()) => body.push(tx, SYSTEM, size),
-                Err(output) => warn!(block = header.number, to = %inner.to, %output, "system call left out: it fails"),
-            }
-        }
-        for tx in txs {
-            if run.gas_available() < MIN_TX_GAS || attributes.stop.is_some_and(|stop| stop()) {
-                break;
-            }
-            let size = network_size(&tx);
-            if !body.fits(size) || tx.sender == SYSTEM {
-                continue;
-            }
-            match run.user(&tx.tx, tx.sender) {
-                Ok(()) => body.push(Transaction::Ethereum(tx.tx.clone()), tx.sender, size),
-                Err(UserTxError::NoRoom { .. }) => {}
-                Err(UserTxError::Invalid(error)) => debug!(hash = %tx.hash, %error, "transaction skipped"),
-                Err(UserTxError::Local(error)) => return Err(error.into()),
-            }
-        }
+        place_system_calls(&mut run, &mut body, header.number, system)?;
+        place_transactions(&mut run, &mut body, attributes.stop, txs)?;
         let outcome = run.finish()?;
         header.transactions_root = transactions_root(&body.transactions);
         header.receipts_root = outcome.receipts_root;
@@ -253,6 +220,56 @@ impl Executor {
 /// Root of the transactions trie of a block.
 pub fn transactions_root(transactions: &[Transaction]) -> B256 {
     ordered_trie_root_with_encoder(transactions, |tx, out| tx.encode_2718(out))
+}
+
+/// Runs the calls that hold and places them at the head of the block.
+fn place_system_calls(
+    run: &mut BlockRun<'_>,
+    body: &mut Body,
+    block_number: u64,
+    calls: Vec<SystemCall>,
+) -> Result<(), LocalError> {
+    for SystemCall { to, input } in calls {
+        let index = u32::try_from(body.transactions.len()).unwrap_or(u32::MAX);
+        let gas_limit = SYSTEM_TX_GAS.min(run.gas_available());
+        let tx = SystemTx { block_number, index, to, gas_limit, input };
+        let placed = Transaction::System(tx.clone());
+        let size = placed.network_len();
+        if validate::system_kind(&tx).is_none() || body.holds_kind(&tx) || !body.fits(size) {
+            warn!(block_number, %to, "system call left out: unknown, repeated or too long");
+            continue;
+        }
+        match run.system(&tx)? {
+            Ok(()) => body.push(placed, SYSTEM, size),
+            Err(output) => warn!(block_number, %to, %output, "system call left out: it fails"),
+        }
+    }
+    Ok(())
+}
+
+/// Runs and places users' transactions while there is room and time.
+fn place_transactions(
+    run: &mut BlockRun<'_>,
+    body: &mut Body,
+    stop: Option<&dyn Fn() -> bool>,
+    txs: impl Iterator<Item = Arc<RecoveredTx>>,
+) -> Result<(), LocalError> {
+    for tx in txs {
+        if run.gas_available() < MIN_TX_GAS || stop.is_some_and(|stop| stop()) {
+            break;
+        }
+        let size = network_size(&tx);
+        if !body.fits(size) || tx.sender == SYSTEM {
+            continue;
+        }
+        match run.user(&tx.tx, tx.sender) {
+            Ok(()) => body.push(Transaction::Ethereum(tx.tx.clone()), tx.sender, size),
+            Err(UserTxError::NoRoom { .. }) => {}
+            Err(UserTxError::Invalid(error)) => debug!(hash = %tx.hash, %error, "transaction skipped"),
+            Err(UserTxError::Local(error)) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn executed(block: Arc<Block>, hash: B256, senders: Vec<Address>, outcome: RunOutcome) -> ExecutedBlock {

@@ -152,10 +152,6 @@ pub(crate) fn system_kind(tx: &SystemTx) -> Option<SystemKind> {
     }
 }
 
-pub(crate) fn is_known_system_call(tx: &SystemTx) -> bool {
-    system_kind(tx).is_some()
-}
-
 /// Checks size, transactions root, types, and the place, numbers and kinds of system transactions.
 pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
     let certificate = block.parent_certificate.as_ref();

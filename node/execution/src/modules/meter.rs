@@ -89,10 +89,6 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
         self.system
     }
 
-    pub(crate) const fn is_static(&self) -> bool {
-        self.is_static
-    }
-
     pub(crate) fn charge(&mut self, gas: u64) -> Result<(), Stop> {
         if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(Stop::OutOfGas) }
     }
@@ -103,7 +99,8 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
         self.charge(count.saturating_mul(gas))
     }
 
-    fn require_mutable(&self) -> Result<(), Stop> {
+    /// Reverts unless the call may change state.
+    pub(crate) fn require_mutable(&self) -> Result<(), Stop> {
         if self.is_static { Err(Stop::Revert(revert_reason("state change in a static call"))) } else { Ok(()) }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn run(peg: Option<&PegModule>, call: &mut ModuleCall<'_, '_>, input:
 }
 
 fn withdraw(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPeg::withdrawCall) -> Outcome {
-    require_mutable(call)?;
+    call.require_mutable()?;
     call.charge(LEAF_GAS)?;
     call.charge_each(TREE_DEPTH, TREE_STEP_GAS)?;
     let (sender, amount) = (call.caller(), call.value());
@@ -129,12 +129,8 @@ fn views(call: &mut ModuleCall<'_, '_>, request: &Call) -> Outcome {
     .into())
 }
 
-fn require_mutable(call: &ModuleCall<'_, '_>) -> Result<(), Stop> {
-    if call.is_static() { Err(Stop::Revert(super::revert_reason("state change in a static call"))) } else { Ok(()) }
-}
-
 fn require_system(call: &ModuleCall<'_, '_>) -> Result<(), Stop> {
-    if call.is_system() { require_mutable(call) } else { Err(Stop::Revert(IPeg::OnlySystem {}.abi_encode().into())) }
+    if call.is_system() { call.require_mutable() } else { Err(Stop::Revert(IPeg::OnlySystem {}.abi_encode().into())) }
 }
 
 fn signatures(call: &mut ModuleCall<'_, '_>, signatures: &[SignatureAbi]) -> Result<Vec<CertificateSig>, Stop> {
