@@ -3,6 +3,8 @@
 use alloy_consensus::Header;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, U64, U256};
+use alloy_rpc_types_eth::Header as RpcHeader;
+use causeway_execution::Block;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
@@ -61,7 +63,8 @@ fn block_by_number(api: &Api, call: &Call<'_>) -> Result<Option<Answer>, Fault> 
     let tag: BlockNumberOrTag = call.args.required(0)?;
     let full = call.args.optional(1)?.unwrap_or(false);
     if tag.is_pending() {
-        return Ok(Some(Answer::Pending(pending_block(api)?)));
+        let pending = convert::block(&next_block(api), B256::ZERO, &[], api.chain_id(), full);
+        return Ok(Some(Answer::Pending(with_undecided_nulls(pending)?)));
     }
     api.number_of_tag(tag)?.map(|number| decided_block(api, number, full)).transpose()
 }
@@ -72,8 +75,8 @@ fn decided_block(api: &Api, number: u64, full: bool) -> Result<Answer, Fault> {
     Ok(Answer::Decided(Box::new(convert::block(&stored.block, stored.hash, &senders, api.chain_id(), full))))
 }
 
-/// The block to come: an empty child of the head. As in geth, what only the proposer decides is null.
-fn pending_block(api: &Api) -> Result<Value, Fault> {
+/// The block to come: an empty child of the head.
+fn next_block(api: &Api) -> Block {
     let (parent, parent_hash) = api.head();
     let header = Header {
         parent_hash,
@@ -86,29 +89,49 @@ fn pending_block(api: &Api) -> Result<Value, Fault> {
         receipts_root: alloy_consensus::EMPTY_ROOT_HASH,
         ..(*parent).clone()
     };
-    let block = causeway_execution::Block { header, transactions: Vec::new(), parent_certificate: None };
-    let mut value = serde_json::to_value(convert::block(&block, B256::ZERO, &[], api.chain_id(), false))
-        .map_err(|error| Fault::internal("encoding", error))?;
+    Block { header, transactions: Vec::new(), parent_certificate: None }
+}
+
+/// As in geth, what only the proposer decides is null.
+fn with_undecided_nulls(block_or_header: impl Serialize) -> Result<Value, Fault> {
+    let mut value = serde_json::to_value(block_or_header).map_err(|error| Fault::internal("encoding", error))?;
     for undecided in ["hash", "nonce", "miner"] {
         value[undecided] = Value::Null;
     }
     Ok(value)
 }
 
-fn header_by_hash(api: &Api, call: &Call<'_>) -> Result<Option<alloy_rpc_types_eth::Header>, Fault> {
+fn header_by_hash(api: &Api, call: &Call<'_>) -> Result<Option<RpcHeader>, Fault> {
     api.number_of_hash(call.args.required(0)?)?.map(|number| header(api, number)).transpose()
 }
 
-fn header_by_number(api: &Api, call: &Call<'_>) -> Result<Option<alloy_rpc_types_eth::Header>, Fault> {
-    api.number_of_tag(call.args.required(0)?)?.map(|number| header(api, number)).transpose()
+/// A header that is decided, or the one to come with its nulls.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum HeaderAnswer {
+    Decided(Box<RpcHeader>),
+    Pending(Value),
 }
 
-fn header(api: &Api, number: u64) -> Result<alloy_rpc_types_eth::Header, Fault> {
+fn header_by_number(api: &Api, call: &Call<'_>) -> Result<Option<HeaderAnswer>, Fault> {
+    let tag: BlockNumberOrTag = call.args.required(0)?;
+    if tag.is_pending() {
+        let pending = with_undecided_nulls(convert::header(&next_block(api).header, B256::ZERO))?;
+        return Ok(Some(HeaderAnswer::Pending(pending)));
+    }
+    let Some(number) = api.number_of_tag(tag)? else { return Ok(None) };
+    Ok(Some(HeaderAnswer::Decided(Box::new(header(api, number)?))))
+}
+
+fn header(api: &Api, number: u64) -> Result<RpcHeader, Fault> {
     Ok(convert::header(&*api.existing_header(number)?, api.existing_hash(number)?))
 }
 
 fn block_receipts(api: &Api, call: &Call<'_>) -> Result<Option<Vec<RpcReceipt>>, Fault> {
     let id: BlockId = call.args.required(0)?;
+    if id.is_pending() {
+        return Ok(Some(Vec::new()));
+    }
     let Some(number) = api.number_of(id)? else { return Ok(None) };
     let stored = api.existing_block(number)?;
     let senders = api.existing_senders(number)?;
@@ -146,7 +169,9 @@ fn transaction_by_block_hash_and_index(api: &Api, call: &Call<'_>) -> Result<Opt
 }
 
 fn transaction_by_block_number_and_index(api: &Api, call: &Call<'_>) -> Result<Option<RpcTransaction>, Fault> {
-    let number = api.number_of_tag(call.args.required(0)?)?;
+    let tag: BlockNumberOrTag = call.args.required(0)?;
+    // Nothing is known of the next block's contents.
+    let number = if tag.is_pending() { None } else { api.number_of_tag(tag)? };
     transaction_in(api, number, call.args.required(1)?)
 }
 

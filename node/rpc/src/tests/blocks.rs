@@ -128,6 +128,10 @@ async fn the_pending_block_is_the_heads_child_with_what_is_undecided_null() {
         assert_eq!(pending[field], Value::Null);
     }
     assert_eq!(f.ok("eth_getBlockTransactionCountByNumber", json!(["pending"])).await, "0x0");
+    assert_eq!(f.ok("eth_getBlockReceipts", json!(["pending"])).await, json!([]));
+    assert_eq!(f.ok("eth_getTransactionByBlockNumberAndIndex", json!(["pending", "0x0"])).await, Value::Null);
+    let header = f.ok("eth_getHeaderByNumber", json!(["pending"])).await;
+    assert_eq!((&header["number"], &header["hash"]), (&json!("0x2"), &Value::Null));
 }
 
 #[tokio::test]

@@ -215,3 +215,26 @@ async fn subscribing_and_leaving_many_times_leaves_nothing_behind() {
     f.push_empty(1);
     assert_eq!(f.ok("eth_blockNumber", json!([])).await, "0x1");
 }
+
+#[tokio::test]
+async fn a_browsers_preflight_is_answered_for_allowed_origins() {
+    let f = Fixture::standalone().await;
+    let address = f.address;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example.org\r\n\
+            Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.to_ascii_lowercase()
+    })
+    .await
+    .unwrap();
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    for header in
+        ["access-control-allow-origin: *", "access-control-allow-methods: *", "access-control-allow-headers: *"]
+    {
+        assert!(answer.contains(header), "{header} in {answer}");
+    }
+}
