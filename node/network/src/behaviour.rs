@@ -197,15 +197,16 @@ fn scoring(chain: &B256) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThr
         first_message_deliveries_cap: 100.0,
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
-        invalid_message_deliveries_weight: -5.0,
+        invalid_message_deliveries_weight: -2.0,
         invalid_message_deliveries_decay: minute,
         ..gossipsub::TopicScoreParams::default()
     };
     let params = gossipsub::PeerScoreParams {
         topics: Topic::ALL.iter().map(|t| (t.ident(chain).hash(), topic.clone())).collect::<HashMap<_, _>>(),
         topic_score_cap: 30.0,
-        // The points of `reputation` count against the score.
-        app_specific_weight: 1.0,
+        // The points of `reputation` count against the score, but a ban at 100 comes before the graylist, so that
+        // whoever is shut out is disconnected and the ban ends.
+        app_specific_weight: 0.25,
         ip_colocation_factor_weight: -1.0,
         ip_colocation_factor_threshold: 16.0,
         ip_colocation_factor_whitelist: [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].into(),

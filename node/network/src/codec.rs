@@ -81,6 +81,10 @@ impl Wire for SyncResponse {
     }
 }
 
+/// A request as it arrived: what was read, or why it could not be. The latter is a value rather than an
+/// error because libp2p reports no errors of reading a request, and its sender is to be penalised.
+pub(crate) type Received<Q> = Result<Q, String>;
+
 /// Reads and writes `Q` and `R`. Runs in the connection's task, off the network's event loop.
 pub(crate) struct FrameCodec<Q, R>(PhantomData<fn() -> (Q, R)>);
 
@@ -98,11 +102,19 @@ impl<Q, R> Default for FrameCodec<Q, R> {
 
 impl<Q: Wire, R: Wire> Codec for FrameCodec<Q, R> {
     type Protocol = StreamProtocol;
-    type Request = Q;
+    type Request = Received<Q>;
     type Response = R;
 
-    async fn read_request<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Q> {
-        read_frame(io).await
+    async fn read_request<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Received<Q>> {
+        match read_frame(io).await {
+            Ok(request) => Ok(Ok(request)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(error.to_string())),
+            Err(error) => Err(error),
+        }
     }
 
     async fn read_response<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<R> {
@@ -113,8 +125,9 @@ impl<Q: Wire, R: Wire> Codec for FrameCodec<Q, R> {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        request: Q,
+        request: Received<Q>,
     ) -> io::Result<()> {
+        let request = request.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         write_frame::<Q, T>(io, request.to_wire()).await
     }
 

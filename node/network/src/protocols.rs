@@ -5,7 +5,7 @@ use libp2p::request_response::{self, InboundFailure, OutboundFailure};
 use libp2p::{PeerId, gossipsub, identify, kad, ping};
 
 use crate::behaviour::{BehaviourEvent, protocol_version};
-use crate::codec::{Ack, Bulk, Direct};
+use crate::codec::{Ack, Bulk, Direct, Received};
 use crate::event::{MessageRef, NetworkEvent, PeerInfo, PeerToken, RequestId, ResponseToken, Verdict};
 use crate::limits::{MAX_ADDRESSES_PER_PEER, MAX_BULK_BYTES, MAX_REQUESTS_IN_FLIGHT};
 use crate::message::GossipMessage;
@@ -187,17 +187,18 @@ impl Service {
     fn pump(&mut self, id: PeerId) {
         let Some(entry) = self.peers.get_mut(&id) else { return };
         while let Some(message) = entry.direct.next() {
-            self.swarm.behaviour_mut().direct.send_request(&id, message);
+            self.swarm.behaviour_mut().direct.send_request(&id, Ok(message));
         }
         while let Some(message) = entry.bulk.next() {
-            self.swarm.behaviour_mut().bulk.send_request(&id, message);
+            self.swarm.behaviour_mut().bulk.send_request(&id, Ok(message));
         }
     }
 
-    fn on_direct(&mut self, event: request_response::Event<Direct, Ack>) {
+    fn on_direct(&mut self, event: request_response::Event<Received<Direct>, Ack>) {
         use request_response::{Event, Message};
         match event {
-            Event::Message { peer, message: Message::Request { request: Direct(message), channel, .. }, .. } => {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let Some(Direct(message)) = self.well_formed(peer, request) else { return };
                 if self.swarm.behaviour_mut().direct.send_response(channel, Ack).is_err() {
                     tracing::trace!(%peer, "peer did not wait for the acknowledgement");
                 }
@@ -209,15 +210,16 @@ impl Service {
                 self.metrics.messages_dropped.inc();
                 self.sent(peer, false);
             }
-            Event::InboundFailure { peer, error, .. } => self.on_inbound_failure(peer, &error),
+            Event::InboundFailure { peer, error, .. } => Self::on_inbound_failure(peer, &error),
             Event::ResponseSent { .. } => {}
         }
     }
 
-    fn on_bulk(&mut self, event: request_response::Event<Bulk, Ack>) {
+    fn on_bulk(&mut self, event: request_response::Event<Received<Bulk>, Ack>) {
         use request_response::{Event, Message};
         match event {
-            Event::Message { peer, message: Message::Request { request: Bulk(message), channel, .. }, .. } => {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let Some(Bulk(message)) = self.well_formed(peer, request) else { return };
                 if self.swarm.behaviour_mut().bulk.send_response(channel, Ack).is_err() {
                     tracing::trace!(%peer, "peer did not wait for the acknowledgement");
                 }
@@ -229,7 +231,7 @@ impl Service {
                 self.metrics.messages_dropped.inc();
                 self.sent(peer, true);
             }
-            Event::InboundFailure { peer, error, .. } => self.on_inbound_failure(peer, &error),
+            Event::InboundFailure { peer, error, .. } => Self::on_inbound_failure(peer, &error),
             Event::ResponseSent { .. } => {}
         }
     }
@@ -252,15 +254,19 @@ impl Service {
         self.pump(peer);
     }
 
-    /// Bytes that are no message are the peer's fault; all else may be the network's.
-    fn on_inbound_failure(&mut self, peer: PeerId, error: &InboundFailure) {
-        match error {
-            InboundFailure::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+    /// Bytes that are no request are the peer's fault.
+    fn well_formed<Q>(&mut self, peer: PeerId, request: Received<Q>) -> Option<Q> {
+        request
+            .map_err(|error| {
                 self.metrics.malformed.inc();
-                self.penalize(peer, PenaltyReason::Malformed, &io.to_string());
-            }
-            other => tracing::trace!(%peer, error = %other, "a stream of a peer failed"),
-        }
+                self.penalize(peer, PenaltyReason::Malformed, &error);
+            })
+            .ok()
+    }
+
+    /// A stream that breaks may be the network's fault.
+    fn on_inbound_failure(peer: PeerId, error: &InboundFailure) {
+        tracing::trace!(%peer, %error, "a stream of a peer failed");
     }
 
     pub(crate) fn request(&mut self, id: RequestId, peer: PeerToken, request: SyncRequest) {
@@ -273,7 +279,7 @@ impl Service {
             self.answer(id, peer, Err(RequestError::Busy));
             return;
         }
-        let outbound = self.swarm.behaviour_mut().sync.send_request(&target, request.clone());
+        let outbound = self.swarm.behaviour_mut().sync.send_request(&target, Ok(request.clone()));
         self.requests.insert(outbound, OpenRequest { id, peer, request });
     }
 
@@ -296,10 +302,11 @@ impl Service {
         }
     }
 
-    fn on_sync(&mut self, event: request_response::Event<SyncRequest, SyncResponse>) {
+    fn on_sync(&mut self, event: request_response::Event<Received<SyncRequest>, SyncResponse>) {
         use request_response::{Event, Message};
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let Some(request) = self.well_formed(peer, request) else { return };
                 let now_ms = self.now_ms();
                 let Some(entry) = self.peers.get_mut(&peer) else { return };
                 let from = entry.info.peer;
@@ -329,7 +336,7 @@ impl Service {
                 let error = self.request_error(peer, error);
                 self.answer(open.id, open.peer, Err(error));
             }
-            Event::InboundFailure { peer, error, .. } => self.on_inbound_failure(peer, &error),
+            Event::InboundFailure { peer, error, .. } => Self::on_inbound_failure(peer, &error),
             Event::ResponseSent { .. } => {}
         }
     }

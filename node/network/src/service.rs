@@ -39,6 +39,9 @@ const FEW_PEERS: usize = 4;
 /// After a peer arrived, it is asked for others this soon.
 const SEARCH_AFTER_ARRIVAL_MS: u64 = 200;
 
+/// A node of another chain is disconnected only after this pause, so that it too learns why.
+const REFUSAL_PAUSE_MS: u64 = 500;
+
 /// What the handles send.
 pub(crate) struct Inputs {
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -71,6 +74,8 @@ pub(crate) struct Service {
     listen_out: watch::Sender<Arc<[Multiaddr]>>,
     started: Instant,
     next_search_ms: u64,
+    /// Refused peers and when to disconnect them; at most the connected ones.
+    refused: Vec<(u64, PeerId)>,
 }
 
 impl Service {
@@ -101,6 +106,7 @@ impl Service {
             listen_out,
             started: Instant::now(),
             next_search_ms: 0,
+            refused: Vec::new(),
         }
     }
 
@@ -193,6 +199,7 @@ impl Service {
 
     fn on_tick(&mut self) {
         let now_ms = self.now_ms();
+        self.disconnect_refused();
         for peer in self.reputation.pardon(now_ms) {
             self.swarm.behaviour_mut().bans.unblock_peer(peer);
         }
@@ -239,6 +246,18 @@ impl Service {
             tracing::warn!(%peer, ?reason, detail, "peer banned");
             self.outbox.push_lifecycle(NetworkEvent::PeerRefused { id: peer, reason: format!("{reason:?}: {detail}") });
             self.book.forget(&peer);
+            let pause = if reason == PenaltyReason::WrongChain { REFUSAL_PAUSE_MS } else { 0 };
+            self.refused.push((self.now_ms().saturating_add(pause), peer));
+            self.disconnect_refused();
+        }
+    }
+
+    fn disconnect_refused(&mut self) {
+        let now_ms = self.now_ms();
+        let (due, later) = std::mem::take(&mut self.refused).into_iter().partition(|(at, _)| *at <= now_ms);
+        self.refused = later;
+        let due: Vec<(u64, PeerId)> = due;
+        for (_, peer) in due {
             self.swarm.behaviour_mut().bans.block_peer(peer);
             self.disconnect(peer);
         }
