@@ -5,6 +5,7 @@
 
 pub mod anvil;
 pub mod clients;
+pub mod pegged;
 pub mod proxy;
 pub mod transfer;
 
