@@ -1,0 +1,310 @@
+//! A chain of made-up blocks over a real database, and a model of every state it went through.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+
+use alloy_consensus::{Header, SignableTransaction, TxLegacy};
+use alloy_primitives::{Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Log, Signature, TxKind, U256, keccak256};
+use alloy_trie::TrieAccount;
+use causeway_consensus::{CommitCertificate, CommitSignature, Height, Round};
+use causeway_execution::{
+    Account, Block, ExecutedBlock, PegEvent, Receipt, StateDiff, StateSource, SystemTx, Transaction, genesis_state,
+};
+use causeway_genesis::{AllocAccount, Genesis, NodeKeys, SecretKey, ceremony};
+use causeway_storage::{Storage, StorageError, StorageOptions};
+use causeway_trie::{EMPTY_ROOT_HASH, StateChanges, state_root_after};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+pub const CHAIN_ID: u64 = 4_242;
+
+fn keys(seed: u8) -> NodeKeys {
+    let key = |role: u8| {
+        let mut bytes = [seed; 32];
+        bytes[0] = role;
+        SecretKey::from_bytes(bytes)
+    };
+    NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
+}
+
+/// A standalone chain; `name` alone makes its genesis another.
+pub fn genesis(name: &str) -> Arc<Genesis> {
+    let mut spec = ceremony::new_spec(CHAIN_ID, name, 1_700_000_000, None);
+    let stake = U256::from(10u64).pow(U256::from(24));
+    spec.validators = (1..=4)
+        .map(|seed| {
+            ceremony::validator_entry(&format!("v{seed}"), Address::repeat_byte(0xb0 | seed), stake, &keys(seed))
+        })
+        .collect();
+    let rich = AllocAccount { balance: U256::from(10u64).pow(U256::from(24)), ..AllocAccount::default() };
+    spec.alloc.insert(Address::repeat_byte(0xaa), rich);
+    Arc::new(Genesis::build(spec).unwrap())
+}
+
+/// What a made-up block changes.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// Small account number to its balance, or `None` to remove it.
+    pub accounts: BTreeMap<u8, Option<u64>>,
+    /// (account number, slot) to the value; zero clears.
+    pub slots: BTreeMap<(u8, u8), u64>,
+}
+
+/// Account numbers stand for addresses.
+pub fn address(number: u8) -> Address {
+    Address::from_word(keccak256([number]))
+}
+
+/// Everything true after one block.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    pub accounts: BTreeMap<Address, Account>,
+    pub slots: BTreeMap<(Address, U256), U256>,
+    pub root: B256,
+}
+
+impl Model {
+    /// The diff that `changes` make, with trie nodes computed over `parent`, and the model after it.
+    fn apply(&self, changes: &Changes, parent: &dyn StateSource) -> (StateDiff, Self) {
+        let mut after = self.clone();
+        let mut hashed = StateChanges::default();
+        for (&number, balance) in &changes.accounts {
+            let address = address(number);
+            let has_slots = after.slots.keys().any(|(owner, _)| *owner == address)
+                || changes.slots.keys().any(|(owner, _)| *owner == number);
+            match balance {
+                Some(balance) => after.accounts.entry(address).or_default().balance = U256::from(*balance),
+                // An account with storage never disappears on this chain.
+                None if has_slots => continue,
+                None => {
+                    after.accounts.remove(&address);
+                }
+            }
+        }
+        for (&(number, slot), &value) in &changes.slots {
+            let (address, slot, value) = (address(number), U256::from(slot), U256::from(value));
+            after.accounts.entry(address).or_default();
+            if value.is_zero() {
+                after.slots.remove(&(address, slot));
+            } else {
+                after.slots.insert((address, slot), value);
+            }
+            hashed.storages.entry(keccak256(address)).or_default().insert(keccak256(B256::from(slot)), value);
+        }
+        let touched = changes.accounts.keys().chain(changes.slots.keys().map(|(owner, _)| owner));
+        for address in touched.map(|number| address(*number)) {
+            let account = after.accounts.get(&address).map(|account| TrieAccount {
+                nonce: account.nonce,
+                balance: account.balance,
+                storage_root: account.storage_root,
+                code_hash: account.code_hash,
+            });
+            hashed.accounts.insert(keccak256(address), account);
+        }
+        let roots = state_root_after(parent, self.root, &hashed).unwrap();
+        let mut diff = StateDiff { trie: roots.updates, ..StateDiff::default() };
+        for (address, account) in &mut after.accounts {
+            if let Some(root) = roots.storage_roots.get(&keccak256(address)) {
+                account.storage_root = *root;
+            }
+        }
+        for address in self.accounts.keys().chain(after.accounts.keys()) {
+            let pair = (self.accounts.get(address).copied(), after.accounts.get(address).copied());
+            if pair.0 != pair.1 {
+                diff.accounts.insert(*address, pair);
+            }
+        }
+        for key in self.slots.keys().chain(after.slots.keys()) {
+            let value = |model: &Self| model.slots.get(key).copied().unwrap_or_default();
+            if value(self) != value(&after) {
+                diff.storage.insert(*key, (value(self), value(&after)));
+            }
+        }
+        after.root = roots.root;
+        (diff, after)
+    }
+}
+
+/// A database and what it should hold.
+pub struct TestChain {
+    pub genesis: Arc<Genesis>,
+    pub storage: Arc<Storage>,
+    pub options: StorageOptions,
+    /// By block number.
+    pub models: Vec<Model>,
+    /// By block number less one.
+    pub blocks: Vec<(Arc<ExecutedBlock>, CommitCertificate)>,
+}
+
+impl TestChain {
+    pub fn open(dir: &Path, options: StorageOptions) -> Self {
+        let genesis = genesis("Test chain");
+        let storage = Storage::open(dir, &genesis, options).unwrap();
+        let executed = genesis_state(&genesis);
+        let model = Model {
+            accounts: executed.diff.accounts.iter().filter_map(|(at, (_, after))| Some((*at, (*after)?))).collect(),
+            slots: executed.diff.storage.iter().map(|(at, (_, after))| (*at, *after)).collect(),
+            root: genesis.header.state_root,
+        };
+        Self { genesis, storage, options, models: vec![model], blocks: Vec::new() }
+    }
+
+    /// Closes the database and opens it again.
+    pub fn reopen(&mut self, dir: &Path) {
+        // The only handle must go before the directory can be locked again.
+        let other = tempfile::tempdir().unwrap();
+        let placeholder = Storage::open(other.path(), &self.genesis, StorageOptions::default()).unwrap();
+        drop(std::mem::replace(&mut self.storage, placeholder));
+        let storage = Storage::open(dir, &self.genesis, self.options).unwrap();
+        self.storage = storage;
+    }
+
+    pub fn head(&self) -> u64 {
+        self.storage.head_number()
+    }
+
+    /// The next block, not committed.
+    pub fn next(&self, changes: &Changes, content: Content) -> (Arc<ExecutedBlock>, Model) {
+        let parent = self.storage.head();
+        let (diff, model) = self.models.last().unwrap().apply(changes, &*self.storage.latest());
+        let header = Header {
+            number: parent.number + 1,
+            parent_hash: self.storage.head_hash(),
+            state_root: model.root,
+            timestamp: parent.timestamp + 1,
+            logs_bloom: content.receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom),
+            ..Header::default()
+        };
+        let hash = header.hash_slow();
+        let block = Block { header, transactions: content.transactions, parent_certificate: None };
+        let executed = ExecutedBlock {
+            block: Arc::new(block),
+            hash,
+            senders: content.senders,
+            receipts: content.receipts,
+            diff,
+            peg_events: content.peg_events,
+        };
+        (Arc::new(executed), model)
+    }
+
+    pub fn push(&mut self, changes: &Changes) -> Arc<ExecutedBlock> {
+        self.push_with(changes, Content::default())
+    }
+
+    pub fn push_with(&mut self, changes: &Changes, content: Content) -> Arc<ExecutedBlock> {
+        let (executed, model) = self.next(changes, content);
+        let certificate = certificate(&executed);
+        self.storage.commit(&executed, &certificate).unwrap();
+        self.models.push(model);
+        self.blocks.push((Arc::clone(&executed), certificate));
+        executed
+    }
+
+    /// Compares the state at `number` with the model: values present and absent, and the whole trie through proofs.
+    pub fn check(&self, number: u64) {
+        let model = &self.models[usize::try_from(number).unwrap()];
+        let state = self.storage.state_at(number).unwrap();
+        assert_eq!(state.number(), number);
+        for account in 0..=u8::MAX {
+            let address = address(account);
+            assert_eq!(state.account(address).unwrap(), model.accounts.get(&address).copied(), "account at {number}");
+            let leaf = causeway_trie::get(&*state, None, model.root, keccak256(address)).unwrap();
+            assert_eq!(leaf.is_some(), model.accounts.contains_key(&address), "trie at {number}");
+            let storage_root = model.accounts.get(&address).map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+            if account < 8 {
+                for slot in 0..8 {
+                    let slot = U256::from(slot);
+                    let value = model.slots.get(&(address, slot)).copied().unwrap_or_default();
+                    assert_eq!(state.storage(address, slot).unwrap(), value, "slot at {number}");
+                    let key = keccak256(B256::from(slot));
+                    let leaf = causeway_trie::get(&*state, Some(keccak256(address)), storage_root, key).unwrap();
+                    assert_eq!(leaf, (!value.is_zero()).then(|| alloy_rlp::encode(value)), "slot's leaf at {number}");
+                }
+            }
+        }
+    }
+
+    /// Every block can be read and every kept state is right.
+    pub fn check_all(&self) {
+        for (executed, certificate) in &self.blocks {
+            let number = executed.block.header.number;
+            if number > self.head() {
+                break;
+            }
+            assert_eq!(self.storage.block(number).unwrap().as_deref(), Some(&*executed.block));
+            assert_eq!(self.storage.certificate(number).unwrap().as_ref(), Some(certificate));
+        }
+        for number in self.storage.oldest_state()..=self.head() {
+            self.check(number);
+        }
+    }
+}
+
+/// What a made-up block carries besides its diff.
+#[derive(Debug, Clone, Default)]
+pub struct Content {
+    pub transactions: Vec<Transaction>,
+    pub senders: Vec<Address>,
+    pub receipts: Vec<Receipt>,
+    pub peg_events: Vec<PegEvent>,
+}
+
+impl Content {
+    /// One transaction that emits `logs`.
+    pub fn add(&mut self, nonce: u64, logs: Vec<Log>) {
+        let tx = TxLegacy { nonce, to: TxKind::Call(Address::ZERO), ..TxLegacy::default() };
+        let signature = Signature::new(U256::from(1), U256::from(nonce + 1), false);
+        self.add_transaction(Transaction::Ethereum(tx.into_signed(signature).into()), logs);
+    }
+
+    pub fn add_system(&mut self, to: Address, input: Bytes) {
+        let index = u32::try_from(self.transactions.len()).unwrap();
+        let tx = SystemTx { block_number: 1, index, to, gas_limit: 1, input };
+        self.add_transaction(Transaction::System(tx), Vec::new());
+    }
+
+    fn add_transaction(&mut self, transaction: Transaction, logs: Vec<Log>) {
+        self.transactions.push(transaction);
+        self.senders.push(Address::repeat_byte(0x55));
+        self.receipts.push(Receipt {
+            tx_type: 0,
+            status: true,
+            cumulative_gas_used: 21_000,
+            gas_used: 21_000,
+            effective_gas_price: 7,
+            contract_address: None,
+            bloom: Receipt::bloom_of(&logs),
+            logs,
+        });
+    }
+}
+
+pub fn certificate(executed: &ExecutedBlock) -> CommitCertificate {
+    CommitCertificate {
+        height: Height(executed.block.header.number),
+        round: Round(0),
+        block_hash: executed.hash,
+        signatures: vec![CommitSignature { validator: Address::repeat_byte(1), signature: [7; 64] }],
+    }
+}
+
+/// Opening must fail; the error.
+pub fn open_error(dir: &Path, genesis: &Genesis) -> StorageError {
+    Storage::open(dir, genesis, StorageOptions::default()).unwrap_err()
+}
+
+pub fn plain_account(balance: u64) -> Account {
+    Account { balance: U256::from(balance), code_hash: KECCAK256_EMPTY, ..Account::default() }
+}
+
+/// Copies a directory tree, as a backup or a crash image would have it.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
