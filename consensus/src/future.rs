@@ -13,6 +13,9 @@ use crate::vote::{SignedVote, VoteKind};
 /// Rounds of the next height of which messages are held; later ones are repeated by their senders anyway.
 pub(crate) const FUTURE_ROUNDS: u32 = 4;
 
+/// What is handed out when the height starts: proposals and votes, each with the peer that sent it.
+pub(crate) type Held = (Vec<(PeerToken, SignedProposal)>, Vec<(PeerToken, SignedVote)>);
+
 /// Messages of one future height: at most two votes for each validator and round, and two proposals a round.
 #[derive(Default)]
 pub(crate) struct Future {
@@ -57,7 +60,7 @@ impl Future {
     }
 
     /// Hands out everything held for `height`: proposals, then votes by round.
-    pub(crate) fn take(&mut self, height: Height) -> (Vec<(PeerToken, SignedProposal)>, Vec<(PeerToken, SignedVote)>) {
+    pub(crate) fn take(&mut self, height: Height) -> Held {
         let held = std::mem::take(self);
         if held.height != height {
             return (Vec::new(), Vec::new());

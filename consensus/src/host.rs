@@ -38,6 +38,9 @@ const MAX_PROPOSAL_PULLS: u32 = 20;
 /// Peers remembered as sources of a lost proposal.
 const MAX_WANTED_SOURCES: usize = 4;
 
+/// Messages remembered as forwarded again; one rebroadcast of every validator fits twice.
+const MAX_PASSED: usize = 4 * crate::validators::MAX_VALIDATORS;
+
 /// The BFT host of one node. See the module documentation.
 pub struct Host {
     engine: Option<Engine>,
@@ -76,6 +79,8 @@ struct Work {
     /// The round we owe a block for.
     building: Option<Round>,
     wanted: BTreeMap<(Round, B256), Wanted>,
+    /// When repeated messages were last forwarded.
+    passed: BTreeMap<B256, u64>,
     /// The block of the core's newest polka: its body must stay.
     valid_block: Option<B256>,
     /// Since when peers speak of the next height.
@@ -236,6 +241,7 @@ impl Host {
             decided: false,
             building: None,
             wanted: BTreeMap::new(),
+            passed: BTreeMap::new(),
             valid_block: None,
             ahead_since_ms: None,
             last_peer: None,

@@ -1,4 +1,31 @@
-//! The BFT host: votes, certificates, evidence and the pure step function.
+//! The BFT host: validators, votes, certificates, evidence, and the pure step function that decides blocks.
+//!
+//! Owns what is said and signed about consensus and when. Must never know what is in a block (a body is bytes, its hash is
+//! the value), where things are stored, how they travel, or what time it is. Start reading at [`Host`], then [`Output`].
+//!
+//! The pitfalls of this library and its relatives, each somebody's bug, and where each is answered:
+//!
+//! | # | Pitfall | Answer |
+//! |---|---|---|
+//! | 1 | a failed write becomes "continue" | writes are the caller's, outside the library; [`Output`] says fatal |
+//! | 2 | order of fsync and replay | [`Output`]'s order, `host/recover.rs`, `tests/recovery.rs` |
+//! | 3 | `is_restart` resets the log | always false in `engine.rs`; a replay emits no `ResetWal` |
+//! | 4 | the library reads a clock | no target time; its one other read is never used |
+//! | 5 | buffered before verified | `future.rs` buffers verified messages only; the library's queue stays empty |
+//! | 6 | evidence forgotten | `index.rs`, over a window of heights |
+//! | 7 | sign bytes | `sign_bytes.rs`, golden vectors in `tests/codec.rs` |
+//! | 8 | power times 3 overflows | [`MAX_TOTAL_POWER`] |
+//! | 9 | proposer not a pure function | [`ValidatorSet::proposer`] |
+//! | 10 | `decide()` panics on a failed verification | one rule (strict), answered from `index.rs` |
+//! | 11 | other parts when streamed again | parts follow from the body alone; bodies are in the log |
+//! | 12 | attestations in vote extensions | extensions are off |
+//! | 13 | gossip settings | the network's; [`Host::verdict`] is our half |
+//! | 14 | local error voted invalid | no answer is no verdict |
+//! | 15 | wedged by loss | `decisions.rs`, pulls, [`Output::Behind`]; `tests/network.rs` |
+//! | 16 | validity hard-coded | mode `ProposalAndParts` |
+//! | 17 | unproven parts | [`PartList`], `bodies.rs` |
+//! | 18 | time checked on other bytes | [`Output::ValidateBlock`] hands over the very body that is decided |
+
 mod bodies;
 pub mod certificate;
 mod decisions;
@@ -32,6 +59,7 @@ pub use io::{
 pub use keys::{ConsensusKey, Ed25519Signer, SIGNATURE_BYTES, Signer, SignerError, ValidatorId};
 pub use message::{
     ConsensusMessage, DecisionNotice, MAX_CERTIFICATE_BYTES, MAX_MESSAGE_BYTES, MessageError, PartRequest,
+    ProposalRequest,
 };
 pub use proposal::{MAX_BLOCK_BYTES, MAX_PARTS, PART_BYTES, PartList, Proposal, ProposalPart, SignedProposal};
 pub use sign_state::{SignRefusal, SignState, SignStep};

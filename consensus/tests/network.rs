@@ -200,3 +200,65 @@ fn one_seed_gives_one_history() {
     };
     assert_eq!(run(), run());
 }
+
+/// Everything at once, for as many seeds as `CAUSEWAY_SEEDS` says (default 100), from `CAUSEWAY_FIRST_SEED` on.
+#[test]
+#[ignore = "long; see the README"]
+fn many_seeds_of_everything() {
+    let number = |name: &str, default: u64| option(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let (first, count) = (number("CAUSEWAY_FIRST_SEED", 10_000), number("CAUSEWAY_SEEDS", 100));
+    let (mut crashes, mut recoveries, mut rounds, mut heights, mut evidence) = (0, 0, 0, 0, 0);
+    for seed in first..first + count {
+        let mut sim = Sim::new(chaos(seed));
+        assert!(sim.run_to_height(15, 2_000_000), "seed {seed}");
+        crashes += sim.crashes;
+        recoveries += sim.recoveries;
+        rounds = rounds.max(sim.highest_round);
+        heights += sim.nodes.iter().map(|node| node.chain.len()).sum::<usize>();
+        evidence += sim.nodes.iter().map(|node| node.evidence.len()).sum::<usize>();
+    }
+    // Coverage: a run that met none of this showed nothing.
+    assert!(crashes > 0 && recoveries > 0 && rounds > 0 && evidence > 0);
+    eprintln!(
+        "{count} seeds: {heights} heights, {crashes} crashes, {recoveries} recoveries, rounds to {rounds}, {evidence} equivocations"
+    );
+}
+
+#[allow(clippy::disallowed_methods)] // a test's size, not its behaviour
+fn option(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Faults drawn from the seed, within the fault model: less than a third of the power Byzantine or silent.
+fn chaos(seed: u64) -> Settings {
+    let mut rng = sim::Rng(seed ^ 0xc4a0_5000);
+    let count = [1, 4, 4, 5, 7, 7, 10][rng.below(7) as usize];
+    let mut settings = Settings::new(seed, count);
+    if rng.chance(30) {
+        settings.powers = (0..count).map(|_| 5 + rng.below(10)).collect();
+    }
+    let total: u64 = settings.powers.iter().sum();
+    let mut faulty = 0;
+    for node in 0..count {
+        let power = settings.powers[node];
+        if (faulty + power) * 3 < total && rng.chance(60) {
+            faulty += power;
+            if rng.chance(70) {
+                settings.equivocators.insert(node)
+            } else {
+                settings.silent.insert(node)
+            };
+        }
+    }
+    settings.followers = rng.below(2) as usize;
+    settings.loss_percent = [0, 2, 5, 15, 30][rng.below(5) as usize];
+    settings.duplicate_percent = [0, 10, 40][rng.below(3) as usize];
+    settings.delay_ms = [(1, 10), (5, 60), (1, 400), (1, 3_000)][rng.below(4) as usize];
+    settings.crash_per_10k = [0, 10, 40, 120][rng.below(4) as usize];
+    settings.lose_log_percent = if count > 1 { [0, 0, 30][rng.below(3) as usize] } else { 0 };
+    settings.no_verdict_percent = [0, 0, 10][rng.below(3) as usize];
+    settings.body_bytes = [60, 500, PART_BYTES + 5][rng.below(3) as usize];
+    settings.sync = rng.chance(80);
+    settings.heal_ms = 20_000 + rng.below(60_000);
+    settings
+}

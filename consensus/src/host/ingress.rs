@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use tracing::error;
 
-use super::{Ask, Host, Inner, MAX_WANTED, MAX_WANTED_SOURCES, Wanted};
+use super::{Ask, Host, Inner, MAX_PASSED, MAX_WANTED, MAX_WANTED_SOURCES, Wanted};
 use crate::MAX_ROUND;
 use crate::bodies::PartOutcome;
 use crate::certificate::{PolkaCertificate, RoundCertificate};
@@ -63,6 +63,9 @@ impl Host {
         let known = inner.index.known(&vote);
         if matches!(known, Known::Same { fed: true } | Known::Saturated) {
             inner.note_holder(from, &vote);
+            if inner.index.is_verified(&vote) {
+                inner.pass_on(&ConsensusMessage::Vote(vote));
+            }
             return;
         }
         if !verified && !inner.verifies(&vote) {
@@ -99,6 +102,9 @@ impl Host {
         let known = inner.index.proposals(proposal.height, proposal.round);
         if known.iter().any(|k| k.proposal == *proposal) {
             inner.bodies.add_source(&root, from);
+            if known.contains(&signed) {
+                inner.pass_on(&ConsensusMessage::Proposal(signed));
+            }
             return;
         }
         if known.len() >= PROPOSALS_PER_ROUND {
@@ -143,7 +149,7 @@ impl Host {
             inner.blame(from, Misbehaviour::InvalidCertificate("polka certificate"));
             return;
         }
-        inner.verdict = MessageVerdict::Accept;
+        inner.pass_on(&ConsensusMessage::PolkaCertificate(certificate.clone()));
         for vote in certificate.votes() {
             inner.note_holder(from, &vote);
             inner.index_certified_vote(&vote);
@@ -158,7 +164,7 @@ impl Host {
             inner.blame(from, Misbehaviour::InvalidCertificate("round certificate"));
             return;
         }
-        inner.verdict = MessageVerdict::Accept;
+        inner.pass_on(&ConsensusMessage::RoundCertificate(certificate.clone()));
         for vote in certificate.votes() {
             inner.index_certified_vote(&vote);
         }
@@ -178,6 +184,24 @@ impl Inner {
             error!(height = %evidence.height(), round = %evidence.round(), "ANOTHER PROCESS SIGNS WITH OUR KEY");
         }
         self.out.push(Output::Equivocation(evidence));
+    }
+
+    /// Lets gossip forward a verified message of this height: rebroadcasts have to reach those behind us who missed the
+    /// first, but not as often as somebody likes to repeat them.
+    fn pass_on(&mut self, message: &ConsensusMessage) {
+        let (now_ms, pause_ms) = (self.now_ms, self.grace_ms());
+        let Some(work) = &mut self.work else { return };
+        let digest = keccak256(message.encode());
+        if work.passed.get(&digest).is_some_and(|at| now_ms.saturating_sub(*at) < pause_ms) {
+            return;
+        }
+        if work.passed.len() >= MAX_PASSED {
+            work.passed.retain(|_, at| now_ms.saturating_sub(*at) < pause_ms);
+        }
+        if work.passed.len() < MAX_PASSED {
+            work.passed.insert(digest, now_ms);
+            self.verdict = MessageVerdict::Accept;
+        }
     }
 
     /// Indexes a verified vote that came inside a certificate.
@@ -245,28 +269,26 @@ impl Inner {
         // An id is the hash of its key, so a signature that verifies under today's set verifies under tomorrow's;
         // whether its validator is still a member is asked again when the height starts.
         match message {
-            ConsensusMessage::Vote(vote) => {
-                if self.future.wants_vote(&vote) && set.get(&vote.vote.validator).is_some() {
-                    if !vote.verify(chain, &set) {
-                        self.blame(from, Misbehaviour::InvalidSignature("vote"));
-                        return;
-                    }
-                    self.future.hold_vote(from, vote);
-                    self.verdict = MessageVerdict::Accept;
+            ConsensusMessage::Vote(vote)
+                if self.future.wants_vote(&vote) && set.get(&vote.vote.validator).is_some() =>
+            {
+                if !vote.verify(chain, &set) {
+                    self.blame(from, Misbehaviour::InvalidSignature("vote"));
+                    return;
                 }
+                self.future.hold_vote(from, vote);
+                self.verdict = MessageVerdict::Accept;
             }
-            ConsensusMessage::Proposal(proposal) => {
-                if self.future.wants_proposal(&proposal) && set.get(&proposal.proposal.proposer).is_some() {
-                    if !proposal.verify(chain, &set) {
-                        self.blame(from, Misbehaviour::InvalidSignature("proposal"));
-                        return;
-                    }
-                    let turn = set.proposer(height, proposal.proposal.round).id;
-                    if turn == proposal.proposal.proposer {
-                        self.future.hold_proposal(from, proposal);
-                        self.verdict = MessageVerdict::Accept;
-                    }
+            ConsensusMessage::Proposal(proposal)
+                if self.future.wants_proposal(&proposal)
+                    && set.proposer(height, proposal.proposal.round).id == proposal.proposal.proposer =>
+            {
+                if !proposal.verify(chain, &set) {
+                    self.blame(from, Misbehaviour::InvalidSignature("proposal"));
+                    return;
                 }
+                self.future.hold_proposal(from, proposal);
+                self.verdict = MessageVerdict::Accept;
             }
             ConsensusMessage::Part(part) => {
                 // Held unverified in a small pool; checked when its proposal opens.

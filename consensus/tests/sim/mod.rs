@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_consensus::*;
 
-pub const CHAIN: B256 = B256::repeat_byte(0xc4);
+pub(crate) const CHAIN: B256 = B256::repeat_byte(0xc4);
 
 /// SplitMix64: small, seeded, good enough for schedules.
-pub struct Rng(pub u64);
+pub(crate) struct Rng(pub u64);
 
 impl Rng {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,55 +22,55 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n.max(1)
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
-pub fn secret(n: usize) -> [u8; 32] {
+pub(crate) fn secret(n: usize) -> [u8; 32] {
     let mut secret = [0x5e; 32];
     secret[..8].copy_from_slice(&(n as u64).to_le_bytes());
     secret
 }
 
-pub fn validator_set(powers: &[u64]) -> ValidatorSet {
+pub(crate) fn validator_set(powers: &[u64]) -> ValidatorSet {
     let members = powers.iter().enumerate();
     ValidatorSet::new(members.map(|(n, p)| Validator::new(Ed25519Signer::new(&secret(n)).key(), *p)).collect()).unwrap()
 }
 
 #[derive(Clone)]
-pub struct Settings {
-    pub seed: u64,
-    pub powers: Vec<u64>,
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    pub(crate) powers: Vec<u64>,
     /// Nodes without a key, after the validators.
-    pub followers: usize,
-    pub loss_percent: u64,
-    pub duplicate_percent: u64,
-    pub delay_ms: (u64, u64),
+    pub(crate) followers: usize,
+    pub(crate) loss_percent: u64,
+    pub(crate) duplicate_percent: u64,
+    pub(crate) delay_ms: (u64, u64),
     /// Chance of a crash at each performed output, in 1/10,000.
     pub crash_per_10k: u64,
     /// Chance that a crash also loses the whole log (the sign state survives).
-    pub lose_log_percent: u64,
+    pub(crate) lose_log_percent: u64,
     /// Byzantine members: they vote and propose differently to odd and even peers.
-    pub equivocators: BTreeSet<usize>,
+    pub(crate) equivocators: BTreeSet<usize>,
     /// Members that never speak.
-    pub silent: BTreeSet<usize>,
-    pub body_bytes: usize,
+    pub(crate) silent: BTreeSet<usize>,
+    pub(crate) body_bytes: usize,
     /// Whether a node fetches decided blocks when told it is behind.
-    pub sync: bool,
+    pub(crate) sync: bool,
     /// Chance that the application gives no verdict (a local failure).
-    pub no_verdict_percent: u64,
-    pub timeouts: Timeouts,
+    pub(crate) no_verdict_percent: u64,
+    pub(crate) timeouts: Timeouts,
     /// After this time the network is perfect and nobody crashes.
-    pub heal_ms: u64,
+    pub(crate) heal_ms: u64,
 }
 
 impl Settings {
-    pub fn new(seed: u64, validators: usize) -> Self {
+    pub(crate) fn new(seed: u64, validators: usize) -> Self {
         Self {
             seed,
             powers: vec![10; validators],
@@ -104,37 +104,37 @@ enum Event {
     Restart { node: usize },
 }
 
-pub struct Node {
-    pub host: Option<Host>,
-    pub chain: Vec<(CommitCertificate, Bytes)>,
-    pub evidence: Vec<Evidence>,
-    pub misbehaved: Vec<(PeerToken, Misbehaviour)>,
+pub(crate) struct Node {
+    pub(crate) host: Option<Host>,
+    pub(crate) chain: Vec<(CommitCertificate, Bytes)>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) misbehaved: Vec<(PeerToken, Misbehaviour)>,
     sign_state: SignState,
     log: Vec<Vec<u8>>,
     log_height: Height,
     unsynced: Vec<Vec<u8>>,
     /// Counts restarts, so that answers to an earlier life are not fed to a later one.
-    pub life: u64,
+    pub(crate) life: u64,
 }
 
-pub struct Sim {
-    pub settings: Settings,
-    pub set: ValidatorSet,
-    pub nodes: Vec<Node>,
-    pub now_ms: u64,
-    pub rng: Rng,
-    pub crashes: u64,
-    pub recoveries: u64,
-    pub highest_round: u32,
+pub(crate) struct Sim {
+    pub(crate) settings: Settings,
+    pub(crate) set: ValidatorSet,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) now_ms: u64,
+    pub(crate) rng: Rng,
+    pub(crate) crashes: u64,
+    pub(crate) recoveries: u64,
+    pub(crate) highest_round: u32,
     events: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     /// Everything honest keys signed, by what may be signed only once.
     signed: BTreeMap<(ValidatorId, u8, Height, Round), Vec<u8>>,
     /// Links that are cut.
-    pub cut: BTreeSet<(usize, usize)>,
+    pub(crate) cut: BTreeSet<(usize, usize)>,
 }
 
-pub fn body_of(height: Height, parent: B256, salt: u64, bytes: usize) -> Bytes {
+pub(crate) fn body_of(height: Height, parent: B256, salt: u64, bytes: usize) -> Bytes {
     let mut body = borsh::to_vec(&(height.0, parent, salt)).unwrap();
     let pattern = (salt % 251) as u8;
     body.resize(body.len().max(bytes), pattern);
@@ -142,7 +142,7 @@ pub fn body_of(height: Height, parent: B256, salt: u64, bytes: usize) -> Bytes {
 }
 
 impl Sim {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let set = validator_set(&settings.powers);
         let count = settings.powers.len() + settings.followers;
         let mut sim = Self {
@@ -182,7 +182,7 @@ impl Sim {
         node < self.settings.powers.len()
     }
 
-    pub fn is_honest(&self, node: usize) -> bool {
+    pub(crate) fn is_honest(&self, node: usize) -> bool {
         !self.settings.equivocators.contains(&node)
     }
 
@@ -387,7 +387,7 @@ impl Sim {
     /// proposes a garbage body under the same hash.
     fn twist(&mut self, from: usize, to: usize, message: ConsensusMessage) -> ConsensusMessage {
         let signer = Ed25519Signer::new(&secret(from));
-        if to % 2 == 0 {
+        if to.is_multiple_of(2) {
             return message;
         }
         match message {
@@ -415,7 +415,7 @@ impl Sim {
     }
 
     /// Runs until `done` or the time is over; returns whether `done` came.
-    pub fn run_until(&mut self, until_ms: u64, mut done: impl FnMut(&Sim) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, until_ms: u64, mut done: impl FnMut(&Sim) -> bool) -> bool {
         while !done(self) {
             let next_event = self.events.first_key_value().map(|((at, _), _)| *at);
             let hosts = self.nodes.iter().enumerate();
@@ -442,7 +442,7 @@ impl Sim {
     }
 
     /// Runs until every honest, speaking node has decided `height`.
-    pub fn run_to_height(&mut self, height: u64, until_ms: u64) -> bool {
+    pub(crate) fn run_to_height(&mut self, height: u64, until_ms: u64) -> bool {
         let members: Vec<_> =
             (0..self.nodes.len()).filter(|n| self.is_honest(*n) && !self.settings.silent.contains(n)).collect();
         self.run_until(until_ms, |sim| members.iter().all(|n| sim.nodes[*n].chain.len() as u64 >= height))
