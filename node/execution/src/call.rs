@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::{
     database::StateDb,
-    evm::{ChainEvm, ChainResult, TxError, block_env, new_evm, simulate},
+    evm::{ChainEvm, ChainResult, Mode, TxError, block_env, new_evm, transact},
     executor::Executor,
     fault::LocalError,
     modules::NativeModules,
@@ -258,13 +258,26 @@ pub(crate) fn run_call(
     request: &CallRequest,
     gas: u64,
 ) -> Result<(CallResult, u64), CallError> {
-    let base_fee = evm.ctx.block.basefee;
-    let result = simulate(evm, call_env(request, gas)).map_err(|error| match error {
-        TxError::Local(error) => CallError::Local(error),
-        TxError::Invalid(error) => refusal(error, request, base_fee),
-    })?;
+    let result = start(evm, request, gas, Mode::Call)?;
     let refund = result.gas().inner_refunded();
     Ok((call_result(result), refund))
+}
+
+/// Runs `request` with `gas`, telling the EVM's tracer.
+pub(crate) fn run_traced_call(
+    evm: &mut ChainEvm<'_>,
+    request: &CallRequest,
+    gas: u64,
+) -> Result<CallResult, CallError> {
+    start(evm, request, gas, Mode::TracedCall).map(call_result)
+}
+
+fn start(evm: &mut ChainEvm<'_>, request: &CallRequest, gas: u64, mode: Mode) -> Result<ChainResult, CallError> {
+    let base_fee = evm.ctx.block.basefee;
+    transact(evm, call_env(request, gas), mode).map_err(|error| match error {
+        TxError::Local(error) => CallError::Local(error),
+        TxError::Invalid(error) => refusal(error, request, base_fee),
+    })
 }
 
 fn call_env(request: &CallRequest, gas: u64) -> TxEnv {
@@ -335,7 +348,7 @@ fn call_result(result: ChainResult) -> CallResult {
 }
 
 /// geth's words for an exceptional halt.
-fn halt_words(reason: &HaltReason) -> String {
+pub(crate) fn halt_words(reason: &HaltReason) -> String {
     match reason {
         HaltReason::OutOfGas(_) => "out of gas".into(),
         HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode".into(),

@@ -19,11 +19,12 @@ use revm::{
         EthFrame, FrameResult, Handler, PrecompileProvider, instructions::EthInstructions,
         pre_execution::calculate_caller_fee, validation,
     },
+    inspector::InspectorHandler,
     interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
     primitives::hardfork::SpecId,
 };
 
-use crate::{database::StateDb, fault::LocalError, modules::NativeModules, state::SourceError};
+use crate::{database::StateDb, fault::LocalError, modules::NativeModules, state::SourceError, trace::CallTracer};
 
 /// The rule set of every block: Osaka, the newest complete one. Over Prague it brings CLZ, the P-256 precompile, dearer
 /// MODEXP and the gas limit of 2^24 per transaction (EIP-7825).
@@ -31,7 +32,7 @@ pub const SPEC: SpecId = SpecId::OSAKA;
 
 pub(crate) type Ctx<'a> = Context<BlockEnv, TxEnv, CfgEnv, StateDb<'a>, Journal<StateDb<'a>>, ()>;
 pub(crate) type ChainEvm<'a> =
-    Evm<Ctx<'a>, (), EthInstructions<EthInterpreter, Ctx<'a>>, NativeModules, EthFrame<EthInterpreter>>;
+    Evm<Ctx<'a>, CallTracer, EthInstructions<EthInterpreter, Ctx<'a>>, NativeModules, EthFrame<EthInterpreter>>;
 pub(crate) type ChainResult = ExecutionResult<HaltReason>;
 type ChainError = EVMError<SourceError, InvalidTransaction>;
 
@@ -66,7 +67,8 @@ pub(crate) fn new_evm<'a>(db: StateDb<'a>, block: BlockEnv, chain_id: u64, modul
     let mut ctx = Ctx::new(db, SPEC).with_block(block).with_cfg(cfg);
     // Done here and not by the first user transaction, so that gas does not depend on what ran before.
     ctx.journal_mut().warm_precompiles(<NativeModules as PrecompileProvider<Ctx<'a>>>::warm_addresses(&modules));
-    Evm::new(ctx, EthInstructions::new_mainnet_with_spec(SPEC), modules)
+    // The tracer listens only to the inspected runs below; the others never call it.
+    Evm::new_with_inspector(ctx, CallTracer::default(), EthInstructions::new_mainnet_with_spec(SPEC), modules)
 }
 
 /// What revm executes for a signed transaction.
@@ -92,17 +94,27 @@ pub(crate) fn tx_env(tx: &TxEnvelope, sender: Address) -> TxEnv {
     }
 }
 
-/// Runs `tx` as a block does.
-pub(crate) fn transact(evm: &mut ChainEvm<'_>, tx: TxEnv) -> Result<ChainResult, TxError> {
-    evm.ctx.tx = tx;
-    let result = ChainHandler { simulated: false, evm: PhantomData }.run(evm);
-    checked(evm, result)
+/// How a transaction is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As a block does.
+    Block,
+    /// As a block does, telling the tracer.
+    TracedBlock,
+    /// As `eth_call` does: any sender, any nonce, no block gas limit.
+    Call,
+    /// As `eth_call` does, telling the tracer.
+    TracedCall,
 }
 
-/// Runs `tx` as `eth_call` does: any sender, any nonce, no block gas limit.
-pub(crate) fn simulate(evm: &mut ChainEvm<'_>, tx: TxEnv) -> Result<ChainResult, TxError> {
+/// Runs `tx`.
+pub(crate) fn transact(evm: &mut ChainEvm<'_>, tx: TxEnv, mode: Mode) -> Result<ChainResult, TxError> {
     evm.ctx.tx = tx;
-    let result = ChainHandler { simulated: true, evm: PhantomData }.run(evm);
+    let mut handler = ChainHandler { simulated: matches!(mode, Mode::Call | Mode::TracedCall), evm: PhantomData };
+    let result = match mode {
+        Mode::Block | Mode::Call => handler.run(evm),
+        Mode::TracedBlock | Mode::TracedCall => handler.inspect_run(evm),
+    };
     checked(evm, result)
 }
 
@@ -112,10 +124,12 @@ pub(crate) fn system_call(
     to: Address,
     input: Bytes,
     gas_limit: u64,
+    traced: bool,
 ) -> Result<ChainResult, LocalError> {
     evm.ctx.tx = TxEnv { caller: SYSTEM, kind: TxKind::Call(to), data: input, gas_limit, ..TxEnv::default() };
     evm.precompiles.set_system(true);
-    let result = ChainHandler { simulated: false, evm: PhantomData }.run_system_call(evm);
+    let mut handler = ChainHandler { simulated: false, evm: PhantomData };
+    let result = if traced { handler.inspect_run_system_call(evm) } else { handler.run_system_call(evm) };
     evm.precompiles.set_system(false);
     checked(evm, result).map_err(|error| match error {
         TxError::Invalid(error) => LocalError::Bug(format!("system call refused: {error}")),
@@ -195,4 +209,8 @@ impl<'a> Handler for ChainHandler<'a> {
         }
         Ok(())
     }
+}
+
+impl InspectorHandler for ChainHandler<'_> {
+    type IT = EthInterpreter;
 }

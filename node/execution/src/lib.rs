@@ -25,8 +25,10 @@ pub mod modules;
 pub mod overlay;
 pub mod peg_events;
 pub mod receipt;
+pub mod replay;
 mod run;
 pub mod state;
+pub mod trace;
 pub mod transaction;
 mod validate;
 
@@ -42,7 +44,9 @@ pub use modules::peg::{PegSlots, PegSlotsError, peg_state};
 pub use overlay::OverlayState;
 pub use peg_events::{PegEvent, PegEventKind, peg_events};
 pub use receipt::Receipt;
+pub use replay::TraceError;
 pub use state::{Account, SourceError, StateDiff, StateSource};
+pub use trace::{CallFrame, CallLog, TraceOptions};
 pub use transaction::{
     MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, RecoveredTx, SYSTEM_TX_TYPE, SystemTx, Transaction, TransactionError,
     recover_all,

@@ -13,11 +13,12 @@ use revm::context_interface::{
 use crate::{
     database::{CodeCache, StateDb},
     diff,
-    evm::{ChainEvm, ChainResult, TxError, block_env, new_evm, system_call, transact, tx_env},
+    evm::{ChainEvm, ChainResult, Mode, TxError, block_env, new_evm, system_call, transact, tx_env},
     fault::LocalError,
     modules::{NativeModules, meter::HookSlots},
     receipt::{Receipt, logs_bloom, receipts_root},
     state::{StateDiff, StateSource},
+    trace::{CallFrame, CallTracer, TraceOptions},
     transaction::{SYSTEM_TX_TYPE, SystemTx},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct BlockRun<'a> {
     gas_limit: u64,
     base_fee: u64,
     gas_used: u64,
+    /// Whether the EVM's tracer listens to the next transaction.
+    traced: bool,
     pub(crate) receipts: Vec<Receipt>,
 }
 
@@ -75,6 +78,7 @@ impl<'a> BlockRun<'a> {
             gas_limit: header.gas_limit,
             base_fee: header.base_fee_per_gas.unwrap_or_default(),
             gas_used: 0,
+            traced: false,
             receipts: Vec::new(),
         };
         let certificate = header.parent_beacon_block_root.unwrap_or_default();
@@ -93,7 +97,7 @@ impl<'a> BlockRun<'a> {
 
     /// A system call of an EIP; a failure changes nothing and is no fault of the block.
     fn hook(&mut self, contract: Address, word: B256) -> Result<(), LocalError> {
-        system_call(&mut self.evm, contract, Bytes::copy_from_slice(word.as_slice()), HOOK_GAS).map(|_| ())
+        system_call(&mut self.evm, contract, Bytes::copy_from_slice(word.as_slice()), HOOK_GAS, false).map(|_| ())
     }
 
     /// Gas left for further transactions.
@@ -101,9 +105,21 @@ impl<'a> BlockRun<'a> {
         self.gas_limit.saturating_sub(self.gas_used)
     }
 
+    /// Traces the next transaction, after traces of `bytes`.
+    pub(crate) fn start_trace(&mut self, options: TraceOptions, bytes: usize) {
+        self.evm.inspector = CallTracer::new(options, bytes);
+        self.traced = true;
+    }
+
+    /// The trace of the transaction run since [`Self::start_trace`] and the bytes traced in all; `None` when that is too much.
+    pub(crate) fn take_trace(&mut self) -> Option<(CallFrame, usize)> {
+        self.traced = false;
+        std::mem::take(&mut self.evm.inspector).finish()
+    }
+
     /// Runs a system transaction. `Ok(Err(output))` when it failed: it then left no trace and has no receipt.
     pub(crate) fn system(&mut self, tx: &SystemTx) -> Result<Result<(), Bytes>, LocalError> {
-        let result = system_call(&mut self.evm, tx.to, tx.input.clone(), tx.gas_limit)?;
+        let result = system_call(&mut self.evm, tx.to, tx.input.clone(), tx.gas_limit, self.traced)?;
         if !result.is_success() {
             return Ok(Err(result.into_output().unwrap_or_default()));
         }
@@ -119,7 +135,8 @@ impl<'a> BlockRun<'a> {
         if gas_limit > available {
             return Err(UserTxError::NoRoom { gas_limit, available });
         }
-        let result = transact(&mut self.evm, tx_env(tx, sender)).map_err(|error| match error {
+        let mode = if self.traced { Mode::TracedBlock } else { Mode::Block };
+        let result = transact(&mut self.evm, tx_env(tx, sender), mode).map_err(|error| match error {
             TxError::Invalid(error) => UserTxError::Invalid(error),
             TxError::Local(error) => UserTxError::Local(error),
         })?;
