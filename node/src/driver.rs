@@ -234,10 +234,9 @@ impl Running {
     }
 
     fn count_missed(&self, certificate: &causeway_consensus::CommitCertificate) {
-        if let Some(validator) = self.driver.validator {
-            if !certificate.signatures.iter().any(|signature| signature.validator == validator) {
-                self.driver.chain.metrics.missed.inc();
-            }
+        let Some(validator) = self.driver.validator else { return };
+        if certificate.signatures.iter().all(|signature| signature.validator != validator) {
+            self.driver.chain.metrics.missed.inc();
         }
     }
 

@@ -472,14 +472,10 @@ impl Node {
             let outputs = self.host.step(now_ms, Input::Tick);
             self.outputs(now_ms, outputs, effects);
         }
-        if deciding && self.decided.is_none() {
-            if let Some(offered) = self.sync.take(self.height.0) {
-                let outputs = self.host.step(
-                    now_ms,
-                    Input::SyncedBlock { from: offered.from, certificate: offered.certificate, body: offered.body },
-                );
-                self.outputs(now_ms, outputs, effects);
-            }
+        let offered = if deciding && self.decided.is_none() { self.sync.take(self.height.0) } else { None };
+        if let Some(OfferedBlock { from, certificate, body }) = offered {
+            let outputs = self.host.step(now_ms, Input::SyncedBlock { from, certificate, body });
+            self.outputs(now_ms, outputs, effects);
         }
         if self.running {
             effects.extend(self.sync.poll(now_ms, self.height.0).into_iter().map(Effect::Ask));

@@ -152,7 +152,7 @@ impl PegDesk {
         progress: PegProgress,
     ) -> Self {
         let signer = signer.filter(|signer| set.get(&signer.address()).is_some());
-        let attestations = Attestations::new(domain.clone());
+        let attestations = Attestations::new(domain);
         let mut desk = Self {
             domain,
             set,
