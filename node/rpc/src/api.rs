@@ -17,7 +17,7 @@ use crate::errors::Fault;
 use crate::feed::HeadFeed;
 use crate::fees::TipCache;
 use crate::filters::Filters;
-use crate::peg::BurnedCache;
+use crate::peg_summary::BurnedCache;
 use crate::subtrees::Subtrees;
 use crate::work::{Cost, Workers};
 
@@ -87,7 +87,7 @@ where
         let workers = api.workers.clone();
         workers
             .run(cost, move |deadline| {
-                let args = Args::parse(params.as_str(), max_args)?;
+                let args = Args::parse(params.as_str(), max_args, api.limits.params_bytes)?;
                 let answer = handler(&api, &Call { args, connection, deadline })?;
                 encode(&answer)
             })

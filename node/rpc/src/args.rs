@@ -18,9 +18,13 @@ impl<'a> Args<'a> {
     /// Splits a JSON array into its elements. `None` and `[]` are the same.
     ///
     /// # Errors
-    /// [`Fault::InvalidParams`] for anything that is not an array or has more than `max` elements.
-    pub(crate) fn parse(params: Option<&'a str>, max: usize) -> Result<Self, Fault> {
+    /// [`Fault::Limit`] for a text of more than `max_bytes`; [`Fault::InvalidParams`] for anything that is not an array or has
+    /// more than `max` elements.
+    pub(crate) fn parse(params: Option<&'a str>, max: usize, max_bytes: usize) -> Result<Self, Fault> {
         let text = params.unwrap_or("[]").trim();
+        if text.len() > max_bytes {
+            return Err(Fault::Limit(format!("parameters of {} bytes exceed the limit of {max_bytes}", text.len())));
+        }
         let text = if text.is_empty() || text == "null" { "[]" } else { text };
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let values = deserializer.deserialize_any(Split { max }).map_err(|error| {
@@ -108,6 +112,8 @@ mod tests {
     use super::*;
     use alloy_primitives::{Address, B256, U64};
 
+    const MAX_BYTES: usize = 4 << 20;
+
     fn message<T: std::fmt::Debug>(result: Result<T, Fault>) -> String {
         result.unwrap_err().to_string()
     }
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn absent_null_and_empty_parameters_are_the_same() {
         for params in [None, Some("[]"), Some("null"), Some(""), Some("[null]")] {
-            let args = Args::parse(params, 2).unwrap();
+            let args = Args::parse(params, 2, MAX_BYTES).unwrap();
             assert_eq!(args.optional::<U64>(0).unwrap(), None);
             assert_eq!(message(args.required::<U64>(0)), "missing value for required argument 0");
             assert_eq!(args.block(0).unwrap(), BlockId::latest());
@@ -124,29 +130,38 @@ mod tests {
 
     #[test]
     fn too_many_parameters_are_refused_by_number() {
-        let result = Args::parse(Some("[1,2,3]"), 2).map(|_| ());
+        let result = Args::parse(Some("[1,2,3]"), 2, MAX_BYTES).map(|_| ());
         assert_eq!(message(result), "too many arguments, want at most 2");
         let long = format!("[{}1]", "1,".repeat(1_000_000));
-        assert_eq!(message(Args::parse(Some(&long), 2).map(|_| ())), "too many arguments, want at most 2");
+        assert_eq!(message(Args::parse(Some(&long), 2, MAX_BYTES).map(|_| ())), "too many arguments, want at most 2");
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_not_even_parsed() {
+        assert_eq!(
+            message(Args::parse(Some("[1, 2]"), 2, 5).map(|_| ())),
+            "parameters of 6 bytes exceed the limit of 5"
+        );
+        Args::parse(Some("[1,2]"), 2, 5).unwrap();
     }
 
     #[test]
     fn anything_but_an_array_is_refused() {
         for params in ["{\"a\":1}", "1", "\"x\"", "["] {
-            assert_eq!(message(Args::parse(Some(params), 2).map(|_| ())), "non-array args");
+            assert_eq!(message(Args::parse(Some(params), 2, MAX_BYTES).map(|_| ())), "non-array args");
         }
     }
 
     #[test]
     fn a_malformed_parameter_is_named_by_its_index() {
-        let args = Args::parse(Some("[\"0x12\"]"), 1).unwrap();
+        let args = Args::parse(Some("[\"0x12\"]"), 1, MAX_BYTES).unwrap();
         assert!(message(args.required::<Address>(0)).starts_with("invalid argument 0: "));
     }
 
     #[test]
     fn an_error_text_never_grows_with_the_input() {
         let params = format!("[\"{}\"]", "z".repeat(1_000_000));
-        let args = Args::parse(Some(&params), 1).unwrap();
+        let args = Args::parse(Some(&params), 1, MAX_BYTES).unwrap();
         assert!(message(args.block(0)).len() < 300);
     }
 
@@ -154,7 +169,7 @@ mod tests {
     fn blocks_may_be_numbers_tags_hashes_or_eip_1898_objects() {
         let hash = B256::repeat_byte(7);
         let params = format!("[\"0x10\",\"safe\",\"{hash}\",{{\"blockHash\":\"{hash}\"}},{{\"blockNumber\":\"0x1\"}}]");
-        let args = Args::parse(Some(&params), 5).unwrap();
+        let args = Args::parse(Some(&params), 5, MAX_BYTES).unwrap();
         assert_eq!(args.block(0).unwrap(), BlockId::number(16));
         assert_eq!(args.block(1).unwrap(), BlockId::safe());
         assert_eq!(args.block(2).unwrap().as_block_hash(), Some(hash));

@@ -34,6 +34,8 @@ impl Default for RpcConfig {
 pub struct RpcLimits {
     /// Bytes of one request body (a batch counts as one).
     pub request_bytes: u32,
+    /// Bytes of one call's parameters. Decoded JSON takes many times its text in memory, so this is less than a body.
+    pub params_bytes: usize,
     /// Bytes of one response body (a batch counts as one).
     pub response_bytes: u32,
     /// Requests in one batch.
@@ -70,6 +72,10 @@ pub struct RpcLimits {
     pub heavy_running: usize,
     /// Expensive requests that wait for their turn; one more is refused at once.
     pub heavy_waiting: usize,
+    /// Traces that run at once.
+    pub traces_running: usize,
+    /// Traces that wait for their turn.
+    pub traces_waiting: usize,
     /// Cheap storage reads that run at once.
     pub reads_running: usize,
     /// Cheap storage reads that wait for their turn.
@@ -80,11 +86,12 @@ impl Default for RpcLimits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
         Self {
-            request_bytes: 15 * 1024 * 1024,
-            response_bytes: 64 * 1024 * 1024,
+            request_bytes: 5 * 1024 * 1024,
+            params_bytes: 2 * 1024 * 1024,
+            response_bytes: 50 * 1024 * 1024,
             batch: 1_000,
             batch_ms: 60_000,
-            connections: 1_024,
+            connections: 512,
             subscriptions_per_connection: 128,
             queued_messages: 1_024,
             subscriber_lag: 128,
@@ -99,6 +106,8 @@ impl Default for RpcLimits {
             fee_history_blocks: 1_024,
             heavy_running: cores.max(2),
             heavy_waiting: 1_024,
+            traces_running: 1,
+            traces_waiting: 64,
             reads_running: 4 * cores.max(2),
             reads_waiting: 4_096,
         }

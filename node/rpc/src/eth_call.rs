@@ -1,15 +1,17 @@
-//! `eth_call` and `eth_estimateGas`, with state and block overrides.
+//! `eth_call`, `eth_estimateGas` and `eth_createAccessList`, with state and block overrides.
 
 use std::collections::BTreeMap;
 
+use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{B256, Bytes, TxKind, U64, U256};
-use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::state::{AccountOverride as RpcAccountOverride, StateOverride};
+use alloy_rpc_types_eth::{BlockOverrides as RpcBlockOverrides, TransactionRequest};
 use causeway_execution::{
     AccountOverride, BlockOverrides, CallError, CallRequest, CallResult, EstimateError, Overrides, StateOverrides,
 };
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
+use serde::Serialize;
 
 use crate::api::{Api, Call, method};
 use crate::errors::Fault;
@@ -20,13 +22,14 @@ const MAX_OVERRIDES: usize = 10_000;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "eth_call", Cost::Heavy, 4, call)?;
-    method(module, "eth_estimateGas", Cost::Heavy, 4, estimate_gas)
+    method(module, "eth_estimateGas", Cost::Heavy, 4, estimate_gas)?;
+    method(module, "eth_createAccessList", Cost::Heavy, 3, create_access_list)
 }
 
 fn call(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call, &request)?;
+    let overrides = overrides(call.args.optional(2)?, call.args.optional(3)?, &request)?;
     match api.ctx.executor.call(&at.header, &*at.state, &request, &overrides).map_err(|error| call_fault(api, error))? {
         CallResult::Success { output, .. } => Ok(output),
         CallResult::Revert { output, .. } => Err(Fault::Reverted(output)),
@@ -37,7 +40,7 @@ fn call(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
 fn estimate_gas(api: &Api, call: &Call<'_>) -> Result<U64, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call, &request)?;
+    let overrides = overrides(call.args.optional(2)?, call.args.optional(3)?, &request)?;
     let estimate = api.ctx.executor.estimate_gas(&at.header, &*at.state, &request, &overrides);
     estimate.map(U64::from).map_err(|error| match error {
         EstimateError::Call(error) => call_fault(api, error),
@@ -46,7 +49,31 @@ fn estimate_gas(api: &Api, call: &Call<'_>) -> Result<U64, Fault> {
     })
 }
 
-fn call_fault(api: &Api, error: CallError) -> Fault {
+/// What `eth_createAccessList` answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessListAnswer {
+    access_list: AccessList,
+    gas_used: U64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+fn create_access_list(api: &Api, call: &Call<'_>) -> Result<AccessListAnswer, Fault> {
+    let request = request(call.args.required(0)?, api.limits.call_gas)?;
+    let at = api.state(call.args.block(1)?)?;
+    let overrides = overrides(call.args.optional(2)?, None, &request)?;
+    let created = api.ctx.executor.create_access_list(&at.header, &*at.state, &request, &overrides);
+    let created = created.map_err(|error| call_fault(api, error))?;
+    Ok(AccessListAnswer {
+        access_list: created.access_list,
+        gas_used: U64::from(created.gas_used),
+        error: created.error,
+    })
+}
+
+/// What a caller is told when a call cannot start.
+pub(crate) fn call_fault(api: &Api, error: CallError) -> Fault {
     match error {
         CallError::Local(error) => api.local_fault(&error),
         error => Fault::Refused(error.to_string()),
@@ -54,7 +81,10 @@ fn call_fault(api: &Api, error: CallError) -> Fault {
 }
 
 /// The call as execution takes it, with gas no higher than the server's cap.
-fn request(request: TransactionRequest, gas_cap: u64) -> Result<CallRequest, Fault> {
+///
+/// # Errors
+/// [`Fault::InvalidParams`] for blobs and contradictory input.
+pub(crate) fn request(request: TransactionRequest, gas_cap: u64) -> Result<CallRequest, Fault> {
     if request.blob_versioned_hashes.is_some() || request.max_fee_per_blob_gas.is_some() || request.sidecar.is_some() {
         return Err(Fault::InvalidParams("blob transactions are not supported".to_owned()));
     }
@@ -81,15 +111,17 @@ fn request(request: TransactionRequest, gas_cap: u64) -> Result<CallRequest, Fau
     })
 }
 
-fn overrides(call: &Call<'_>, request: &CallRequest) -> Result<Overrides, Fault> {
-    let state = match call.args.optional::<StateOverride>(2)? {
-        Some(state) => state_overrides(state)?,
-        None => StateOverrides::default(),
-    };
-    let mut block = match call.args.optional(3)? {
-        Some(block) => block_overrides(block)?,
-        None => BlockOverrides::default(),
-    };
+/// What a call replaces, as execution takes it.
+///
+/// # Errors
+/// [`Fault::InvalidParams`] for replacements that are contradictory or not supported, [`Fault::Limit`] for too many.
+pub(crate) fn overrides(
+    state: Option<StateOverride>,
+    block: Option<RpcBlockOverrides>,
+    request: &CallRequest,
+) -> Result<Overrides, Fault> {
+    let state = state.map(state_overrides).transpose()?.unwrap_or_default();
+    let mut block = block.map(block_overrides).transpose()?.unwrap_or_default();
     if request.fee_cap() == 0 {
         // As in geth, a call that pays nothing sees a base fee of 0, overridden or not.
         block.base_fee = None;
@@ -132,7 +164,7 @@ fn words(slots: impl IntoIterator<Item = (B256, B256)>) -> BTreeMap<U256, U256> 
     slots.into_iter().map(|(slot, value)| (slot.into(), value.into())).collect()
 }
 
-fn block_overrides(block: alloy_rpc_types_eth::BlockOverrides) -> Result<BlockOverrides, Fault> {
+fn block_overrides(block: RpcBlockOverrides) -> Result<BlockOverrides, Fault> {
     if block.beacon_root.is_some() {
         return Err(Fault::InvalidParams(
             "block override \"beaconRoot\" is not supported for this RPC method".to_owned(),

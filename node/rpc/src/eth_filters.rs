@@ -16,7 +16,7 @@ use crate::logs;
 use crate::work::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
-    method(module, "eth_newFilter", Cost::Memory, 1, new_filter)?;
+    method(module, "eth_newFilter", Cost::Read, 1, new_filter)?;
     method(module, "eth_newBlockFilter", Cost::Memory, 0, new_block_filter)?;
     method(module, "eth_newPendingTransactionFilter", Cost::Memory, 1, new_pending_filter)?;
     method(module, "eth_getFilterChanges", Cost::Heavy, 1, get_filter_changes)?;

@@ -40,7 +40,7 @@ enum Millis {
 }
 
 async fn send_and_wait(params: &Params<'_>, api: std::sync::Arc<Api>) -> Result<Box<RawValue>, ErrorObjectOwned> {
-    let (raw, wait_ms) = arguments(params)?;
+    let (raw, wait_ms) = arguments(params, api.limits.params_bytes)?;
     // Before sending, so that the block cannot pass unseen.
     let mut heads = api.heads.subscribe();
     let sending = std::sync::Arc::clone(&api);
@@ -67,8 +67,8 @@ async fn send_and_wait(params: &Params<'_>, api: std::sync::Arc<Api>) -> Result<
     }
 }
 
-fn arguments(params: &Params<'_>) -> Result<(Bytes, u64), Fault> {
-    let args = Args::parse(params.as_str(), 2)?;
+fn arguments(params: &Params<'_>, max_bytes: usize) -> Result<(Bytes, u64), Fault> {
+    let args = Args::parse(params.as_str(), 2, max_bytes)?;
     let wait_ms = match args.optional(1)? {
         Some(Millis::Number(ms)) => ms,
         Some(Millis::Hex(ms)) => ms.to(),

@@ -13,7 +13,7 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
     method(module, "web3_clientVersion", Cost::Memory, 0, |_, _| {
         Ok(format!("causeway/v{}/{}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH))
     })?;
-    method(module, "web3_sha3", Cost::Memory, 1, |_, call| {
+    method(module, "web3_sha3", Cost::Read, 1, |_, call| {
         let data: Bytes = call.args.required(0)?;
         Ok::<B256, _>(keccak256(data))
     })?;

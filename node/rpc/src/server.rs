@@ -20,13 +20,13 @@ use crate::feed::HeadFeed;
 use crate::fees::TipCache;
 use crate::filters::{Filters, random_id};
 use crate::hosts::HostCheckLayer;
-use crate::peg::BurnedCache;
+use crate::peg_summary::BurnedCache;
 use crate::subtrees::Subtrees;
 use crate::words::{BatchBounds, Words};
 use crate::work::Workers;
 use crate::{
-    consensus, debug, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs, net, peg,
-    peg_status, subscriptions, txpool,
+    consensus, debug, debug_trace, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs,
+    net, peg, peg_status, peg_summary, subscriptions, txpool,
 };
 
 /// How often an idle WebSocket is asked for a sign of life.
@@ -155,8 +155,10 @@ pub(crate) fn methods(
         subscriptions::register,
         txpool::register,
         debug::register,
+        debug_trace::register,
         peg::register,
         peg_status::register,
+        peg_summary::register,
         consensus::register,
     ] {
         register(&mut module)?;

@@ -16,6 +16,7 @@ use crate::args::Args;
 use crate::convert;
 use crate::criteria::{Criteria, HeldCriteria, LogQuery};
 use crate::errors::Fault;
+use crate::work::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     module.register_subscription(
@@ -23,7 +24,8 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
         "eth_subscription",
         "eth_unsubscribe",
         |params, pending, api, _extensions| async move {
-            match wanted(&params, &api) {
+            let parsing = Arc::clone(&api);
+            match api.workers.run(Cost::Read, move |_| wanted(&params, &parsing)).await {
                 Ok(wanted) => serve(wanted, pending, api).await,
                 Err(fault) => {
                     pending.reject(ErrorObjectOwned::from(fault)).await;
@@ -51,7 +53,7 @@ enum Wanted {
 }
 
 fn wanted(params: &Params<'_>, api: &Api) -> Result<Wanted, Fault> {
-    let args = Args::parse(params.as_str(), 2)?;
+    let args = Args::parse(params.as_str(), 2, api.limits.params_bytes)?;
     Ok(match args.required::<Topic>(0)? {
         Topic::NewHeads => Wanted::Heads,
         Topic::Logs => {

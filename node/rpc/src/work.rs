@@ -17,13 +17,16 @@ pub(crate) enum Cost {
     Read,
     /// Runs the EVM, scans blocks or walks tries.
     Heavy,
+    /// Executes blocks again and keeps what their calls did: takes much memory.
+    Trace,
 }
 
-/// The two queues of blocking work.
+/// The queues of blocking work.
 #[derive(Debug, Clone)]
 pub(crate) struct Workers {
     reads: Lane,
     heavy: Lane,
+    traces: Lane,
     limit: Duration,
 }
 
@@ -53,6 +56,7 @@ impl Workers {
         Self {
             reads: Lane::new("reads", limits.reads_running, limits.reads_waiting),
             heavy: Lane::new("expensive requests", limits.heavy_running, limits.heavy_waiting),
+            traces: Lane::new("traces", limits.traces_running, limits.traces_waiting),
             limit: Duration::from_millis(limits.request_ms),
         }
     }
@@ -71,6 +75,7 @@ impl Workers {
             Cost::Memory => return work(deadline),
             Cost::Read => &self.reads,
             Cost::Heavy => &self.heavy,
+            Cost::Trace => &self.traces,
         };
         let Ok(admitted) = Arc::clone(&lane.admitted).try_acquire_owned() else {
             return Err(Fault::Limit(format!(

@@ -147,3 +147,14 @@ async fn block_overrides_change_what_the_call_sees() {
         assert_eq!(code, -32602, "{unsupported}: {message}");
     }
 }
+
+#[tokio::test]
+async fn an_access_list_names_what_the_call_touches() {
+    let f = Fixture::standalone().await;
+    let answer = f.ok("eth_createAccessList", json!([{ "to": STORE }, "latest"])).await;
+    assert_eq!(answer["accessList"], json!([{ "address": STORE, "storageKeys": [word(0)] }]));
+    assert!(answer["gasUsed"].as_str().unwrap().starts_with("0x"));
+    assert_eq!(answer.get("error"), None);
+    let reverted = f.ok("eth_createAccessList", json!([{ "to": REVERTER, "data": "0x01" }])).await;
+    assert_eq!((&reverted["accessList"], &reverted["error"]), (&json!([]), &json!("execution reverted")));
+}

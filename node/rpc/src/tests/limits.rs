@@ -115,6 +115,7 @@ async fn a_batch_answers_each_request_and_has_a_limit() {
 async fn oversized_requests_and_answers_name_their_limits() {
     let f = Fixture::limited(|limits| {
         limits.request_bytes = 10_000;
+        limits.params_bytes = 5_000;
         limits.response_bytes = 10_000;
     })
     .await;
@@ -126,6 +127,8 @@ async fn oversized_requests_and_answers_name_their_limits() {
     )
     .await;
     assert_eq!(status, 413);
+    let error = f.fails("web3_sha3", json!([format!("0x{}", "0".repeat(6_000))])).await;
+    assert_eq!(error, (-32005, "parameters of 6006 bytes exceed the limit of 5000".to_owned()));
     let txs: Vec<_> = (0..200).map(|nonce| invoke(nonce, LOGGER, word(nonce))).collect();
     f.push_all(&txs);
     let error = f.error("eth_getBlockByNumber", json!(["latest", false])).await;

@@ -12,3 +12,4 @@ mod limits;
 mod peg;
 mod pool;
 mod state;
+mod traces;
