@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy_primitives::{
-    Address, B256, KECCAK256_EMPTY, U256,
+    Address, B256, KECCAK256_EMPTY, U256, keccak256,
     map::{AddressMap, B256Map, DefaultHashBuilder},
 };
 use revm::{
@@ -169,7 +169,10 @@ impl Database for StateDb<'_> {
         if let Some(code) = self.codes.get(&code_hash) {
             return Ok(code);
         }
-        let bytes = self.source.code(code_hash);
+        // Hashed once a contract, then cached: running other bytes than the state names would be a wrong vote.
+        let bytes = self.source.code(code_hash).and_then(|bytes| {
+            if keccak256(&bytes) == code_hash { Ok(bytes) } else { Err(SourceError::CorruptCode(code_hash)) }
+        });
         let bytes = self.keep_failure(bytes)?;
         let code = Bytecode::new_raw_checked(bytes.clone()).unwrap_or_else(|_| Bytecode::new_legacy(bytes));
         self.codes.insert(code_hash, code.clone());

@@ -48,6 +48,9 @@ pub enum SourceError {
     /// An account names code that is not stored.
     #[error("code {0} is missing")]
     MissingCode(B256),
+    /// The bytes stored as code do not have the hash they are stored under.
+    #[error("code {0} is corrupt")]
+    CorruptCode(B256),
     /// A block hash within reach of BLOCKHASH is not stored.
     #[error("hash of block {0} is missing")]
     MissingBlockHash(u64),

@@ -371,15 +371,21 @@ fn a_failing_disk_is_never_the_blocks_fault() {
 }
 
 #[test]
-fn missing_code_is_a_local_failure() {
+fn missing_or_corrupt_code_is_a_local_failure() {
     let mut chain = TestChain::standalone(2);
     let contract = wallet::address(0).create(0);
     let runtime = support::asm::Asm::new().op(support::asm::STOP).bytes();
     chain.push_ok(&[wallet::create(0, 0, support::asm::deploy(&runtime))]);
     let built = chain.build(Vec::new(), &[wallet::call(1, 0, contract, 0, Bytes::new())]);
-    chain.state.code.clear();
-    // A fresh executor, whose cache of code is empty.
-    chain.executor = causeway_execution::Executor::new(chain.genesis.clone());
-    let result = chain.execute(Block::clone(&built.block));
-    assert!(matches!(result, Err(ExecutionError::Local(_))));
+    for code in [None, Some(Bytes::from_static(&[0x5b]))] {
+        let hash = alloy_primitives::keccak256(&runtime);
+        match code {
+            None => chain.state.code.remove(&hash),
+            Some(other) => chain.state.code.insert(hash, other),
+        };
+        // A fresh executor, whose cache of code is empty.
+        chain.executor = causeway_execution::Executor::new(chain.genesis.clone());
+        let result = chain.execute(Block::clone(&built.block));
+        assert!(matches!(result, Err(ExecutionError::Local(_))));
+    }
 }
