@@ -1,29 +1,72 @@
 //! Making room when the pool is full.
 
+use std::collections::BTreeSet;
+
 use alloy_consensus::Transaction;
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 
 use crate::account::AccountView;
 use crate::admission::encoded_bytes;
 use crate::config::MAX_EVICTIONS_PER_ADD;
 use crate::error::PoolError;
 use crate::pool::Mempool;
-use crate::sender::{SenderTxs, Slot, score};
+use crate::sender::{EvictionKey, SenderTxs, Slot, score};
 
-/// What an arriving transaction takes up, less what the one it replaces leaves.
+/// What an arriving transaction takes up, and what leaves for it.
+#[derive(Default)]
 struct Demand {
     transactions: usize,
     queued: usize,
     bytes: usize,
+    freed_transactions: usize,
+    freed_queued: usize,
     freed_bytes: usize,
 }
 
 impl Demand {
+    fn free(&mut self, slot: &Slot) {
+        self.freed_transactions += 1;
+        self.freed_queued += usize::from(!slot.pending);
+        self.freed_bytes += encoded_bytes(&slot.tx);
+    }
+
     fn fits(&self, pool: &Mempool) -> bool {
         let total = pool.by_hash.len();
-        total + self.transactions <= pool.config.max_transactions
-            && pool.bytes + self.bytes <= pool.config.max_bytes.saturating_add(self.freed_bytes)
-            && (self.queued == 0 || total - pool.pending + self.queued <= pool.config.max_queued)
+        let queued = total - pool.pending;
+        let within = |now: usize, more: usize, freed: usize, limit: usize| now + more <= limit.saturating_add(freed);
+        within(total, self.transactions, self.freed_transactions, pool.config.max_transactions)
+            && within(pool.bytes, self.bytes, self.freed_bytes, pool.config.max_bytes)
+            && (self.queued == 0 || within(queued, self.queued, self.freed_queued, pool.config.max_queued))
+    }
+}
+
+/// Chooses victims one by one, each the first in the order of eviction after the others are gone.
+struct Victims<'a, I: Iterator<Item = &'a EvictionKey>> {
+    pool: &'a Mempool,
+    /// Senders that lose nothing so far, without the one to make room for.
+    untouched: std::iter::Peekable<I>,
+    /// The next transactions of those that do.
+    touched: BTreeSet<EvictionKey>,
+    chosen: Vec<(Address, u64)>,
+}
+
+impl<'a, I: Iterator<Item = &'a EvictionKey>> Victims<'a, I> {
+    fn peek(&mut self) -> Option<EvictionKey> {
+        let untouched = self.untouched.peek().copied().copied();
+        let touched = self.touched.first().copied();
+        untouched.into_iter().chain(touched).min()
+    }
+
+    fn choose(&mut self, key: &EvictionKey) -> Option<&'a Slot> {
+        if !self.touched.remove(key) {
+            self.untouched.next();
+        }
+        let txs = self.pool.senders.get(&key.sender)?;
+        let depth = self.chosen.iter().filter(|(sender, _)| *sender == key.sender).count();
+        let (nonce, slot) = txs.txs.iter().rev().nth(depth)?;
+        self.chosen.push((key.sender, *nonce));
+        self.touched.extend(txs.eviction_key(key.sender, depth + 1));
+        Some(slot)
     }
 }
 
@@ -40,49 +83,41 @@ impl Mempool {
         let replaced = pooled.and_then(|txs| txs.txs.get(&nonce));
         let next = pooled.map_or(account.nonce, SenderTxs::next_nonce);
         let pending = replaced.map_or(nonce == next, |old| old.pending);
-        let demand = Demand {
-            transactions: usize::from(replaced.is_none()),
-            queued: usize::from(replaced.is_none() && !pending),
+        let mut demand = Demand {
+            transactions: 1,
+            queued: usize::from(!pending),
             bytes: encoded_bytes(&new.tx),
-            freed_bytes: replaced.map_or(0, |old| encoded_bytes(&old.tx)),
+            ..Demand::default()
         };
+        if let Some(replaced) = replaced {
+            demand.free(replaced);
+        }
         if demand.fits(self) {
             return Ok(Vec::new());
         }
         self.rebuild_order();
         let before = self.senders.get(&sender).and_then(|txs| txs.txs.range(..nonce).next_back());
         let rank = before.map_or(new.score, |(_, slot)| slot.floor.min(new.score));
-        let mut evicted: Vec<(AccountView, Slot)> = Vec::new();
-        let refusal = loop {
-            if demand.fits(self) {
-                return Ok(evicted.into_iter().map(|(_, slot)| slot.tx.hash).collect());
-            }
-            let victim = self.order.iter().find(|key| key.sender != sender).copied();
-            let Some(victim) = victim.filter(|_| evicted.len() < MAX_EVICTIONS_PER_ADD) else {
-                break PoolError::Full;
-            };
+        let mut victims = Victims {
+            pool: self,
+            untouched: self.order.iter().filter(move |key| key.sender != sender).peekable(),
+            touched: BTreeSet::new(),
+            chosen: Vec::new(),
+        };
+        while !demand.fits(self) {
+            let victim = victims.peek().filter(|_| victims.chosen.len() < MAX_EVICTIONS_PER_ADD);
+            let victim = victim.ok_or(PoolError::Full)?;
             if (victim.pending, victim.rank) >= (pending, rank) {
-                break if victim.pending == pending {
+                return Err(if victim.pending == pending {
                     PoolError::Underpriced { tip: rank, needed: victim.rank }
                 } else {
                     PoolError::Full
-                };
+                });
             }
-            let tail = self.senders.get(&victim.sender).and_then(|txs| {
-                let nonce = *txs.txs.keys().next_back()?;
-                Some((txs.account, nonce))
-            });
-            let taken = tail.and_then(|(account, nonce)| Some((account, self.take(victim.sender, nonce)?)));
-            match taken {
-                Some(taken) => evicted.push(taken),
-                None => break PoolError::Full,
-            }
-        };
-        // Not enough: everybody returns, the last evicted first, so that chains are whole again.
-        for (account, slot) in evicted.into_iter().rev() {
-            self.insert(slot, account, &mut Vec::new());
+            demand.free(victims.choose(&victim).ok_or(PoolError::Full)?);
         }
-        Err(refusal)
+        let chosen = victims.chosen;
+        Ok(chosen.into_iter().filter_map(|(sender, nonce)| self.take(sender, nonce)).map(|slot| slot.tx.hash).collect())
     }
 
     /// Computes every score at the present base fee, if it moved since, and sorts the senders by them.
@@ -100,7 +135,7 @@ impl Mempool {
                 floor = floor.min(slot.score);
                 slot.floor = floor;
             }
-            txs.key = txs.eviction_key(*sender);
+            txs.key = txs.eviction_key(*sender, 0);
             self.order.extend(txs.key);
         }
     }

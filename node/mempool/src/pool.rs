@@ -212,13 +212,16 @@ impl Mempool {
     pub fn remove_expired(&mut self, now_ms: u64) -> Vec<B256> {
         self.now_ms = self.now_ms.max(now_ms);
         let mut expired = Vec::new();
-        while let Some(&(since, _, hash)) = self.queued_since.first() {
+        while let Some(&entry) = self.queued_since.first() {
+            let (since, _, hash) = entry;
             if since.saturating_add(self.config.queued_lifetime_ms) > self.now_ms {
                 break;
             }
             if self.remove(&hash).is_some() {
                 expired.push(hash);
             }
+            // Removal takes the entry along; the loop must end even if it did not.
+            self.queued_since.remove(&entry);
         }
         expired
     }
@@ -397,7 +400,7 @@ impl Mempool {
                 self.announcements.cancel(slot);
             }
         }
-        txs.key = txs.eviction_key(sender);
+        txs.key = txs.eviction_key(sender, 0);
         self.order.extend(txs.key);
     }
 }

@@ -120,9 +120,10 @@ impl SenderTxs {
         Some(expected)
     }
 
-    /// The key under which the sender's last transaction stands in the order of eviction.
-    pub(crate) fn eviction_key(&self, sender: Address) -> Option<EvictionKey> {
-        let tail = self.txs.values().next_back()?;
+    /// The key under which the sender's last transaction stands in the order of eviction; that of the one
+    /// `depth` places before it, if those behind are gone.
+    pub(crate) fn eviction_key(&self, sender: Address, depth: usize) -> Option<EvictionKey> {
+        let tail = self.txs.values().rev().nth(depth)?;
         Some(EvictionKey { pending: tail.pending, rank: tail.floor, youth: Reverse(tail.seq), sender })
     }
 }
