@@ -13,6 +13,9 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
+/// A key and its value.
+type Row<S> = (<S as Schema>::Key, <S as Schema>::Value);
+
 /// An open database.
 pub(crate) struct Engine {
     db: DB,
@@ -46,7 +49,7 @@ impl Engine {
     }
 
     /// The row with the greatest key.
-    pub(crate) fn last<S: Schema>(&self) -> Result<Option<(S::Key, S::Value)>, StorageError> {
+    pub(crate) fn last<S: Schema>(&self) -> Result<Option<Row<S>>, StorageError> {
         let mut rows = self.db.iterator_cf(self.family(S::FAMILY), IteratorMode::End);
         rows.next().map(|row| decode_row::<S>(row)).transpose()
     }
@@ -56,7 +59,7 @@ impl Engine {
         &self,
         from: &S::Key,
         to: &S::Key,
-    ) -> impl Iterator<Item = Result<(S::Key, S::Value), StorageError>> {
+    ) -> impl Iterator<Item = Result<Row<S>, StorageError>> {
         let mut options = ReadOptions::default();
         let mut end = to.encode();
         // The bound is exclusive; the smallest longer key makes `to` itself the last row.
@@ -149,7 +152,7 @@ fn history_key(key: &impl Key, block: u64) -> Vec<u8> {
 
 type RawRow = Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>;
 
-fn decode_row<S: Schema>(row: RawRow) -> Result<(S::Key, S::Value), StorageError> {
+fn decode_row<S: Schema>(row: RawRow) -> Result<Row<S>, StorageError> {
     let (key, value) = row.map_err(|source| StorageError::Database { action: "iterate", source })?;
     let decoded = S::Key::decode(&key).ok_or_else(|| corrupt(S::FAMILY, &key, "the key does not decode".to_owned()))?;
     Ok((decoded, decode_value(S::FAMILY, &key, &value)?))

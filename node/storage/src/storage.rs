@@ -31,7 +31,7 @@ const CACHED_CODES: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zer
 const CACHED_BLOCKS: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 
 /// Called after each commit, in order, on the committing thread.
-pub(crate) type Listener = Box<dyn Fn(&Arc<ExecutedBlock>) + Send + Sync>;
+pub type Listener = Box<dyn Fn(&Arc<ExecutedBlock>) + Send + Sync>;
 
 /// The database of one chain.
 pub struct Storage {
@@ -169,7 +169,7 @@ impl Storage {
 
     /// Calls `listener` after each commit from now on, in order, on the committing thread, when the block can be read. It
     /// must be quick and must not commit.
-    pub fn on_commit(&self, listener: Box<dyn Fn(&Arc<ExecutedBlock>) + Send + Sync>) {
+    pub fn on_commit(&self, listener: Listener) {
         self.store.listeners.write().push(listener);
     }
 }

@@ -52,12 +52,11 @@ fn scan(chain: &TestChain, from: u64, to: u64, filter: &LogFilter) -> Vec<Stored
         for (index, receipt) in executed.receipts.iter().enumerate() {
             for log in &receipt.logs {
                 let topics = log.data.topics();
-                let mut passes =
-                    filter.addresses.is_empty() || filter.addresses.iter().any(|wanted| *wanted == log.address);
+                let mut passes = filter.addresses.is_empty() || filter.addresses.contains(&log.address);
                 for (position, wanted) in filter.topics.iter().enumerate() {
                     passes &= match topics.get(position) {
                         None => false,
-                        Some(topic) => wanted.is_empty() || wanted.iter().any(|wanted| wanted == topic),
+                        Some(topic) => wanted.is_empty() || wanted.contains(topic),
                     };
                 }
                 if passes {

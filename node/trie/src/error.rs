@@ -13,12 +13,12 @@ use thiserror::Error;
 pub enum TrieError {
     /// The node source itself failed (disk error, pruned history). Operator's or the store's fault.
     #[error("cannot read {0}: {1}")]
-    Source(NodePlace, #[source] NodeSourceError),
+    Source(Box<NodePlace>, #[source] NodeSourceError),
     /// A parent names this node but the source does not hold it. The store is incomplete.
     #[error("{place} is missing (its parent expects hash {expected})")]
     MissingNode {
         /// Where the node should have been.
-        place: NodePlace,
+        place: Box<NodePlace>,
         /// The hash its parent, or the caller for a root, expects.
         expected: B256,
     },
@@ -26,7 +26,7 @@ pub enum TrieError {
     #[error("{place} is corrupt: expected hash {expected}, found {found}")]
     HashMismatch {
         /// Which node.
-        place: NodePlace,
+        place: Box<NodePlace>,
         /// The hash its parent, or the caller for a root, expects.
         expected: B256,
         /// The hash of what the source returned.
@@ -36,7 +36,7 @@ pub enum TrieError {
     #[error("{place} does not decode: {reason}")]
     Undecodable {
         /// Which node.
-        place: NodePlace,
+        place: Box<NodePlace>,
         /// What the decoder said.
         reason: alloy_rlp::Error,
     },
@@ -45,7 +45,7 @@ pub enum TrieError {
     #[error("{place} is malformed: {reason}")]
     Malformed {
         /// Which node.
-        place: NodePlace,
+        place: Box<NodePlace>,
         /// Which rule it breaks.
         reason: &'static str,
     },

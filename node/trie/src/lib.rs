@@ -18,7 +18,7 @@ mod state;
 mod update;
 
 pub use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
-pub use error::TrieError;
+pub use error::{NodePlace, TrieError};
 pub use proof::{get, prove};
 pub use source::{MemoryNodes, NodeSource, NodeSourceError, TrieUpdates};
 pub use state::{StateChanges, StateRoot, state_root_after};

@@ -64,8 +64,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn place(&self, path: &Nibbles) -> NodePlace {
-        NodePlace { owner: self.owner, path: *path }
+    fn place(&self, path: &Nibbles) -> Box<NodePlace> {
+        Box::new(NodePlace { owner: self.owner, path: *path })
     }
 }
 
