@@ -66,7 +66,10 @@ pub struct PeerInfo {
 /// What happened on the network. Arrivals, departures and responses are never lost; other events are dropped
 /// and counted when the node does not keep up, transactions first.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "messages are the common case; boxing them would cost an allocation each")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "messages are the common case; boxing them would cost an allocation each"
+)]
 pub enum NetworkEvent {
     /// A peer of this chain is connected and hears what is published. A message of its may come just before.
     PeerConnected {
