@@ -375,7 +375,7 @@ impl PegDesk {
             return;
         }
         self.signs.checkpoint = Some((checkpoint.number, digest));
-        self.attest(Attestation::Checkpoint { number: checkpoint.number, digest }, &signer, effects);
+        self.attest(Attestation::Checkpoint(*checkpoint), &signer, effects);
     }
 
     fn attest(&mut self, attestation: Attestation, signer: &Arc<dyn PegSigner>, effects: &mut Vec<Effect>) {

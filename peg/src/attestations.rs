@@ -76,7 +76,7 @@ impl Subject {
     fn of(attestation: &Attestation) -> Self {
         match attestation {
             Attestation::ParentView(view) => Self::ViewUpTo(view.depositNonce),
-            Attestation::Checkpoint { number, .. } => Self::Checkpoint(*number),
+            Attestation::Checkpoint(checkpoint) => Self::Checkpoint(checkpoint.number),
         }
     }
 }
@@ -150,7 +150,7 @@ impl Attestations {
             .messages
             .get(&Subject::Checkpoint(number))?
             .values()
-            .filter(|message| message.attestation == Attestation::Checkpoint { number, digest })
+            .filter(|message| self.domain.attestation_digest(&message.attestation) == digest)
             .map(signature_of);
         smallest_quorum(signatures, set)
     }

@@ -59,7 +59,7 @@ impl PegDomain {
     pub fn attestation_digest(&self, attestation: &Attestation) -> B256 {
         match attestation {
             Attestation::ParentView(view) => self.parent_view_digest(view),
-            Attestation::Checkpoint { digest, .. } => *digest,
+            Attestation::Checkpoint(checkpoint) => self.checkpoint_digest(checkpoint),
         }
     }
 }

@@ -1,29 +1,26 @@
 //! What validators gossip about the peg.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     domain::PegDomain,
     signature::{PegSigner, Signature65, SignatureError},
-    types::ParentView,
+    types::{Checkpoint, ParentView},
 };
 
-/// Largest encoded [`PegMessage`]: a view (1 + 80 bytes), an address and a signature, with some room.
-pub const MAX_PEG_MESSAGE_BYTES: usize = 256;
+/// Largest encoded [`PegMessage`]: a checkpoint (1 + 232 bytes), an address and a signature, with some room.
+pub const MAX_PEG_MESSAGE_BYTES: usize = 512;
 
-/// What a validator attests.
+/// What a validator attests. Each variant carries everything its digest is made of: were a checkpoint's number
+/// beside a bare digest, anyone could move an honest signature to another number and make its signer look like
+/// an equivocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum Attestation {
     /// "The parent's finalised chain has these deposits."
     ParentView(ParentView),
-    /// "The canonical checkpoint of this number has this digest."
-    Checkpoint {
-        /// The checkpoint's number.
-        number: u64,
-        /// Its EIP-712 digest.
-        digest: B256,
-    },
+    /// "This is the canonical checkpoint of its number."
+    Checkpoint(Checkpoint),
 }
 
 /// A signed attestation, as gossiped.

@@ -1,0 +1,214 @@
+use alloy_primitives::{B256, keccak256};
+use causeway_peg::{
+    Attestation, Attestations, Checkpoint, Outcome, ParentView, PegMessage, Refusal,
+    attestations::{CHECKPOINTS_AHEAD, CHECKPOINTS_BEHIND, VIEW_WINDOW},
+    deposit::MAX_DEPOSITS_PER_VIEW,
+    verify_signatures,
+};
+
+use crate::federation::{Federation, domain};
+
+fn view(nonce: u64) -> ParentView {
+    ParentView {
+        parentHeight: nonce.saturating_add(100),
+        parentHash: keccak256(format!("block {nonce}")),
+        depositNonce: nonce,
+        depositAcc: keccak256(format!("acc {nonce}")),
+    }
+}
+
+fn view_message(federation: &Federation, position: usize, nonce: u64) -> PegMessage {
+    federation.message(position, Attestation::ParentView(view(nonce)))
+}
+
+/// A checkpoint of this number on a chain that `fork` names.
+fn checkpoint(number: u64, fork: &str) -> Checkpoint {
+    Checkpoint { number, height: number.saturating_mul(10), blockHash: keccak256(fork), ..Checkpoint::default() }
+}
+
+fn digest(number: u64, fork: &str) -> B256 {
+    domain().checkpoint_digest(&checkpoint(number, fork))
+}
+
+fn checkpoint_message(federation: &Federation, position: usize, number: u64, fork: &str) -> PegMessage {
+    federation.message(position, Attestation::Checkpoint(checkpoint(number, fork)))
+}
+
+fn collector() -> (Federation, Attestations) {
+    (Federation::new(&[1, 1, 1, 1]), Attestations::new(domain()))
+}
+
+#[test]
+fn view_is_certified_by_the_third_of_four() {
+    let (federation, mut attestations) = collector();
+    for position in [3, 0, 2] {
+        assert_eq!(attestations.best_parent_view(0, &federation.set), None);
+        let message = view_message(&federation, position, 5);
+        assert_eq!(attestations.add(message, &federation.set), Outcome::Added);
+        assert_eq!(attestations.add(message, &federation.set), Outcome::Duplicate);
+    }
+    let (best, signatures) = attestations.best_parent_view(0, &federation.set).unwrap();
+    assert_eq!(best, view(5));
+    assert_eq!(verify_signatures(domain().parent_view_digest(&best), &signatures, &federation.set), Ok(()));
+    attestations.add(view_message(&federation, 1, 5), &federation.set);
+    let (_, signatures) = attestations.best_parent_view(0, &federation.set).unwrap();
+    assert_eq!(signatures.len(), 3, "no more signatures than it takes");
+}
+
+#[test]
+fn best_view_is_the_furthest_one_that_an_import_can_reach() {
+    let (federation, mut attestations) = collector();
+    for nonce in [3, MAX_DEPOSITS_PER_VIEW, MAX_DEPOSITS_PER_VIEW + 1] {
+        for position in 0..3 {
+            assert_eq!(attestations.add(view_message(&federation, position, nonce), &federation.set), Outcome::Added);
+        }
+    }
+    // Further, but not certified.
+    attestations.add(view_message(&federation, 0, 200), &federation.set);
+    let best = |imported| attestations.best_parent_view(imported, &federation.set).map(|(view, _)| view.depositNonce);
+    assert_eq!(best(0), Some(MAX_DEPOSITS_PER_VIEW));
+    assert_eq!(best(1), Some(MAX_DEPOSITS_PER_VIEW + 1));
+    assert_eq!(best(MAX_DEPOSITS_PER_VIEW), Some(MAX_DEPOSITS_PER_VIEW + 1));
+    assert_eq!(best(MAX_DEPOSITS_PER_VIEW + 1), None);
+    assert_eq!(best(u64::MAX), None);
+}
+
+#[test]
+fn split_signers_certify_nothing() {
+    let (federation, mut attestations) = collector();
+    for position in 0..4 {
+        let mut other = view(5);
+        if position >= 2 {
+            other.depositAcc = keccak256("a poisoned endpoint");
+        }
+        let message = federation.message(position, Attestation::ParentView(other));
+        assert_eq!(attestations.add(message, &federation.set), Outcome::Added);
+        let fork = if position < 2 { "one" } else { "other" };
+        attestations.add(checkpoint_message(&federation, position, 1, fork), &federation.set);
+    }
+    assert_eq!(attestations.best_parent_view(0, &federation.set), None);
+    assert_eq!(attestations.checkpoint(1, digest(1, "one"), &federation.set), None);
+    assert_eq!(attestations.checkpoint(1, digest(1, "other"), &federation.set), None);
+}
+
+#[test]
+fn checkpoint_is_certified_for_the_chains_own_digest_only() {
+    let (federation, mut attestations) = collector();
+    let digest = digest(1, "ours");
+    for position in 0..3 {
+        assert_eq!(attestations.checkpoint(1, digest, &federation.set), None);
+        attestations.add(checkpoint_message(&federation, position, 1, "ours"), &federation.set);
+    }
+    let signatures = attestations.checkpoint(1, digest, &federation.set).unwrap();
+    assert_eq!(verify_signatures(digest, &signatures, &federation.set), Ok(()));
+    assert_eq!(attestations.checkpoint(1, keccak256("another"), &federation.set), None);
+    assert_eq!(attestations.checkpoint(2, digest, &federation.set), None);
+}
+
+#[test]
+fn two_statements_of_one_subject_are_returned_as_evidence() {
+    let (federation, mut attestations) = collector();
+    let first = checkpoint_message(&federation, 0, 1, "one");
+    let second = checkpoint_message(&federation, 0, 1, "two");
+    assert_eq!(attestations.add(first, &federation.set), Outcome::Added);
+    assert_eq!(attestations.add(second, &federation.set), Outcome::Equivocation(Box::new((first, second))));
+    assert_eq!(attestations.add(first, &federation.set), Outcome::Duplicate, "the first one stays");
+    let first = view_message(&federation, 0, 7);
+    let other = ParentView { parentHash: keccak256("fork"), ..view(7) };
+    let second = federation.message(0, Attestation::ParentView(other));
+    assert_eq!(attestations.add(first, &federation.set), Outcome::Added);
+    assert_eq!(attestations.add(second, &federation.set), Outcome::Equivocation(Box::new((first, second))));
+}
+
+#[test]
+fn nobody_can_be_framed_for_equivocation() {
+    let (federation, mut attestations) = collector();
+    let first = checkpoint_message(&federation, 0, 1, "one");
+    attestations.add(first, &federation.set);
+    let forged = PegMessage { attestation: Attestation::Checkpoint(checkpoint(1, "two")), ..first };
+    assert_eq!(attestations.add(forged, &federation.set), Outcome::Refused(Refusal::BadSignature));
+    assert!(Refusal::BadSignature.is_peers_fault());
+    // The signature of one number under another one.
+    let moved = PegMessage { attestation: Attestation::Checkpoint(checkpoint(2, "one")), ..first };
+    assert_eq!(attestations.add(moved, &federation.set), Outcome::Refused(Refusal::BadSignature));
+    let mut stolen = checkpoint_message(&federation, 1, 1, "two");
+    stolen.signer = first.signer;
+    assert_eq!(attestations.add(stolen, &federation.set), Outcome::Refused(Refusal::BadSignature));
+}
+
+#[test]
+fn strangers_are_not_heard() {
+    let (federation, mut attestations) = collector();
+    let strangers = Federation::new(&[1, 1, 1, 1, 1]);
+    let stranger = (0..5).find(|i| federation.set.get(&strangers.set.validators()[*i].address).is_none()).unwrap();
+    let message = view_message(&strangers, stranger, 5);
+    assert_eq!(
+        attestations.add(message, &federation.set),
+        Outcome::Refused(Refusal::UnknownSigner { signer: message.signer })
+    );
+    assert!(attestations.is_empty());
+}
+
+#[test]
+fn windows_bound_what_is_kept() {
+    let (federation, mut attestations) = collector();
+    attestations.prune(1000, 5, 200);
+    let mut add = |message| attestations.add(message, &federation.set);
+    let stale = Outcome::Refused(Refusal::Stale);
+    let ahead = Outcome::Refused(Refusal::TooFarAhead);
+    assert_eq!(add(view_message(&federation, 0, 1000)), stale);
+    assert_eq!(add(view_message(&federation, 0, 1001)), Outcome::Added);
+    assert_eq!(add(view_message(&federation, 0, 1000 + VIEW_WINDOW)), Outcome::Added);
+    assert_eq!(add(view_message(&federation, 0, 1001 + VIEW_WINDOW)), ahead);
+    assert_eq!(add(view_message(&federation, 0, u64::MAX)), ahead);
+    assert_eq!(add(checkpoint_message(&federation, 0, 200 - CHECKPOINTS_BEHIND, "ours")), stale);
+    assert_eq!(add(checkpoint_message(&federation, 0, 201 - CHECKPOINTS_BEHIND, "ours")), Outcome::Added);
+    assert_eq!(add(checkpoint_message(&federation, 0, 200 + CHECKPOINTS_AHEAD, "ours")), Outcome::Added);
+    assert_eq!(add(checkpoint_message(&federation, 0, 201 + CHECKPOINTS_AHEAD, "ours")), ahead);
+    assert_eq!(add(checkpoint_message(&federation, 0, u64::MAX, "ours")), ahead);
+    assert_eq!(attestations.len(), 4);
+    assert_eq!(attestations.messages().count(), 4);
+}
+
+#[test]
+fn pruning_drops_what_is_settled_and_keeps_the_rest() {
+    let (federation, mut attestations) = collector();
+    for nonce in [1, 2, 3] {
+        attestations.add(view_message(&federation, 0, nonce), &federation.set);
+        attestations.add(checkpoint_message(&federation, 0, nonce, "ours"), &federation.set);
+    }
+    attestations.prune(2, 1, 3);
+    let kept: Vec<Attestation> = attestations.messages().map(|message| message.attestation).collect();
+    assert_eq!(
+        kept,
+        [
+            Attestation::ParentView(view(3)),
+            Attestation::Checkpoint(checkpoint(2, "ours")),
+            Attestation::Checkpoint(checkpoint(3, "ours")),
+        ]
+    );
+}
+
+#[test]
+fn long_outage_of_recording_does_not_stop_later_checkpoints() {
+    // Nothing was recorded for a thousand checkpoints; the latest can still be certified.
+    let (federation, mut attestations) = collector();
+    attestations.prune(0, 0, 1000);
+    let digest = digest(1000, "ours");
+    for position in 0..3 {
+        let message = checkpoint_message(&federation, position, 1000, "ours");
+        assert_eq!(attestations.add(message, &federation.set), Outcome::Added);
+    }
+    assert!(attestations.checkpoint(1000, digest, &federation.set).is_some());
+}
+
+#[test]
+fn powers_count_as_the_set_asked_about_has_them() {
+    let (federation, mut attestations) = collector();
+    for position in 0..3 {
+        attestations.add(view_message(&federation, position, 5), &federation.set);
+    }
+    let larger = Federation::new(&[9, 9, 9, 9, 9, 9, 9, 9]);
+    assert!(attestations.best_parent_view(0, &federation.set).is_some());
+    assert!(attestations.best_parent_view(0, &larger.set).is_none());
+}
