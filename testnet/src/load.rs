@@ -85,12 +85,11 @@ async fn measure(args: &LoadArgs, target: &Target) -> eyre::Result<Report> {
         Rate::PerSecond(rate) => Pace::Steady(rate),
         Rate::Max => Pace::Flood { in_flight: MAX_IN_FLIGHT },
     };
-    // The last endpoint watches; with one endpoint it is the same.
-    let watched = target.endpoints.last().ok_or_else(|| eyre!("no endpoint"))?;
-    let watcher = HeadWatcher::start(watched).await.wrap_err("cannot watch for finality")?;
+    let watcher = HeadWatcher::start(&target.endpoints).await.wrap_err("cannot watch for finality")?;
     let senders = Senders::new(&target.endpoints, workload.transactions)?;
-    let sent = senders.send(pace, Duration::from_secs(args.seconds), &watcher).await?;
-    let seen = watcher.finish(&sent.accepted, TAIL_PATIENCE).await?;
+    let mut sent = senders.send(pace, Duration::from_secs(args.seconds), &watcher).await?;
+    sent.settle(&watcher, &target.endpoints, TAIL_PATIENCE).await?;
+    let seen = watcher.finish();
     Ok(Report::new(args, &target.endpoints, &sent, &seen))
 }
 

@@ -72,6 +72,8 @@ impl Node {
             .arg("--exit-with-parent")
             .arg(std::process::id().to_string())
             .envs(std::env::var_os("CAUSEWAY_LOG").is_none().then_some(("CAUSEWAY_LOG", LOG_FILTER)))
+            // Logs go to files.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

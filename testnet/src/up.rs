@@ -4,6 +4,7 @@
 
 use std::{
     fs::File,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -100,7 +101,8 @@ impl Settings {
 
 /// Starts a testnet and watches it until somebody ends it.
 pub async fn run(args: UpArgs) -> eyre::Result<()> {
-    tracing_subscriber::fmt().with_target(false).with_env_filter(filter()).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_target(false).with_env_filter(filter());
+    log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     if args.background {
         // A session of its own: closing the terminal does not end the testnet.
         nix::unistd::setsid().wrap_err("cannot leave the terminal")?;

@@ -62,7 +62,7 @@ async fn blocks_go_on_without_one_validator_and_it_signs_again_after_a_restart()
     net.fault("resume", "1");
     let height = net.rpc(0).block_number().await.unwrap();
     net.at_height(1, height + 2, SOON).await;
-    load.wait().unwrap();
+    assert!(load.wait().unwrap().success(), "the load survived the faults, and all of it is final");
 }
 
 /// Sends transfers one after the other until told to stop, and remembers those whose receipt was returned.

@@ -13,6 +13,7 @@ use support::{
     pegged::{arrives, deposit},
     proxy::{Behaviour, Proxy},
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The watcher asks a failed endpoint again after half a minute at the latest; then finality and minting.
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -70,7 +71,6 @@ async fn a_parent_endpoint_that_is_dead_lagging_or_mad_delays_deposits_and_nothi
 async fn metric(net: &Net, name: &str) -> f64 {
     let url = &net.record.validators[0].metrics;
     let address = url.trim_start_matches("http://").trim_end_matches("/metrics");
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

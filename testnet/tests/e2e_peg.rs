@@ -53,16 +53,16 @@ async fn contract_refuses_altered_claims(net: &Net, index: u64) {
     let anyone = submitter(net, 8).await;
     let vault = net.record.parent.vault;
     let altered: [(&str, Withdrawal); 4] = [
-        ("amount", Withdrawal { amount: true_one.amount + U256::from(1), ..true_one.clone() }),
-        ("recipient", Withdrawal { recipient: Address::repeat_byte(0xee), ..true_one.clone() }),
-        ("sender", Withdrawal { sender: Address::repeat_byte(0xee), ..true_one.clone() }),
-        ("index", Withdrawal { index: true_one.index + 1, ..true_one.clone() }),
+        ("amount", Withdrawal { amount: true_one.amount + U256::from(1), ..true_one }),
+        ("recipient", Withdrawal { recipient: Address::repeat_byte(0xee), ..true_one }),
+        ("sender", Withdrawal { sender: Address::repeat_byte(0xee), ..true_one }),
+        ("index", Withdrawal { index: true_one.index + 1, ..true_one }),
     ];
     for (what, withdrawal) in altered {
         let reason = refused(&anyone, vault, claim_call(&withdrawal, number, &siblings)).await;
         assert!(reason.contains("InvalidProof"), "another {what}: {reason}");
     }
-    let beyond = Withdrawal { index: 1_000, ..true_one.clone() };
+    let beyond = Withdrawal { index: 1_000, ..true_one };
     let reason = refused(&anyone, vault, claim_call(&beyond, number, &siblings)).await;
     assert!(reason.contains("IndexOutOfRange"), "{reason}");
     let mut other_root = siblings;

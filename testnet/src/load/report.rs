@@ -28,6 +28,10 @@ pub struct Report {
     pub accepted: usize,
     /// Transactions that they refused, by their words.
     pub rejected: BTreeMap<String, u64>,
+    /// Requests that an endpoint did not answer: it was gone, or overwhelmed.
+    pub failed_requests: u64,
+    /// Transactions sent again because they were in no block for some seconds.
+    pub resent: usize,
     /// Accepted transactions that were seen final.
     pub included: usize,
     /// Accepted transactions that were not, half a minute later.
@@ -85,6 +89,8 @@ impl Report {
             endpoints: endpoints.len(),
             accepted: sent.accepted.len(),
             rejected: sent.rejected.clone(),
+            failed_requests: sent.failed_requests,
+            resent: sent.resent,
             included: times.len(),
             missing: sent.accepted.len().saturating_sub(times.len()),
             included_per_second: per_second(times.len() as f64, span),
@@ -122,6 +128,11 @@ impl Report {
             ),
         ];
         lines.iter().for_each(|line| writeln!(out, "{line}").expect("writing to a String never fails"));
+        if self.failed_requests > 0 || self.resent > 0 {
+            let (failed, resent) = (self.failed_requests, self.resent);
+            let text = format!("  trouble    {failed} requests unanswered, {resent} transactions sent again");
+            writeln!(out, "{text}").expect("writing to a String never fails");
+        }
         for (text, count) in &self.rejected {
             writeln!(out, "  refused    {count} times: {text}").expect("writing to a String never fails");
         }

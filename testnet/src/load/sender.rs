@@ -1,19 +1,19 @@
 //! Sending: several connections, batches, a steady rate or a bounded flood.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use eyre::{WrapErr as _, eyre};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     load::{plan::Signed, watcher::HeadWatcher},
-    rpc::Rpc,
+    rpc::{BatchAnswers, Rpc},
 };
 
 /// Connections to each endpoint.
@@ -22,6 +22,13 @@ const CONNECTIONS_PER_ENDPOINT: usize = 2;
 const MAX_BATCH: usize = 100;
 /// How often a connection sends.
 const TICK: Duration = Duration::from_millis(25);
+
+/// How long a transaction may be in no block before it is sent again, with margin over a block interval.
+const RESEND_AFTER: Duration = Duration::from_secs(5);
+/// Pause between two looks for what is late.
+const SETTLE_POLL: Duration = Duration::from_millis(50);
+/// What pools say to a transaction they have.
+const ALREADY_KNOWN: &str = "already known";
 
 /// How fast to send.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,11 @@ pub struct Sent {
     pub started: Option<Instant>,
     /// When the last one was sent.
     pub ended: Option<Instant>,
+    /// Requests that an endpoint did not answer.
+    pub failed_requests: u64,
+    /// Transactions that were sent again because no block had them.
+    pub resent: usize,
+    raw: HashMap<B256, Bytes>,
 }
 
 /// All connections with their accounts' transactions.
@@ -57,7 +69,8 @@ pub struct Senders {
 /// One connection. Its accounts take turns, and each account's transactions keep their order.
 #[derive(Debug)]
 struct Lane {
-    rpc: Rpc,
+    /// Its endpoint, and the ones to use when that does not answer.
+    endpoints: VecDeque<Rpc>,
     queue: std::vec::IntoIter<Signed>,
 }
 
@@ -69,10 +82,12 @@ impl Senders {
         for (index, account) in accounts.into_iter().enumerate() {
             shares.get_mut(index % count).ok_or_else(|| eyre!("no connection"))?.push(account);
         }
-        let lanes = shares
-            .into_iter()
-            .zip(endpoints.iter().cycle())
-            .map(|(share, endpoint)| Ok(Lane { rpc: Rpc::new(endpoint)?, queue: interleave(share).into_iter() }));
+        let lanes = shares.into_iter().enumerate().map(|(index, share)| {
+            let rpcs = endpoints.iter().map(|endpoint| Rpc::new(endpoint));
+            let mut rpcs: VecDeque<Rpc> = rpcs.collect::<eyre::Result<_>>()?;
+            rpcs.rotate_left(index % endpoints.len().max(1));
+            Ok(Lane { endpoints: rpcs, queue: interleave(share).into_iter() })
+        });
         Ok(Self { lanes: lanes.collect::<eyre::Result<_>>()? })
     }
 
@@ -95,6 +110,8 @@ impl Senders {
         for task in tasks {
             let lane = task.await.wrap_err("a connection's task panicked")??;
             sent.accepted.extend(lane.accepted);
+            sent.raw.extend(lane.raw);
+            sent.failed_requests += lane.failed_requests;
             lane.rejected.into_iter().for_each(|(text, count)| *sent.rejected.entry(text).or_default() += count);
             sent.ended = sent.ended.max(lane.ended);
         }
@@ -175,39 +192,94 @@ impl Lane {
         Ok(sent)
     }
 
-    /// Sends a batch, and answers how many of it were refused.
-    async fn offer(&self, batch: Vec<Signed>, sent: &mut Sent) -> eyre::Result<usize> {
+    /// Sends a batch, to another endpoint where one does not answer, and answers how many of it were refused.
+    async fn offer(&mut self, batch: Vec<Signed>, sent: &mut Sent) -> eyre::Result<usize> {
         let at = Instant::now();
-        let calls = batch.iter().map(|signed| json!([signed.raw])).collect();
         sent.ended = Some(at);
-        let answers = match self.rpc.batch("eth_sendRawTransaction", calls).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                // The endpoint is gone or overwhelmed: that is a result, not a reason to stop measuring.
-                let text = format!("request failed: {}", error.root_cause());
-                let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-                *sent.rejected.entry(text).or_default() += count;
-                return Ok(batch.len());
-            }
-        };
-        let mut refused = 0usize;
-        for (signed, answer) in batch.into_iter().zip(answers) {
-            match answer {
-                Ok(_) => drop(sent.accepted.insert(signed.hash, at)),
-                Err(text) => {
-                    refused = refused.saturating_add(1);
-                    *sent.rejected.entry(text).or_default() += 1;
+        for _ in 0..self.endpoints.len() {
+            let calls = batch.iter().map(|signed| json!([signed.raw])).collect();
+            match self.endpoint()?.batch("eth_sendRawTransaction", calls).await {
+                Ok(answers) => return Ok(sent.note(at, batch, answers)),
+                Err(error) => {
+                    sent.failed_requests += 1;
+                    tracing::debug!("sending goes on at another endpoint: {error:#}");
+                    self.endpoints.rotate_left(1);
                 }
             }
         }
-        Ok(refused)
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        *sent.rejected.entry("no endpoint answers".into()).or_default() += count;
+        Ok(batch.len())
+    }
+
+    fn endpoint(&self) -> eyre::Result<&Rpc> {
+        self.endpoints.front().ok_or_else(|| eyre!("no endpoint"))
+    }
+}
+
+impl Sent {
+    /// Takes note of a batch's answers, and answers how many were refusals.
+    fn note(&mut self, at: Instant, batch: Vec<Signed>, answers: BatchAnswers) -> usize {
+        let mut refused = 0usize;
+        for (signed, answer) in batch.into_iter().zip(answers) {
+            match answer {
+                // An endpoint that died may have passed it on before.
+                Err(text) if !text.contains(ALREADY_KNOWN) => {
+                    refused = refused.saturating_add(1);
+                    *self.rejected.entry(text).or_default() += 1;
+                }
+                _ => {
+                    self.accepted.insert(signed.hash, at);
+                    self.raw.insert(signed.hash, signed.raw);
+                }
+            }
+        }
+        refused
+    }
+
+    /// Waits until everything accepted was seen in a block, or for `patience`. What is late is sent again, to each endpoint
+    /// in turn: a node that took a transaction and died before it passed it on has taken it along.
+    pub async fn settle(
+        &mut self,
+        watcher: &HeadWatcher,
+        endpoints: &[String],
+        patience: Duration,
+    ) -> eyre::Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut again = Instant::now() + RESEND_AFTER;
+        let mut endpoints = endpoints.iter().cycle();
+        loop {
+            let unseen = watcher.unseen(&self.accepted);
+            let now = Instant::now();
+            if unseen.is_empty() || now >= deadline {
+                return Ok(());
+            }
+            if now >= again
+                && let Some(endpoint) = endpoints.next()
+            {
+                again = now + RESEND_AFTER;
+                self.resent = self.resent.saturating_add(unseen.len());
+                self.resend(&Rpc::new(endpoint)?, &unseen).await;
+            }
+            tokio::time::sleep(SETTLE_POLL).await;
+        }
+    }
+
+    /// Sends transactions again. Only blocks tell what came of it.
+    async fn resend(&self, rpc: &Rpc, hashes: &[B256]) {
+        for chunk in hashes.chunks(MAX_BATCH) {
+            let raw = chunk.iter().filter_map(|hash| self.raw.get(hash));
+            let sent = rpc.batch("eth_sendRawTransaction", raw.map(|raw| json!([raw])).collect()).await;
+            if let Err(error) = sent {
+                tracing::debug!("sending again failed: {error:#}");
+                return;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::Bytes;
-
     use super::*;
 
     fn account(first: u8, count: u8) -> Vec<Signed> {

@@ -1,7 +1,7 @@
 //! Finality as a subscriber sees it: `newHeads` over WebSocket, then the block's transaction hashes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +25,7 @@ const MAX_BYTES: u32 = 64 * 1024 * 1024;
 const HEAD_BUFFER: usize = 4_096;
 /// Deadline of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause between two looks while waiting for the last transactions.
+/// Pause before another endpoint is tried.
 const POLL: Duration = Duration::from_millis(50);
 
 /// What was seen of a block.
@@ -55,7 +55,7 @@ pub struct Seen {
 pub struct HeadWatcher {
     seen: Arc<Mutex<Seen>>,
     count: Arc<AtomicUsize>,
-    task: JoinHandle<eyre::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,19 +71,28 @@ struct Block {
 }
 
 impl HeadWatcher {
-    /// Subscribes at an HTTP endpoint's WebSocket side, which is on the same port.
-    pub async fn start(endpoint: &str) -> eyre::Result<Self> {
-        let url = endpoint.replacen("http", "ws", 1);
-        let builder = WsClientBuilder::default()
-            .request_timeout(REQUEST_TIMEOUT)
-            .max_buffer_capacity_per_subscription(HEAD_BUFFER)
-            .max_response_size(MAX_BYTES);
-        let client = builder.build(&url).await.wrap_err_with(|| format!("no WebSocket at {url}"))?;
-        let subscribed = client.subscribe("eth_subscribe", rpc_params!["newHeads"], "eth_unsubscribe").await;
-        let heads = subscribed.wrap_err_with(|| format!("no newHeads at {url}"))?;
-        let (seen, count) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicUsize::new(0)));
-        let task = tokio::spawn(watch(client, heads, Arc::clone(&seen), Arc::clone(&count)));
-        Ok(Self { seen, count, task })
+    /// Subscribes at the last of the endpoints, on the WebSocket side of its port. When that one dies, the others take its place
+    /// in turn.
+    pub async fn start(endpoints: &[String]) -> eyre::Result<Self> {
+        let mut order: VecDeque<String> = endpoints.iter().rev().cloned().collect();
+        let mut subscription = Err(eyre!("no endpoint"));
+        for _ in 0..order.len() {
+            if let Some(endpoint) = order.front() {
+                subscription = subscribe(endpoint).await;
+            }
+            order.rotate_left(1);
+            if subscription.is_ok() {
+                break;
+            }
+        }
+        let watch = Watch {
+            subscription: Some(subscription?),
+            next: None,
+            seen: Arc::new(Mutex::new(Seen::default())),
+            count: Arc::new(AtomicUsize::new(0)),
+        };
+        let (seen, count) = (Arc::clone(&watch.seen), Arc::clone(&watch.count));
+        Ok(Self { seen, count, task: tokio::spawn(watch.run(order)) })
     }
 
     /// Transactions seen in blocks so far, for senders that keep a bound on those under way.
@@ -91,49 +100,80 @@ impl HeadWatcher {
         Arc::clone(&self.count)
     }
 
-    /// Waits until all of `sent` were seen, or for `patience`, and answers what was seen.
-    pub async fn finish(self, sent: &HashMap<B256, Instant>, patience: Duration) -> eyre::Result<Seen> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let all = {
-                let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                sent.keys().all(|hash| seen.transactions.contains_key(hash))
-            };
-            if all || Instant::now() >= deadline {
-                break;
-            }
-            if self.task.is_finished() {
-                return Err(self.task.await?.err().unwrap_or_else(|| eyre!("the subscription ended")));
-            }
-            tokio::time::sleep(POLL).await;
-        }
+    /// Those of the transactions that were seen in no block yet.
+    pub fn unseen(&self, sent: &HashMap<B256, Instant>) -> Vec<B256> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.keys().filter(|hash| !seen.transactions.contains_key(*hash)).copied().collect()
+    }
+
+    /// Ends watching and answers what was seen.
+    pub fn finish(self) -> Seen {
         self.task.abort();
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(seen.clone())
+        seen.clone()
     }
 }
 
-async fn watch(
-    client: WsClient,
-    mut heads: Subscription<Head>,
+type Heads = (WsClient, Subscription<Head>);
+
+async fn subscribe(endpoint: &str) -> eyre::Result<Heads> {
+    let url = endpoint.replacen("http", "ws", 1);
+    let builder = WsClientBuilder::default()
+        .request_timeout(REQUEST_TIMEOUT)
+        .max_buffer_capacity_per_subscription(HEAD_BUFFER)
+        .max_response_size(MAX_BYTES);
+    let client = builder.build(&url).await.wrap_err_with(|| format!("no WebSocket at {url}"))?;
+    let subscribed = client.subscribe("eth_subscribe", rpc_params!["newHeads"], "eth_unsubscribe").await;
+    let heads = subscribed.wrap_err_with(|| format!("no newHeads at {url}"))?;
+    Ok((client, heads))
+}
+
+struct Watch {
+    subscription: Option<Heads>,
+    /// The block to read next; `None` before the first head.
+    next: Option<u64>,
     seen: Arc<Mutex<Seen>>,
     count: Arc<AtomicUsize>,
-) -> eyre::Result<()> {
-    let mut next = None;
-    while let Some(head) = heads.next().await {
-        let (at, number) = (Instant::now(), head.wrap_err("a malformed head")?.number.to::<u64>());
-        // A head may be skipped when blocks come fast; its transactions became visible no later than this one.
-        for number in next.unwrap_or(number)..=number {
-            let block: Option<Block> =
-                client.request("eth_getBlockByNumber", rpc_params![U64::from(number), false]).await?;
-            let block = block.ok_or_else(|| eyre!("block {number} was announced but is not there"))?;
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            count.fetch_add(block.transactions.len(), Ordering::Relaxed);
-            let (transactions, gas_used) = (block.transactions.len(), block.gas_used.to());
-            seen.blocks.push(SeenBlock { number, at, transactions, gas_used });
-            seen.transactions.extend(block.transactions.into_iter().map(|hash| (hash, at)));
+}
+
+impl Watch {
+    async fn run(mut self, mut endpoints: VecDeque<String>) {
+        loop {
+            if let Some((client, heads)) = self.subscription.take()
+                && let Err(error) = self.follow(client, heads).await
+            {
+                tracing::warn!("watching goes on at another endpoint: {error:#}");
+            }
+            tokio::time::sleep(POLL).await;
+            if let Some(endpoint) = endpoints.front() {
+                self.subscription = subscribe(endpoint).await.ok();
+            }
+            endpoints.rotate_left(1);
         }
-        next = number.checked_add(1);
     }
-    Err(eyre!("the endpoint closed the subscription"))
+
+    async fn follow(&mut self, client: WsClient, mut heads: Subscription<Head>) -> eyre::Result<()> {
+        while let Some(head) = heads.next().await {
+            let (at, number) = (Instant::now(), head.wrap_err("a malformed head")?.number.to::<u64>());
+            // Heads are skipped when blocks come fast, and while an endpoint is changed.
+            while self.next.unwrap_or(number) <= number {
+                let wanted = self.next.unwrap_or(number);
+                self.read(&client, wanted, at).await?;
+                self.next = wanted.checked_add(1);
+            }
+        }
+        Err(eyre!("the endpoint closed the subscription"))
+    }
+
+    async fn read(&self, client: &WsClient, number: u64, at: Instant) -> eyre::Result<()> {
+        let block: Option<Block> =
+            client.request("eth_getBlockByNumber", rpc_params![U64::from(number), false]).await?;
+        let block = block.ok_or_else(|| eyre!("block {number} was announced but is not there"))?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count.fetch_add(block.transactions.len(), Ordering::Relaxed);
+        let (transactions, gas_used) = (block.transactions.len(), block.gas_used.to());
+        seen.blocks.push(SeenBlock { number, at, transactions, gas_used });
+        seen.transactions.extend(block.transactions.into_iter().map(|hash| (hash, at)));
+        Ok(())
+    }
 }
