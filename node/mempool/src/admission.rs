@@ -1,7 +1,7 @@
 //! The rules a transaction must meet, in geth's order (`core/txpool/validation.go`).
 
 use alloy_consensus::{Transaction, TxEnvelope, Typed2718, crypto::secp256k1::recover_signer};
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use causeway_execution::RecoveredTx;
 
 use crate::account::{AccountCode, AccountView};
@@ -147,12 +147,13 @@ pub(crate) fn check_delegated(
     }
 }
 
-/// The accounts whose authorizations the transaction carries; entries with a bad signature count for
-/// nothing, as in execution. Each costs a signature recovery.
-pub(crate) fn authorities(tx: &RecoveredTx) -> Vec<Address> {
+/// The accounts whose authorizations the transaction carries; entries with a bad signature or for another
+/// chain count for nothing, as in execution. Each costs a signature recovery.
+pub(crate) fn authorities(tx: &RecoveredTx, chain_id: u64) -> Vec<Address> {
     let Some(list) = tx.tx.authorization_list() else { return Vec::new() };
     let mut found: Vec<Address> = list
         .iter()
+        .filter(|entry| entry.chain_id.is_zero() || entry.chain_id == U256::from(chain_id))
         .filter_map(|entry| {
             let signature = entry.signature().ok()?;
             recover_signer(&signature, entry.signature_hash()).ok()

@@ -134,7 +134,8 @@ impl Mempool {
             // The caller read the account before a block that the pool has already seen.
             Some(known) if known.nonce > account.nonce => known,
             Some(known) if known != *account => {
-                self.settle(sender, *account, &mut update);
+                // Nor is a balance read here a reason to drop what a block may have funded meanwhile.
+                self.settle(sender, *account, false, &mut update);
                 *account
             }
             _ => *account,
@@ -142,7 +143,7 @@ impl Mempool {
         let pooled = self.senders.get(&sender);
         check_account(&self.config, &tx, &account, pooled)?;
         check_delegated(&tx, &account, pooled, self.promised.contains_key(&sender))?;
-        let authorities = authorities(&tx);
+        let authorities = authorities(&tx, self.config.chain_id);
         let busy = |authority: &Address| self.senders.get(authority).is_some_and(|txs| txs.txs.len() > 1);
         if authorities.iter().any(busy) {
             return Err(PoolError::AuthorityReserved);
@@ -195,7 +196,7 @@ impl Mempool {
         }
         let mut update = BlockUpdate::default();
         for (sender, account) in accounts {
-            self.settle(sender, account, &mut update);
+            self.settle(sender, account, true, &mut update);
         }
         update
     }
@@ -295,14 +296,15 @@ impl Mempool {
         }
     }
 
-    /// Judges a sender anew against its account.
-    fn settle(&mut self, sender: Address, account: AccountView, update: &mut BlockUpdate) {
+    /// Judges a sender anew against its account. Used nonces leave; so do transactions that the balance does not cover
+    /// by itself, if `drop_unpayable`, and otherwise they wait.
+    fn settle(&mut self, sender: Address, account: AccountView, drop_unpayable: bool, update: &mut BlockUpdate) {
         let Some(txs) = self.senders.get_mut(&sender) else { return };
         txs.account = account;
         let gone: Vec<u64> = txs
             .txs
             .iter()
-            .filter(|(nonce, slot)| **nonce < account.nonce || slot.cost > account.balance)
+            .filter(|(nonce, slot)| **nonce < account.nonce || (drop_unpayable && slot.cost > account.balance))
             .map(|(nonce, _)| *nonce)
             .collect();
         for nonce in gone {

@@ -275,7 +275,11 @@ fn delegated_account_has_one_transaction_in_flight() {
 }
 
 fn authorization(signer: &PrivateKeySigner) -> SignedAuthorization {
-    let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: sender(9), nonce: 0 };
+    authorization_for(signer, CHAIN_ID)
+}
+
+fn authorization_for(signer: &PrivateKeySigner, chain_id: u64) -> SignedAuthorization {
+    let authorization = Authorization { chain_id: U256::from(chain_id), address: sender(9), nonce: 0 };
     let signature = signer.sign_hash_sync(&authorization.signature_hash()).unwrap();
     authorization.into_signed(signature)
 }
@@ -323,4 +327,16 @@ fn account_with_a_waiting_authorization_has_one_transaction_in_flight() {
     assert!(admits(&mut pool, signed(transfer(1), signer.address()), &rich()));
     // Now the account has two in flight, so nobody may promise its delegation.
     assert_eq!(refusal(&mut pool, tx, &rich()), "authority already reserved");
+}
+
+#[test]
+fn authorization_for_another_chain_binds_nobody() {
+    for (chain_id, binds) in [(CHAIN_ID, true), (0, true), (1, false)] {
+        let signer = PrivateKeySigner::random();
+        let mut pool = pool();
+        assert!(admits(&mut pool, set_code(vec![authorization_for(&signer, chain_id)]), &rich()));
+        assert!(admits(&mut pool, signed(transfer(0), signer.address()), &rich()));
+        let second = pool.add(signed(transfer(1), signer.address()), &rich(), 7, 0, true);
+        assert_eq!(second.is_err(), binds);
+    }
 }

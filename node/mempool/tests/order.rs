@@ -226,3 +226,18 @@ fn local_transactions_are_announced_once_runnable_and_again_after_a_while() {
     pool.on_block(&[first.hash], &[(sender(1), account(1, u64::MAX))], 0, 8);
     assert_eq!(hashes(pool.announce(7 + REANNOUNCE_AFTER_MS, 10, 10_000)), vec![second.hash]);
 }
+
+#[test]
+fn balance_read_before_a_block_drops_nothing() {
+    let mut pool = pool();
+    let first = add(&mut pool, sender(1), 0, 10).unwrap();
+    // Somebody read the account before it was funded, and adds another transaction.
+    let poor = account(0, 20_000_000);
+    assert!(pool.add(paying(sender(1), 1, 1_000, 10), &poor, 0, 0, false).is_err());
+    assert!(pool.contains(&first));
+    assert_eq!(pool.status().queued, 1);
+    let second = add(&mut pool, sender(1), 1, 10).unwrap();
+    assert_eq!(best(&pool, 0), vec![first, second]);
+    // A block's view is final.
+    assert_eq!(pool.on_block(&[], &[(sender(1), poor)], 0, 0).removed, vec![first, second]);
+}
