@@ -6,7 +6,7 @@ repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # CARGO_TARGET_DIR is honoured. CI builds in a cache directory outside the clone, so that RocksDB, which takes about a
 # quarter of an hour, is compiled once and not in every run.
 if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ]; then
-    export CARGO_TARGET_DIR="${CAUSEWAY_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/causeway-target}"
+    export CARGO_TARGET_DIR="${CAUSEWAY_TARGET_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/causeway-target}"
 fi
 target="${CARGO_TARGET_DIR:-$repository/target}"
 case "$target" in /*) ;; *) target="$PWD/$target" ;; esac
