@@ -17,12 +17,12 @@ use tracing::{error, warn};
 use crate::bodies::Bodies;
 use crate::certificate::CommitCertificate;
 use crate::decisions::Decisions;
-use crate::engine::{Engine, EngineInput, Timer, TimerKind};
+use crate::engine::{Engine, EngineInput, ROUND_LOOKAHEAD, Timer, TimerKind};
 use crate::future::Future;
 use crate::height::{Height, Round};
-use crate::index::SignedIndex;
+use crate::index::{Known, SignedIndex};
 use crate::io::{HostConfig, HostStatus, HostStep, Input, MessageVerdict, Misbehaviour, Output, PeerToken};
-use crate::keys::{Signer, ValidatorId};
+use crate::keys::{SIGNATURE_BYTES, Signer, ValidatorId};
 use crate::message::{ConsensusMessage, ProposalRequest};
 use crate::peers::Peers;
 use crate::sign_state::{SignState, SignStep};
@@ -76,6 +76,9 @@ struct Work {
     /// A proven decision whose body is not yet known to be valid here.
     certified: Option<Certified>,
     decided: bool,
+    /// Signatures given at this height by this node with this log, so that its own messages are told from those of an
+    /// earlier life that peers bring back.
+    signed: BTreeSet<[u8; SIGNATURE_BYTES]>,
     /// The round we owe a block for.
     building: Option<Round>,
     wanted: BTreeMap<(Round, B256), Wanted>,
@@ -239,6 +242,7 @@ impl Host {
             blocks: BTreeMap::new(),
             certified: None,
             decided: false,
+            signed: BTreeSet::new(),
             building: None,
             wanted: BTreeMap::new(),
             passed: BTreeMap::new(),
@@ -281,9 +285,35 @@ impl Host {
             let live = self.inner.work.as_mut().and_then(|work| work.timers.remove(&timer));
             if live.is_some() {
                 self.feed(EngineInput::Timeout(timer));
+                if timer.kind == TimerKind::Rebroadcast {
+                    self.repeat_remembered_votes();
+                }
             }
         }
         self.inner.pull(now_ms);
+    }
+
+    /// After a lost log the core knows nothing of the votes the sign state holds it to, and cannot repeat them; but the
+    /// others may be waiting for exactly those votes to leave the round.
+    fn repeat_remembered_votes(&mut self) {
+        let Some(work) = self.inner.work.as_ref().filter(|work| !work.decided) else { return };
+        let (height, round) = (work.height, work.round);
+        if self.inner.sign_state.last() < (height, round) {
+            return;
+        }
+        let Some(us) = self.inner.us().filter(|us| work.set.get(us).is_some()) else { return };
+        for signed in self.inner.sign_state.votes(us) {
+            let work = self.inner.work.as_ref();
+            if signed.vote.height != height || work.is_some_and(|work| work.signed.contains(&signed.signature)) {
+                continue; // given with this log, so the core repeats it
+            }
+            self.inner.out.push(Output::Broadcast(ConsensusMessage::Vote(signed.clone())));
+            let near = signed.vote.round.0 <= round.0.saturating_add(ROUND_LOOKAHEAD);
+            if near && matches!(self.inner.index.known(&signed), Known::Nothing | Known::Same { fed: false }) {
+                let _evidence = self.inner.index.insert_vote(&signed, true);
+                self.feed(EngineInput::Vote(signed));
+            }
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use alloy_primitives::{B256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::height::{Height, Round};
-use crate::keys::SIGNATURE_BYTES;
+use crate::keys::{SIGNATURE_BYTES, ValidatorId};
+use crate::vote::{SignedVote, Vote, VoteKind};
 
 /// The three things a validator signs in a round, in the order in which it may sign them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -29,6 +30,8 @@ pub enum SignStep {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Given {
     step: SignStep,
+    /// The block voted for or proposed; `None` for nil.
+    block_hash: Option<B256>,
     /// keccak256 of the signed bytes.
     digest: B256,
     signature: [u8; SIGNATURE_BYTES],
@@ -148,7 +151,27 @@ impl SignState {
         if let (SignStep::Precommit, Some(block_hash)) = (request.step, request.block_hash) {
             self.lock = Some(Lock { round: request.round, block_hash });
         }
-        self.given.push(Given { step: request.step, digest: keccak256(request.bytes), signature });
+        self.given.push(Given {
+            step: request.step,
+            block_hash: request.block_hash,
+            digest: keccak256(request.bytes),
+            signature,
+        });
+    }
+
+    /// The votes given in the last signed round, as `validator` signed them.
+    pub(crate) fn votes(&self, validator: ValidatorId) -> Vec<SignedVote> {
+        let votes = self.given.iter().filter_map(|given| {
+            let kind = match given.step {
+                SignStep::Propose => return None,
+                SignStep::Prevote => VoteKind::Prevote,
+                SignStep::Precommit => VoteKind::Precommit,
+            };
+            let (height, round, block_hash) = (self.height, self.round, given.block_hash);
+            let vote = Vote { kind, height, round, block_hash, validator };
+            Some(SignedVote { vote, signature: given.signature })
+        });
+        votes.collect()
     }
 
     /// The block precommitted last at `height`, if any: its body must be kept.

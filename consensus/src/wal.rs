@@ -13,9 +13,10 @@ use crate::vote::SignedVote;
 /// One entry. Each names its height, so that a log of another height is noticed.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum WalEntry {
-    /// A vote, others' or our own.
+    /// A vote from a peer. It may be our own, come back after an earlier log was lost: it counts, but it is nothing that
+    /// replaying this log must lead to.
     Vote(SignedVote),
-    /// A proposal with its part list, others' or our own.
+    /// A proposal from a peer, with its part list; see `Vote` about our own.
     Proposal(SignedProposal),
     /// A polka certificate.
     Polka(PolkaCertificate),
@@ -51,13 +52,17 @@ pub(crate) enum WalEntry {
         /// The timer.
         timer: Timer,
     },
+    /// A vote this node signed here: replaying the entries before it must lead to it.
+    OwnVote(SignedVote),
+    /// A proposal this node signed here: replaying the entries before it must lead to it.
+    OwnProposal(SignedProposal),
 }
 
 impl WalEntry {
     pub(crate) fn height(&self) -> Height {
         match self {
-            Self::Vote(m) => m.vote.height,
-            Self::Proposal(m) => m.proposal.height,
+            Self::Vote(m) | Self::OwnVote(m) => m.vote.height,
+            Self::Proposal(m) | Self::OwnProposal(m) => m.proposal.height,
             Self::Polka(m) => m.height,
             Self::Body { height, .. } | Self::Verdict { height, .. } | Self::Timeout { height, .. } => *height,
         }

@@ -20,11 +20,15 @@ impl Inner {
     /// Signs what the sign state lets pass. A fresh signature is persisted before anything that carries it.
     fn sign(&mut self, request: SignRequest<'_>) -> Option<[u8; SIGNATURE_BYTES]> {
         let refusal = match self.sign_state.check(&request) {
-            Ok(SignPermit::Again(signature)) => return Some(signature),
+            Ok(SignPermit::Again(signature)) => {
+                self.note_signed(signature);
+                return Some(signature);
+            }
             Ok(SignPermit::Fresh) => match self.signer.as_ref()?.sign(request.bytes) {
                 Ok(signature) => {
                     self.sign_state.record(&request, signature);
                     self.out.push(Output::PersistSignState(self.sign_state.clone()));
+                    self.note_signed(signature);
                     return Some(signature);
                 }
                 Err(error) => error.to_string(),
@@ -38,14 +42,20 @@ impl Inner {
         None
     }
 
-    fn is_known_signature(&self, vote: &SignedVote) -> bool {
-        self.index.is_verified(vote)
+    pub(super) fn note_signed(&mut self, signature: [u8; SIGNATURE_BYTES]) {
+        if let Some(work) = &mut self.work {
+            work.signed.insert(signature);
+        }
+    }
+
+    fn signed_here(&self, signature: &[u8; SIGNATURE_BYTES]) -> bool {
+        self.work.as_ref().is_some_and(|work| work.signed.contains(signature))
     }
 
     /// Whether a vote of the current height verifies, from memory if it was verified before (pitfall 10).
     pub(super) fn verifies(&self, vote: &SignedVote) -> bool {
         let Some(work) = &self.work else { return false };
-        self.is_known_signature(vote) || vote.verify(self.config.chain, &work.set)
+        self.index.is_verified(vote) || vote.verify(self.config.chain, &work.set)
     }
 
     fn signed_proposal(&self, bare: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) -> Option<&SignedProposal> {
@@ -160,8 +170,10 @@ impl Actions for Inner {
     fn log(&mut self, input: EngineInput) {
         let Some(height) = self.work.as_ref().map(|work| work.height) else { return };
         let entry = match input {
+            EngineInput::Vote(vote) if self.signed_here(&vote.signature) => WalEntry::OwnVote(vote),
             EngineInput::Vote(vote) => WalEntry::Vote(vote),
             EngineInput::Proposal(bare, signature) => match self.signed_proposal(&bare, &signature) {
+                Some(proposal) if self.signed_here(&signature) => WalEntry::OwnProposal(proposal.clone()),
                 Some(proposal) => WalEntry::Proposal(proposal.clone()),
                 None => return, // cannot be: it passed `verify_proposal` in this very step
             },

@@ -67,8 +67,13 @@ impl Host {
         let us = self.inner.us();
         self.enter_height(height, set);
         let mut inputs = Vec::with_capacity(entries.len());
+        // What replaying must lead to: the messages this log's node signed, not those that peers brought back to it.
+        let mut recorded = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
-            inputs.push(self.inner.load(index, entry)?);
+            let own = matches!(entry, WalEntry::OwnVote(_) | WalEntry::OwnProposal(_));
+            let input = self.inner.load(index, entry)?;
+            recorded.extend(input.clone().filter(|_| own));
+            inputs.push(input);
         }
         self.inner.persist_recovered_signatures(&inputs)?;
         let own_blocks = inputs.iter().flatten().filter_map(|input| match input {
@@ -77,7 +82,6 @@ impl Host {
         });
         let own_blocks = own_blocks.collect();
         if let Some(engine) = &mut self.engine {
-            let recorded: Vec<_> = inputs.iter().flatten().cloned().collect();
             engine.begin_replay(&recorded);
         }
         for (index, input) in inputs.into_iter().enumerate() {
@@ -119,18 +123,25 @@ impl Host {
 impl Inner {
     /// Verifies an entry, takes it into the caches, and translates it for the core.
     fn load(&mut self, index: usize, entry: WalEntry) -> Result<Option<EngineInput>, RecoverError> {
+        match &entry {
+            WalEntry::OwnVote(SignedVote { signature, .. })
+            | WalEntry::OwnProposal(SignedProposal { signature, .. }) => {
+                self.note_signed(*signature);
+            }
+            _ => (),
+        }
         let Some(work) = &mut self.work else { return Ok(None) };
         let unverifiable = RecoverError::Unverifiable { index };
         let chain = self.config.chain;
         let input = match entry {
-            WalEntry::Vote(vote) => {
+            WalEntry::Vote(vote) | WalEntry::OwnVote(vote) => {
                 if !vote.verify(chain, &work.set) {
                     return Err(unverifiable);
                 }
                 let _reported_before_the_crash = self.index.insert_vote(&vote, true);
                 EngineInput::Vote(vote)
             }
-            WalEntry::Proposal(signed) => {
+            WalEntry::Proposal(signed) | WalEntry::OwnProposal(signed) => {
                 let SignedProposal { proposal, signature } = &signed;
                 let turn = work.set.proposer(proposal.height, proposal.round).id;
                 if turn != proposal.proposer || !proposal.parts.is_well_formed() || !signed.verify(chain, &work.set) {

@@ -42,7 +42,7 @@ pub(crate) fn validator_set(powers: &[u64]) -> ValidatorSet {
     ValidatorSet::new(members.map(|(n, p)| Validator::new(Ed25519Signer::new(&secret(n)).key(), *p)).collect()).unwrap()
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) powers: Vec<u64>,
@@ -214,7 +214,12 @@ impl Sim {
             host.step(self.now_ms, Input::StartHeight { height, validators: self.set.clone() })
         } else {
             self.recoveries += 1;
-            host.recover(self.now_ms, height, self.set.clone(), log).expect("an intact log replays")
+            host.recover(self.now_ms, height, self.set.clone(), log.clone()).unwrap_or_else(|error| {
+                for (index, entry) in log.iter().enumerate() {
+                    eprintln!("{index}: {}", describe(entry));
+                }
+                panic!("seed {}, node {node}: an intact log does not replay: {error}", self.settings.seed)
+            })
         };
         self.nodes[node].host = Some(host);
         self.nodes[node].life += 1;
@@ -475,5 +480,21 @@ impl Sim {
         let Some(host) = &mut self.nodes[node].host else { return };
         let outputs = host.step(now_ms, input);
         self.perform(node, outputs);
+    }
+}
+
+/// A log entry for the eye.
+fn describe(entry: &[u8]) -> String {
+    match entry[0] {
+        0 | 6 => format!("{:?}", borsh::from_slice::<SignedVote>(&entry[1..]).unwrap().vote),
+        1 | 7 => format!("{:?}", borsh::from_slice::<SignedProposal>(&entry[1..]).unwrap().proposal),
+        2 => {
+            let polka = borsh::from_slice::<PolkaCertificate>(&entry[1..]).unwrap();
+            format!("Polka {:?} {} by {}", polka.round, polka.block_hash, polka.signatures.len())
+        }
+        3 => format!("Body of {} bytes", entry.len()),
+        4 => format!("Verdict {:?}", &entry[9..]),
+        5 => format!("Timeout {:?}", &entry[9..]),
+        other => format!("tag {other}"),
     }
 }
