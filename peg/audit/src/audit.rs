@@ -6,7 +6,7 @@ use crate::{
     checks,
     parent::{Parent, check_values},
     report::{At, Check, Figure, Object, REPORT_FORMAT, Report},
-    sidechain::Sidechain,
+    sidechain::{Sidechain, audited_slots},
 };
 use alloy_primitives::B256;
 use causeway_genesis::{Genesis, PegSpec};
@@ -85,6 +85,7 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
     if facts.chain.head > certified_height {
         evidence.believe(format!("block {} is the sidechain's head", facts.chain.head));
     }
+    check_proofs(&facts, &mut evidence);
     evidence.figure("blocks of the peg", count(facts.chain.blocks.len()));
     evidence.figure("headers", count(facts.chain.headers.len()));
     evidence.figure("parent events", count(bundle.parent.logs.len()));
@@ -116,6 +117,20 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
 /// A length as a figure.
 pub(crate) fn count(length: usize) -> Figure {
     Figure::Count(u64::try_from(length).unwrap_or(u64::MAX))
+}
+
+/// Every slot that the checks look at must be proven.
+fn check_proofs(facts: &Facts<'_>, check: &mut Check) {
+    for height in facts.proven_heights() {
+        let missing = audited_slots(height, facts.interval())
+            .into_iter()
+            .filter(|slot| facts.chain.slot(height, *slot).is_none())
+            .count();
+        if missing > 0 {
+            let next = "collect the evidence from a sidechain endpoint that keeps the state of that block";
+            check.fail(Object::Block(height), format!("no valid proof of {missing} slots of the peg's state"), next);
+        }
+    }
 }
 
 fn check_identity(bundle: &Bundle, genesis: &Genesis, spec: &PegSpec, check: &mut Check) {

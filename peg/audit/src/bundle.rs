@@ -38,11 +38,13 @@ pub struct SidechainEvidence {
     pub chain_id: u64,
     /// Height the audit stands at.
     pub head: u64,
-    /// RLP of headers: the head, every checkpoint height, every block in `blocks` and those that link it to the next
-    /// checkpoint height.
+    /// RLP of headers: the head, every checkpoint height, every block in `blocks` and those that link it to the checkpoint
+    /// height after it.
     pub headers: Vec<Bytes>,
-    /// Every block that touched the peg.
+    /// Every block that minted or burned.
     pub blocks: Vec<BlockEvidence>,
+    /// Every checkpoint certificate recorded in another block. Its signatures prove it; the rest of its block is not needed.
+    pub records: Vec<RecordEvidence>,
     /// Proofs of the peg's account: at the head and at the latest certified checkpoint's height.
     pub proofs: Vec<AccountEvidence>,
 }
@@ -57,6 +59,18 @@ pub struct BlockEvidence {
     pub transactions: Vec<Bytes>,
     /// EIP-2718 encodings of the receipts, in order.
     pub receipts: Vec<Bytes>,
+}
+
+/// A recorded checkpoint certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordEvidence {
+    /// Height of the block that carries it.
+    pub number: u64,
+    /// EIP-2718 encoding of the system transaction.
+    pub transaction: Bytes,
+    /// The digest in the block's `CheckpointRecorded` event.
+    pub digest: B256,
 }
 
 /// An account and some of its slots after a block (`eth_getProof`).

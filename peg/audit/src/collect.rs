@@ -4,7 +4,7 @@ use crate::{
     audit::AuditError,
     bundle::{
         AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, ParentBlock, ParentEvidence, ParentValues,
-        SidechainEvidence,
+        RecordEvidence, SidechainEvidence,
     },
     parent::{registry_slots, vault_slots},
     rpc::{ReadError, Rpc, Side, hex},
@@ -14,7 +14,7 @@ use alloy_consensus::{Receipt, ReceiptWithBloom, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U64, U256, keccak256};
 use alloy_rpc_types_eth::{Header as RpcHeader, Transaction as RpcTransaction};
-use alloy_sol_types::{SolEvent, SolEventInterface};
+use alloy_sol_types::{SolCall, SolEvent, SolEventInterface};
 use causeway_contracts::{CheckpointRegistry, PegVault};
 use causeway_genesis::{Genesis, PegSpec, addresses::PEG};
 use causeway_peg::IPeg;
@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Questions that are under way at once.
 const CONCURRENT: usize = 16;
+/// Most system transactions at the head of a block that are looked at.
+const MAX_SYSTEM_TXS: u64 = 16;
 /// Times the chains are read again because one moved past the other.
 const PAIRINGS: usize = 5;
 
@@ -112,12 +114,25 @@ async fn read_sidechain(
 ) -> Result<SidechainEvidence, ReadError> {
     let interval = genesis.spec.checkpoint_interval.max(1);
     let logs = rpc.logs(&[PEG], 0, head).await?;
-    let peg_blocks: BTreeSet<u64> = logs.iter().map(|log| log.height).collect();
-    let recorded = logs.iter().filter_map(|log| match IPeg::IPegEvents::decode_raw_log(&log.topics, &log.data) {
-        Ok(IPeg::IPegEvents::CheckpointRecorded(event)) => Some(event.number),
-        _ => None,
-    });
-    let certified = recorded.max();
+    let mut peg_blocks = BTreeSet::new();
+    let mut recorded = BTreeMap::new();
+    for log in &logs {
+        match IPeg::IPegEvents::decode_raw_log(&log.topics, &log.data) {
+            Ok(IPeg::IPegEvents::CheckpointRecorded(event)) => {
+                recorded.insert(log.height, (event.number, event.digest));
+            }
+            _ => {
+                peg_blocks.insert(log.height);
+            }
+        }
+    }
+    let certified = recorded.values().map(|(number, _)| *number).max();
+    recorded.retain(|height, _| !peg_blocks.contains(height));
+    let records: Vec<RecordEvidence> = stream::iter(recorded)
+        .map(|(height, (_, digest))| async move { read_record(rpc, height, digest).await })
+        .buffered(CONCURRENT)
+        .try_collect()
+        .await?;
     // Headers: checkpoints, and what links each block of the peg to the checkpoint after it.
     let last = head / interval;
     let mut heights: BTreeSet<u64> = (1..=last).filter_map(|number| number.checked_mul(interval)).collect();
@@ -157,7 +172,7 @@ async fn read_sidechain(
             Err(error) => tracing::warn!(height, %error, "no state proof at a certified checkpoint"),
         }
     }
-    Ok(SidechainEvidence { chain_id: rpc.chain_id().await?, head, headers, blocks: contents, proofs })
+    Ok(SidechainEvidence { chain_id: rpc.chain_id().await?, head, headers, blocks: contents, records, proofs })
 }
 
 #[derive(Debug, Deserialize)]
@@ -196,6 +211,21 @@ async fn read_block(rpc: &Rpc, number: u64) -> Result<(BlockEvidence, Bytes), Re
     let receipts: Vec<RawReceipt> = rpc.ask("eth_getBlockReceipts", json!([hex(number)])).await?;
     let receipts = receipts.into_iter().map(|receipt| encode_receipt(rpc, receipt)).collect::<Result<_, _>>()?;
     Ok((BlockEvidence { number, transactions, receipts }, header))
+}
+
+/// The checkpoint certificate of a block, which is among the system transactions at its head.
+async fn read_record(rpc: &Rpc, number: u64, digest: B256) -> Result<RecordEvidence, ReadError> {
+    for index in 0..MAX_SYSTEM_TXS {
+        let json: Value = rpc.ask("eth_getTransactionByBlockNumberAndIndex", json!([hex(number), hex(index)])).await?;
+        if json.is_null() {
+            break;
+        }
+        let input = json.get("input").and_then(Value::as_str).and_then(|input| input.parse::<Bytes>().ok());
+        if input.is_some_and(|input| input.starts_with(&IPeg::recordCheckpointCall::SELECTOR)) {
+            return Ok(RecordEvidence { number, transaction: raw_transaction(rpc, json)?, digest });
+        }
+    }
+    Err(rpc.nonsense(format!("block {number} has the event of a checkpoint certificate and not the certificate")))
 }
 
 /// The bytes behind a transaction's JSON. Whether they are the block's is decided by its transactions root.

@@ -23,7 +23,7 @@ mod sidechain;
 pub use audit::{AuditError, audit};
 pub use bundle::{
     AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, BundleError, LogEvidence, MAX_BUNDLE_BYTES, ParentBlock,
-    ParentEvidence, ParentValues, SidechainEvidence, SlotEvidence,
+    ParentEvidence, ParentValues, RecordEvidence, SidechainEvidence, SlotEvidence,
 };
 pub use collect::{CollectError, Endpoints, collect};
 pub use report::{At, Check, Failure, Figure, Object, REPORT_FORMAT, Report};

@@ -155,6 +155,17 @@ impl Sidechain {
         for block in blocks {
             chain.read_block(block, check);
         }
+        for record in &evidence.records {
+            let known = (chain.records.len(), chain.imports.len());
+            chain.read_system_call(record.number, &record.transaction, check);
+            match chain.records.get(known.0) {
+                Some(recorded) if chain.imports.len() == known.1 => {
+                    chain.recorded_digests.insert(recorded.number, record.digest);
+                }
+                _ => check.fail(Object::Block(record.number), "its checkpoint certificate is none", ENDPOINT),
+            }
+        }
+        chain.records.sort_by_key(|record| record.block);
         for account in &evidence.proofs {
             let object = Object::Block(account.height);
             let Some(sealed) = chain.headers.get(&account.height) else {

@@ -65,6 +65,10 @@ pub(crate) fn supply(facts: &Facts<'_>) -> Check {
     check.figure("supply", Figure::Wei(supply));
     let expected = |height| up_to(height).map_or(U256::MAX, |(_, _, supply)| supply);
     require_slot(facts, &mut check, Object::Supply, layout::SUPPLY, "supply", expected);
+    for height in facts.proven_heights().into_iter().filter(|at| facts.chain.slot(*at, layout::SUPPLY).is_none()) {
+        let next = "collect the evidence from a sidechain endpoint that keeps the state of that block";
+        check.fail(Object::Supply, format!("no valid proof of the supply after block {height}"), next);
+    }
     if facts.certified.is_none() {
         check.believe("the supply at the head (no checkpoint is certified yet)");
     }

@@ -1,0 +1,526 @@
+//! The audit against an honest history, altered evidence, and consistent frauds.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod world;
+
+use alloy_consensus::{Header, Receipt, ReceiptWithBloom};
+use alloy_primitives::{Address, B256, Bytes, LogData, U256};
+use alloy_rlp::{Decodable, Encodable};
+use alloy_sol_types::{SolCall, SolEvent};
+use causeway_contracts::{CheckpointRegistry, PegVault};
+use causeway_genesis::{Genesis, addresses::PEG};
+use causeway_peg::{IPeg, layout};
+use causeway_peg_audit::{AuditError, Bundle, BundleError, LogEvidence, Object, Report, audit};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+use world::{Fraud, World, coins};
+
+static HONEST: LazyLock<(Bundle, Genesis)> = LazyLock::new(|| {
+    let world = World::history(None);
+    (world.bundle(), world.genesis)
+});
+
+/// The report on the honest bundle after a change.
+fn altered(change: impl FnOnce(&mut Bundle)) -> Report {
+    let mut bundle = HONEST.0.clone();
+    change(&mut bundle);
+    assert_ne!(bundle, HONEST.0, "the change changes nothing");
+    audit(&bundle, &HONEST.1).unwrap()
+}
+
+fn fraud(fraud: Fraud) -> Report {
+    let world = World::history(Some(fraud));
+    audit(&world.bundle(), &world.genesis).unwrap()
+}
+
+fn failing(report: &Report) -> Vec<u8> {
+    report.checks.iter().filter(|check| !check.holds).map(|check| check.id).collect()
+}
+
+/// Asserts that a check fails and names the object, with advice.
+#[track_caller]
+fn names(report: &Report, id: u8, object: Object) {
+    let check = report.checks.iter().find(|check| check.id == id).unwrap();
+    assert!(!report.holds && !check.holds, "check {id} holds:\n{report}");
+    let failure = check.failures.iter().find(|failure| failure.object == object);
+    let failure = failure.unwrap_or_else(|| panic!("{object} is not named:\n{report}"));
+    assert!(!failure.reason.is_empty() && !failure.next.is_empty());
+}
+
+/// Rewrites the event of one kind that `pick` chooses in the receipts of the sidechain's blocks.
+fn alter_event<E: SolEvent>(bundle: &mut Bundle, pick: impl Fn(&E) -> bool, change: impl Fn(&mut E)) {
+    for block in &mut bundle.sidechain.blocks {
+        for raw in &mut block.receipts {
+            let (ty, mut rest) = (raw[0], &raw[1..]);
+            let ReceiptWithBloom::<Receipt> { mut receipt, logs_bloom } = Decodable::decode(&mut rest).unwrap();
+            for log in &mut receipt.logs {
+                if let Ok(mut event) = E::decode_log_data(&log.data)
+                    && pick(&event)
+                {
+                    change(&mut event);
+                    log.data = event.encode_log_data();
+                }
+            }
+            let mut out = vec![ty];
+            ReceiptWithBloom { receipt, logs_bloom }.encode(&mut out);
+            *raw = out.into();
+        }
+    }
+}
+
+/// Rewrites the events of one kind that `pick` chooses on the parent.
+fn alter_log<E: SolEvent>(bundle: &mut Bundle, pick: impl Fn(&E) -> bool, change: impl Fn(&mut E)) {
+    for log in &mut bundle.parent.logs {
+        if let Some(mut event) = decode::<E>(log)
+            && pick(&event)
+        {
+            change(&mut event);
+            let (topics, data) = event.encode_log_data().split();
+            (log.topics, log.data) = (topics, data);
+        }
+    }
+}
+
+fn decode<E: SolEvent>(log: &LogEvidence) -> Option<E> {
+    E::decode_log_data(&LogData::new(log.topics.clone(), log.data.clone())?).ok()
+}
+
+/// Rewrites the call of a system transaction, leaving its envelope.
+fn alter_call<C: SolCall>(raw: &mut Bytes, change: impl Fn(&mut C)) -> bool {
+    let Some(at) = raw.windows(4).position(|window| window == C::SELECTOR) else { return false };
+    let mut call = C::abi_decode(&raw[at..]).unwrap();
+    change(&mut call);
+    let input = call.abi_encode();
+    assert_eq!(raw.len() - at, input.len(), "the length may not change");
+    *raw = [&raw[..at], &input].concat().into();
+    true
+}
+
+#[test]
+fn an_honest_history_holds() {
+    let report = audit(&HONEST.0, &HONEST.1).unwrap();
+    assert!(report.holds, "{report}");
+    assert_eq!(report.certified_checkpoint, Some(3));
+    let ids: Vec<u8> = report.checks.iter().map(|check| check.id).collect();
+    assert_eq!(ids, (0..=10).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_chain_before_its_first_deposit_and_checkpoint_holds_on_believed_figures() {
+    let world = World::young();
+    let report = audit(&world.bundle(), &world.genesis).unwrap();
+    assert!(report.holds, "{report}");
+    assert_eq!(report.certified_checkpoint, None);
+}
+
+/// Hashes depend on other rooms' encodings; the report's shape and figures do not.
+fn without_hashes(json: &str) -> String {
+    let hash = |piece: &str| piece.get(..64).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let mut pieces = json.split("0x");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |out, piece| if hash(piece) { out + "0x.." + &piece[64..] } else { out + "0x" + piece })
+}
+
+#[test]
+fn the_json_report_is_as_documented() {
+    let json = without_hashes(&audit(&HONEST.0, &HONEST.1).unwrap().to_json().unwrap()) + "\n";
+    assert_eq!(json, include_str!("golden/report.json"), "a changed key needs a new REPORT_FORMAT; got:\n{json}");
+}
+
+#[test]
+fn a_failing_json_report_names_object_reason_and_next() {
+    let report = fraud(Fraud::MintAmount(2));
+    let json: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
+    assert_eq!(json["holds"], false);
+    let failure = &json["checks"][5]["failures"][0];
+    assert_eq!(failure["object"], "deposit 2");
+    assert!(failure["reason"].as_str().unwrap().contains("amount") && failure["next"].is_string());
+}
+
+// ---- one thing altered in the evidence
+
+#[test]
+fn an_altered_mint_is_named() {
+    for change in [
+        (|event| event.amount += U256::ONE) as fn(&mut IPeg::DepositMinted),
+        |event| event.recipient = Address::repeat_byte(9),
+        |event| event.sender = Address::repeat_byte(9),
+        |event| event.token = Address::repeat_byte(9),
+    ] {
+        let report = altered(|bundle| alter_event(bundle, |event: &IPeg::DepositMinted| event.nonce == 2, change));
+        names(&report, 0, Object::Deposit(2));
+        names(&report, 5, Object::Deposit(2));
+    }
+}
+
+#[test]
+fn an_altered_burn_is_named() {
+    for change in [
+        (|event| event.amount -= U256::ONE) as fn(&mut IPeg::WithdrawalRequested),
+        |event| event.recipient = Address::repeat_byte(9),
+        |event| event.relayerFee = U256::ONE,
+    ] {
+        let of_two = |event: &IPeg::WithdrawalRequested| event.index == 2;
+        let report = altered(|bundle| alter_event(bundle, of_two, change));
+        names(&report, 0, Object::Withdrawal(2));
+        names(&report, 7, Object::Checkpoint(2));
+        names(&report, 8, Object::Checkpoint(2));
+        names(&report, 9, Object::Withdrawal(2));
+    }
+}
+
+#[test]
+fn a_hidden_burn_is_missed() {
+    let report = altered(|bundle| bundle.sidechain.blocks.retain(|block| block.number != 8));
+    names(&report, 9, Object::Withdrawal(2));
+    assert!([3, 7, 8].iter().all(|id| failing(&report).contains(id)), "{report}");
+}
+
+#[test]
+fn a_hidden_import_is_missed() {
+    let report = altered(|bundle| bundle.sidechain.blocks.retain(|block| block.number != 2));
+    assert!([3, 5].iter().all(|id| failing(&report).contains(id)), "{report}");
+    names(&report, 5, Object::Deposit(3));
+}
+
+#[test]
+fn an_altered_deposit_is_named() {
+    for change in [
+        (|event| event.amount += U256::ONE) as fn(&mut PegVault::Deposited),
+        |event| event.recipient = Address::repeat_byte(9),
+        |event| event.sender = Address::repeat_byte(9),
+        |event| event.depositAcc = B256::repeat_byte(9),
+    ] {
+        let report = altered(|bundle| alter_log(bundle, |event: &PegVault::Deposited| event.nonce == 1, change));
+        names(&report, 5, Object::Deposit(1));
+    }
+}
+
+#[test]
+fn a_hidden_deposit_is_named() {
+    let is_first = |log: &LogEvidence| decode::<PegVault::Deposited>(log).is_some_and(|event| event.nonce == 1);
+    let report = altered(|bundle| bundle.parent.logs.retain(|log| !is_first(log)));
+    names(&report, 5, Object::Deposit(2));
+    assert!(failing(&report).contains(&2));
+}
+
+#[test]
+fn a_deposit_moved_to_another_parent_block_is_named() {
+    let report = altered(|bundle| {
+        for log in &mut bundle.parent.logs {
+            if decode::<PegVault::Deposited>(log).is_some_and(|event| event.nonce == 3) {
+                log.block_hash = B256::repeat_byte(9);
+            }
+        }
+    });
+    names(&report, 5, Object::Deposit(3));
+}
+
+#[test]
+fn an_altered_signer_of_a_certificate_is_named() {
+    let stranger = Address::repeat_byte(9);
+    let report = altered(|bundle| {
+        let change = |call: &mut IPeg::recordCheckpointCall| call.signatures[1].signer = stranger;
+        assert!(alter_call(&mut bundle.sidechain.records[2].transaction, change));
+    });
+    names(&report, 6, Object::Signer(stranger));
+    let member = HONEST.1.peg_validator_set().unwrap().validators()[0].address;
+    let report = altered(|bundle| {
+        let change = |call: &mut IPeg::importDepositsCall| call.signatures[0].r = B256::repeat_byte(9);
+        assert!(alter_call(&mut bundle.sidechain.blocks[0].transactions[0], change));
+    });
+    names(&report, 6, Object::Signer(member));
+    names(&report, 0, Object::Block(2));
+}
+
+#[test]
+fn too_few_signatures_are_no_certificate() {
+    let report = altered(|bundle| {
+        let raw = &mut bundle.sidechain.records[0].transaction;
+        let at = raw.windows(4).position(|window| window == IPeg::recordCheckpointCall::SELECTOR).unwrap();
+        let mut call = IPeg::recordCheckpointCall::abi_decode(&raw[at..]).unwrap();
+        call.signatures.truncate(2);
+        let (number, index, to, gas_limit) = (6u64, 0u32, PEG, 1_000_000u64);
+        let fields = SystemTx { number, index, to, gas_limit, input: call.abi_encode().into() };
+        let mut out = vec![0x7c];
+        fields.encode(&mut out);
+        *raw = out.into();
+    });
+    names(&report, 6, Object::Checkpoint(1));
+}
+
+#[derive(alloy_rlp::RlpEncodable)]
+struct SystemTx {
+    number: u64,
+    index: u32,
+    to: Address,
+    gas_limit: u64,
+    input: Bytes,
+}
+
+#[test]
+fn an_altered_checkpoint_on_the_parent_is_named() {
+    type Event = CheckpointRegistry::CheckpointAccepted;
+    for change in [
+        (|event| event.withdrawalRoot = B256::repeat_byte(9)) as fn(&mut Event),
+        |event| event.stateRoot = B256::repeat_byte(9),
+        |event| event.digest = B256::repeat_byte(9),
+        |event| event.withdrawalCount += 1,
+        |event| event.depositNonce += 1,
+        |event| event.height += 1,
+        |event| event.epoch += 1,
+    ] {
+        let report = altered(|bundle| alter_log(bundle, |event: &Event| event.number == 2, change));
+        names(&report, 8, Object::Checkpoint(2));
+    }
+}
+
+#[test]
+fn an_altered_digest_of_a_record_is_named() {
+    let report = altered(|bundle| bundle.sidechain.records[1].digest = B256::repeat_byte(9));
+    names(&report, 8, Object::Checkpoint(2));
+}
+
+#[test]
+fn an_altered_header_breaks_the_chain_to_its_checkpoint() {
+    let alter = |number: u64| {
+        altered(|bundle| {
+            for raw in &mut bundle.sidechain.headers {
+                let mut header = Header::decode(&mut raw.as_ref()).unwrap();
+                if header.number == number {
+                    header.timestamp += 1;
+                    *raw = alloy_rlp::encode(&header).into();
+                }
+            }
+        })
+    };
+    names(&alter(3), 0, Object::Block(2));
+    names(&alter(4), 8, Object::Checkpoint(1));
+    let report = altered(|bundle| {
+        let headers = &mut bundle.sidechain.headers;
+        headers.retain(|raw| Header::decode(&mut raw.as_ref()).unwrap().number != 4);
+    });
+    names(&report, 0, Object::Checkpoint(1));
+    names(&report, 6, Object::Checkpoint(1));
+}
+
+#[test]
+fn altered_state_proofs_are_noticed() {
+    let report = altered(|bundle| bundle.sidechain.proofs[0].storage[5].value += U256::ONE);
+    names(&report, 0, Object::Block(12));
+    names(&report, 3, Object::Supply);
+    let report = altered(|bundle| {
+        bundle.sidechain.proofs.remove(0);
+    });
+    names(&report, 3, Object::Supply);
+    let report = altered(|bundle| bundle.sidechain.proofs[1].storage.retain(|slot| slot.slot != layout::SUPPLY));
+    names(&report, 4, Object::Supply);
+}
+
+#[test]
+fn altered_values_of_the_parent_are_noticed() {
+    let changes: [fn(&mut Bundle); 7] = [
+        |bundle| bundle.parent.values.vault_balance += U256::ONE,
+        |bundle| bundle.parent.values.locked += U256::ONE,
+        |bundle| bundle.parent.values.deposit_nonce += 1,
+        |bundle| bundle.parent.values.deposit_acc = B256::repeat_byte(9),
+        |bundle| bundle.parent.values.checkpoint += 1,
+        |bundle| bundle.parent.values.checkpoint_digest = B256::repeat_byte(9),
+        |bundle| bundle.parent.values.validator_set = B256::repeat_byte(9),
+    ];
+    for change in changes {
+        names(&altered(change), 0, Object::ParentBlock(20));
+    }
+    let vault = HONEST.1.spec.peg.as_ref().unwrap().vault;
+    names(&altered(|bundle| bundle.parent.proofs[0].balance += U256::ONE), 0, Object::Contract(vault));
+}
+
+#[test]
+fn a_parent_without_proofs_is_believed_and_said_so() {
+    let report = altered(|bundle| bundle.parent.proofs.clear());
+    assert!(report.holds, "{report}");
+    assert!(report.checks[0].believed.iter().any(|believed| believed.contains("storage")));
+    let report = altered(|bundle| {
+        bundle.parent.proofs.clear();
+        bundle.parent.values.vault_balance = coins(1);
+    });
+    assert_eq!(failing(&report), [1]);
+}
+
+#[test]
+fn other_code_on_the_parent_is_named() {
+    let spec = HONEST.1.spec.peg.clone().unwrap();
+    let report = altered(|bundle| bundle.parent.vault_code = Bytes::from_static(&[1]));
+    names(&report, 10, Object::Contract(spec.vault));
+    let report = altered(|bundle| bundle.parent.registry_code = Bytes::new());
+    names(&report, 10, Object::Contract(spec.registry));
+}
+
+#[test]
+fn an_altered_claim_is_named() {
+    type Event = PegVault::Claimed;
+    for change in [
+        (|event| event.amount += U256::ONE) as fn(&mut Event),
+        |event| event.recipient = Address::repeat_byte(9),
+        |event| event.relayerFee += U256::ONE,
+        |event| event.checkpoint = 1,
+    ] {
+        let report = altered(|bundle| alter_log(bundle, |event: &Event| event.index == 2, change));
+        names(&report, 9, Object::Withdrawal(2));
+    }
+    let report = altered(|bundle| alter_log(bundle, |_: &Event| true, |event| event.index = 7));
+    names(&report, 9, Object::Withdrawal(7));
+}
+
+#[test]
+fn evidence_of_another_chain_is_refused() {
+    let mut bundle = HONEST.0.clone();
+    bundle.genesis_hash = B256::repeat_byte(9);
+    assert!(matches!(audit(&bundle, &HONEST.1), Err(AuditError::OtherChain { .. })));
+    names(&altered(|bundle| bundle.sidechain.chain_id += 1), 0, Object::Block(14));
+    names(&altered(|bundle| bundle.parent.chain_id += 1), 0, Object::ParentBlock(20));
+}
+
+// ---- dishonest validators with everything hashed and signed
+
+#[test]
+fn mints_that_are_not_the_deposit_are_named() {
+    for (deed, nonce) in [(Fraud::MintAmount(1), 1), (Fraud::MintAmount(3), 3), (Fraud::MintRecipient(2), 2)] {
+        let report = fraud(deed);
+        names(&report, 5, Object::Deposit(nonce));
+        assert!(!failing(&report).contains(&0), "{report}");
+    }
+}
+
+#[test]
+fn coin_from_nowhere_is_noticed() {
+    for block in [3, 12, 14] {
+        let report = fraud(Fraud::Inflate(block));
+        names(&report, 3, Object::Supply);
+        names(&report, 4, Object::Supply);
+        assert!(!failing(&report).contains(&0), "{report}");
+    }
+}
+
+#[test]
+fn a_forged_withdrawal_root_on_the_parent_is_named() {
+    let report = fraud(Fraud::WithdrawalRoot(2));
+    names(&report, 7, Object::Checkpoint(2));
+    names(&report, 8, Object::Checkpoint(2));
+}
+
+#[test]
+fn a_repeated_signature_is_no_quorum() {
+    let report = fraud(Fraud::RepeatedSigner(2));
+    let member = HONEST.1.peg_validator_set().unwrap().validators()[1].address;
+    names(&report, 6, Object::Signer(member));
+}
+
+#[test]
+fn a_vault_that_pays_twice_or_too_much_is_noticed() {
+    names(&fraud(Fraud::PaidTwice(0)), 9, Object::Withdrawal(0));
+    names(&fraud(Fraud::PaidTwice(0)), 4, Object::Supply);
+    names(&fraud(Fraud::Overpaid(2)), 9, Object::Withdrawal(2));
+    names(&fraud(Fraud::Overpaid(2)), 4, Object::Supply);
+}
+
+// ---- bundles as files
+
+#[test]
+fn a_bundle_survives_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bundle.json");
+    HONEST.0.save(&path).unwrap();
+    assert_eq!(Bundle::load(&path).unwrap(), HONEST.0);
+    assert!(matches!(Bundle::load(&directory.path().join("none")), Err(BundleError::Io { .. })));
+}
+
+#[test]
+fn unknown_keys_other_versions_and_missing_keys_are_refused() {
+    let honest = serde_json::to_value(&HONEST.0).unwrap();
+    for pointer in [
+        "",
+        "/sidechain",
+        "/parent",
+        "/parent/values",
+        "/parent/finalized",
+        "/sidechain/blocks/0",
+        "/sidechain/records/0",
+        "/sidechain/proofs/0",
+        "/sidechain/proofs/0/storage/0",
+        "/parent/logs/0",
+    ] {
+        let mut value = honest.clone();
+        value.pointer_mut(pointer).unwrap()["unknown"] = 1.into();
+        let bytes = serde_json::to_vec(&value).unwrap();
+        assert!(matches!(Bundle::from_json(&bytes), Err(BundleError::Json(_))), "{pointer}");
+    }
+    let mut value = honest.clone();
+    value["format"] = 2.into();
+    let bytes = serde_json::to_vec(&value).unwrap();
+    assert!(matches!(Bundle::from_json(&bytes), Err(BundleError::Format { found: 2 })));
+    let mut value = honest;
+    value["parent"].as_object_mut().unwrap().remove("values");
+    assert!(Bundle::from_json(&serde_json::to_vec(&value).unwrap()).is_err());
+}
+
+static HONEST_JSON: LazyLock<String> = LazyLock::new(|| serde_json::to_string(&HONEST.0).unwrap());
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_bytes_panic_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        prop_assert!(Bundle::from_json(&bytes).is_err());
+    }
+
+    #[test]
+    fn no_altered_character_panics_the_audit(at in any::<prop::sample::Index>(), to in "[0-9a-f\\[\\]{},\":x]") {
+        let mut json = HONEST_JSON.clone().into_bytes();
+        let at = at.index(json.len());
+        json[at] = to.as_bytes()[0];
+        if let Ok(bundle) = Bundle::from_json(&json) {
+            let _report = audit(&bundle, &HONEST.1);
+        }
+    }
+
+    /// Whatever the latest certified checkpoint covers cannot be altered by a digit.
+    #[test]
+    fn no_altered_digit_below_a_certified_checkpoint_passes(
+        which in 0usize..3,
+        item in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let mut bundle = HONEST.0.clone();
+        let sidechain = &mut bundle.sidechain;
+        let raw = match which {
+            0 => {
+                let below = |raw: &&mut Bytes| Header::decode(&mut raw.as_ref()).unwrap().number <= 12;
+                let headers: Vec<_> = sidechain.headers.iter_mut().filter(below).collect();
+                let count = headers.len();
+                headers.into_iter().nth(item.index(count)).unwrap()
+            }
+            1 => {
+                let blocks: Vec<_> = sidechain.blocks.iter_mut().filter(|block| block.number <= 12).collect();
+                let count = blocks.len();
+                let block = blocks.into_iter().nth(item.index(count)).unwrap();
+                let pieces: Vec<_> = block.transactions.iter_mut().chain(&mut block.receipts).collect();
+                let count = pieces.len();
+                pieces.into_iter().nth(at.index(count)).unwrap()
+            }
+            _ => {
+                let records = &mut sidechain.records;
+                let count = records.len();
+                &mut records[item.index(count)].transaction
+            }
+        };
+        let mut bytes = raw.to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        *raw = bytes.into();
+        let report = audit(&bundle, &HONEST.1).unwrap();
+        // The gas limit, index and block of a record's envelope are covered by nothing, and mean nothing.
+        prop_assert!(!report.holds || which == 2, "{report}");
+    }
+}

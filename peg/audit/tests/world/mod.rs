@@ -1,0 +1,534 @@
+//! A whole small peg in memory: the sidechain's blocks and states by the peg module's own rules, the parent's events and
+//! storage, real signatures and real proofs. It writes the evidence that the collector would read.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+
+use alloy_consensus::{Header, Receipt, ReceiptWithBloom};
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, keccak256};
+use alloy_rlp::{Encodable, RlpEncodable};
+use alloy_sol_types::{SolCall, SolEvent, SolValue};
+use alloy_trie::{
+    EMPTY_ROOT_HASH, HashBuilder, Nibbles, TrieAccount, proof::ProofRetainer, root::ordered_trie_root_encoded,
+};
+use causeway_contracts::{
+    CheckpointRegistry, PegVault, RegistryArgs, VaultArgs, registry_runtime_code, vault_runtime_code,
+};
+use causeway_genesis::{Genesis, NodeKeys, SecretKey, addresses::PEG, ceremony};
+use causeway_peg::{
+    CertificateSig, Checkpoint, Deposit, IPeg, ParentHeaderInfo, ParentView, PegModule, Withdrawal,
+    deposit::fold_deposits,
+    layout::{self, CheckpointField},
+    sign_digest,
+};
+use causeway_peg_audit::{
+    AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, LogEvidence, ParentBlock, ParentEvidence, ParentValues,
+    RecordEvidence, SidechainEvidence, SlotEvidence,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub const INTERVAL: u64 = 4;
+type Slots = BTreeMap<U256, U256>;
+
+/// A dishonest deed of the validators, done consistently: every hash, root and signature is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fraud {
+    /// The event of this mint credits one wei more.
+    MintAmount(u64),
+    /// The event of this mint credits somebody else.
+    MintRecipient(u64),
+    /// One wei more exists after this block.
+    Inflate(u64),
+    /// The checkpoint of this number is signed with another withdrawal root and accepted by the parent.
+    WithdrawalRoot(u64),
+    /// The checkpoint of this number is signed by three of four validators, the third twice.
+    RepeatedSigner(u64),
+    /// The vault pays this withdrawal twice.
+    PaidTwice(u64),
+    /// The vault pays this withdrawal one wei too much.
+    Overpaid(u64),
+}
+
+#[derive(RlpEncodable)]
+struct SystemTx {
+    block_number: u64,
+    index: u32,
+    to: Address,
+    gas_limit: u64,
+    input: Bytes,
+}
+
+pub struct World {
+    pub genesis: Genesis,
+    pub secrets: Vec<B256>,
+    module: PegModule,
+    fraud: Option<Fraud>,
+    slots: Slots,
+    headers: Vec<Header>,
+    states: Vec<Slots>,
+    blocks: Vec<BlockEvidence>,
+    records: Vec<RecordEvidence>,
+    pub deposits: Vec<(Deposit, B256, u64)>,
+    pub withdrawals: Vec<Withdrawal>,
+    logs: Vec<LogEvidence>,
+    accepted: Vec<(Checkpoint, B256)>,
+    locked: U256,
+}
+
+/// Content of a block being made.
+#[derive(Default)]
+pub struct Draft {
+    transactions: Vec<Bytes>,
+    receipts: Vec<Bytes>,
+    keep: bool,
+    record: Option<(Bytes, B256)>,
+}
+
+fn keys(seed: u8) -> NodeKeys {
+    let key = |role: u8| {
+        let mut bytes = [seed; 32];
+        bytes[0] = role;
+        SecretKey::from_bytes(bytes)
+    };
+    NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
+}
+
+pub fn genesis() -> (Genesis, Vec<B256>) {
+    let peg = ceremony::predicted_peg(31_337, Address::repeat_byte(0xdd), 5);
+    let mut spec = ceremony::new_spec(4_242, "Test chain", 1_700_000_000, peg);
+    spec.checkpoint_interval = INTERVAL;
+    let stake = U256::from(1_000_000u64) * U256::from(10u64).pow(U256::from(18));
+    let all: Vec<NodeKeys> = (1..=4).map(keys).collect();
+    for (index, keys) in all.iter().enumerate() {
+        let operator = Address::repeat_byte(0x40 + index as u8);
+        spec.validators.push(ceremony::validator_entry(&format!("validator-{index}"), operator, stake, keys));
+    }
+    let secrets = all.iter().map(|keys| B256::from(*keys.peg.expose())).collect();
+    (Genesis::build(spec).unwrap(), secrets)
+}
+
+pub fn coins(tenths: u64) -> U256 {
+    U256::from(tenths) * U256::from(100_000_000_000_000_000u64)
+}
+
+impl World {
+    pub fn new(fraud: Option<Fraud>) -> Self {
+        let (genesis, secrets) = genesis();
+        let slots: Slots = genesis.alloc[&PEG].storage.clone();
+        Self {
+            module: PegModule::new(genesis.peg_domain().unwrap()),
+            headers: vec![genesis.header.clone()],
+            states: vec![slots.clone()],
+            slots,
+            genesis,
+            secrets,
+            fraud,
+            blocks: Vec::new(),
+            records: Vec::new(),
+            deposits: Vec::new(),
+            withdrawals: Vec::new(),
+            logs: Vec::new(),
+            accepted: Vec::new(),
+            locked: U256::ZERO,
+        }
+    }
+
+    /// A chain with one empty block.
+    pub fn young() -> Self {
+        let mut world = Self::new(None);
+        world.empty();
+        world
+    }
+
+    /// The history that the tests alter: two imports, three withdrawals, four checkpoints, two of them on the parent, and
+    /// claims of the first and the third withdrawal. A deposit and a burn are under way at the end.
+    pub fn history(fraud: Option<Fraud>) -> Self {
+        let mut world = Self::new(fraud);
+        let (alice, bob) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xb0));
+        world.deposit(10, alice, coins(15));
+        world.deposit(10, bob, coins(20));
+        world.empty();
+        world.block(|world, draft| world.import(draft, 2));
+        world.block(|world, draft| world.withdraw(draft, alice, bob, coins(5), coins(1)));
+        world.empty();
+        world.empty();
+        world.block(|world, draft| world.record(draft, 1));
+        world.deposit(12, alice, coins(7));
+        world.block(|world, draft| {
+            world.import(draft, 3);
+            world.withdraw(draft, bob, alice, coins(3), U256::ZERO);
+        });
+        world.block(|world, draft| world.withdraw(draft, bob, bob, coins(2), U256::ZERO));
+        world.accept(1, 14);
+        world.empty();
+        world.block(|world, draft| world.record(draft, 2));
+        world.accept(2, 16);
+        world.claim(0, 1, 17);
+        world.claim(2, 2, 18);
+        while world.headers.len() < 13 {
+            world.empty();
+        }
+        world.block(|world, draft| world.record(draft, 3));
+        world.block(|world, draft| world.withdraw(draft, alice, alice, coins(1), U256::ZERO));
+        world.deposit(19, bob, coins(9));
+        world
+    }
+
+    fn height(&self) -> u64 {
+        self.headers.len() as u64
+    }
+
+    fn set_of(&self, digest: B256, count: usize) -> Vec<CertificateSig> {
+        let by_address: BTreeMap<Address, B256> =
+            self.secrets.iter().map(|s| (causeway_peg::signature::address_of(s).unwrap(), *s)).collect();
+        let set = self.genesis.peg_validator_set().unwrap();
+        let members = set.validators().iter().take(count);
+        let sign =
+            |signer: Address| CertificateSig { signer, signature: sign_digest(&by_address[&signer], digest).unwrap() };
+        members.map(|member| sign(member.address)).collect()
+    }
+
+    // ---- the parent
+
+    fn parent_log(&mut self, address: Address, data: LogData, height: u64) {
+        let log_index = self.logs.iter().filter(|log| log.height == height).count() as u64;
+        let (topics, data) = data.split();
+        let block_hash = keccak256(height.to_be_bytes());
+        self.logs.push(LogEvidence { address, topics, data, height, block_hash, log_index });
+    }
+
+    pub fn deposit(&mut self, height: u64, recipient: Address, amount: U256) {
+        let (nonce, acc) = self.deposits.last().map_or((0, B256::ZERO), |(d, acc, _)| (d.nonce, *acc));
+        let sender = Address::repeat_byte(0x5e);
+        let deposit = Deposit { nonce: nonce + 1, token: Address::ZERO, sender, recipient, amount };
+        let acc = fold_deposits(acc, [&deposit]);
+        self.deposits.push((deposit, acc, height));
+        self.locked += amount;
+        let Deposit { nonce, token, sender, recipient, amount } = deposit;
+        let event = PegVault::Deposited { nonce, token, sender, recipient, amount, depositAcc: acc };
+        self.parent_log(self.spec_vault(), event.encode_log_data(), height);
+    }
+
+    fn spec_vault(&self) -> Address {
+        self.genesis.spec.peg.as_ref().unwrap().vault
+    }
+
+    fn spec_registry(&self) -> Address {
+        self.genesis.spec.peg.as_ref().unwrap().registry
+    }
+
+    pub fn accept(&mut self, number: u64, height: u64) {
+        let mut c = PegModule::checkpoint(&mut self.slots, number).unwrap().unwrap();
+        if self.fraud == Some(Fraud::WithdrawalRoot(number)) {
+            c.withdrawalRoot = B256::repeat_byte(0xee);
+        }
+        let digest = self.module.domain().checkpoint_digest(&c);
+        self.accepted.push((c, digest));
+        let event = CheckpointRegistry::CheckpointAccepted {
+            number,
+            digest,
+            height: c.height,
+            stateRoot: c.stateRoot,
+            withdrawalRoot: c.withdrawalRoot,
+            withdrawalCount: c.withdrawalCount,
+            depositNonce: c.depositNonce,
+            epoch: c.epoch,
+        };
+        self.parent_log(self.spec_registry(), event.encode_log_data(), height);
+    }
+
+    pub fn claim(&mut self, index: u64, checkpoint: u64, height: u64) {
+        let mut w = self.withdrawals[index as usize];
+        if self.fraud == Some(Fraud::Overpaid(index)) {
+            w.amount += U256::ONE;
+        }
+        let times = if self.fraud == Some(Fraud::PaidTwice(index)) { 2 } else { 1 };
+        for _ in 0..times {
+            self.locked -= w.amount;
+            let event = PegVault::Claimed {
+                index,
+                token: w.token,
+                recipient: w.recipient,
+                amount: w.amount,
+                relayerFee: w.relayerFee,
+                relayer: Address::repeat_byte(0x77),
+                checkpoint,
+            };
+            self.parent_log(self.spec_vault(), event.encode_log_data(), height);
+        }
+    }
+
+    // ---- the sidechain
+
+    fn empty(&mut self) {
+        self.block(|_, _| {});
+    }
+
+    fn block(&mut self, fill: impl FnOnce(&mut Self, &mut Draft)) {
+        let parent = self.headers.last().unwrap().clone();
+        let parent_hash = parent.hash_slow();
+        let info = ParentHeaderInfo { number: parent.number, hash: parent_hash, state_root: parent.state_root };
+        self.module.begin_block(&mut self.slots, &info).unwrap();
+        let mut draft = Draft::default();
+        fill(self, &mut draft);
+        let number = parent.number + 1;
+        if self.fraud == Some(Fraud::Inflate(number)) {
+            *self.slots.get_mut(&layout::SUPPLY).unwrap() += U256::ONE;
+        }
+        let (state_root, _) = peg_account(&self.slots, &[], number);
+        self.headers.push(Header {
+            parent_hash,
+            number,
+            state_root,
+            transactions_root: ordered_trie_root_encoded(&draft.transactions),
+            receipts_root: ordered_trie_root_encoded(&draft.receipts),
+            timestamp: 1_700_000_000 + number,
+            base_fee_per_gas: Some(7),
+            ..Header::default()
+        });
+        self.states.push(self.slots.clone());
+        if draft.keep {
+            let Draft { transactions, receipts, .. } = draft;
+            self.blocks.push(BlockEvidence { number, transactions, receipts });
+        } else if let Some((transaction, digest)) = draft.record {
+            self.records.push(RecordEvidence { number, transaction, digest });
+        }
+    }
+
+    fn system(&self, draft: &mut Draft, input: Vec<u8>, logs: Vec<Log>) -> Bytes {
+        let index = draft.transactions.len() as u32;
+        let tx = SystemTx { block_number: self.height(), index, to: PEG, gas_limit: 1_000_000, input: input.into() };
+        let mut raw = vec![0x7c];
+        tx.encode(&mut raw);
+        draft.transactions.push(raw.clone().into());
+        draft.receipts.push(receipt(0x7c, logs));
+        raw.into()
+    }
+
+    fn import(&mut self, draft: &mut Draft, up_to: u64) {
+        let imported = PegModule::deposit_nonce(&mut self.slots).unwrap();
+        let (_, acc, height) = self.deposits[up_to as usize - 1];
+        let deposits: Vec<Deposit> = self.deposits[imported as usize..up_to as usize].iter().map(|d| d.0).collect();
+        let parent_hash = keccak256(height.to_be_bytes());
+        let view = ParentView { parentHeight: height, parentHash: parent_hash, depositNonce: up_to, depositAcc: acc };
+        let signatures = self.set_of(self.module.domain().parent_view_digest(&view), 3);
+        self.module.import_deposits(&mut self.slots, &view, &signatures, &deposits).unwrap();
+        let logs = deposits.iter().map(|deposit| {
+            let mut d = *deposit;
+            match self.fraud {
+                Some(Fraud::MintAmount(nonce)) if nonce == d.nonce => d.amount += U256::ONE,
+                Some(Fraud::MintRecipient(nonce)) if nonce == d.nonce => d.recipient = Address::repeat_byte(0x66),
+                _ => {}
+            }
+            let Deposit { nonce, token, sender, recipient, amount } = d;
+            peg_log(&IPeg::DepositMinted { nonce, token, sender, recipient, amount })
+        });
+        let logs = logs.collect();
+        let signatures = signatures.iter().map(Into::into).collect();
+        let call = IPeg::importDepositsCall { view_: view, signatures, deposits };
+        self.system(draft, call.abi_encode(), logs);
+        draft.keep = true;
+    }
+
+    fn record(&mut self, draft: &mut Draft, number: u64) {
+        let digest = PegModule::checkpoint_digest(&mut self.slots, number).unwrap();
+        let mut signatures = self.set_of(digest, 3);
+        if self.fraud == Some(Fraud::RepeatedSigner(number)) {
+            signatures[2] = signatures[1];
+        } else {
+            self.module.record_checkpoint(&mut self.slots, number, &signatures).unwrap();
+        }
+        let signatures = signatures.iter().map(Into::into).collect();
+        let call = IPeg::recordCheckpointCall { number, signatures };
+        let log = peg_log(&IPeg::CheckpointRecorded { number, digest });
+        let transaction = self.system(draft, call.abi_encode(), vec![log]);
+        draft.record = Some((transaction, digest));
+    }
+
+    fn withdraw(&mut self, draft: &mut Draft, sender: Address, recipient: Address, amount: U256, fee: U256) {
+        let w = self.module.withdraw(&mut self.slots, sender, recipient, amount, fee).unwrap();
+        self.withdrawals.push(w);
+        let Withdrawal { index, token, sender, recipient, amount, relayerFee } = w;
+        let log = peg_log(&IPeg::WithdrawalRequested { index, token, sender, recipient, amount, relayerFee });
+        // What the user's transaction looks like is nothing to the audit; only that its bytes are the block's.
+        draft.transactions.push(Bytes::from(vec![0x02, index as u8]));
+        draft.receipts.push(receipt(2, vec![log]));
+        draft.keep = true;
+    }
+
+    // ---- evidence
+
+    pub fn bundle(&self) -> Bundle {
+        Bundle {
+            format: BUNDLE_FORMAT,
+            genesis_hash: self.genesis.hash,
+            sidechain: self.sidechain(),
+            parent: self.parent(),
+        }
+    }
+
+    fn sidechain(&self) -> SidechainEvidence {
+        let head = self.height() - 1;
+        let certified = (head > 3 * INTERVAL).then_some(3 * INTERVAL);
+        let proofs = certified.into_iter().chain([head]).map(|height| {
+            let built = height.saturating_sub(1) / INTERVAL;
+            let slots = [
+                layout::VERSION,
+                layout::PARENT_CHAIN_ID,
+                layout::VAULT,
+                layout::REGISTRY,
+                layout::CHECKPOINT_INTERVAL,
+                layout::SUPPLY,
+                layout::DEPOSIT_NONCE,
+                layout::DEPOSIT_ACC,
+                layout::WITHDRAWAL_COUNT,
+                layout::LATEST_CHECKPOINT,
+                layout::VALIDATOR_EPOCH,
+                layout::VALIDATOR_COUNT,
+                layout::checkpoint(built, CheckpointField::Digest),
+            ];
+            peg_account(&self.states[height as usize], &slots, height).1
+        });
+        let mut heights: BTreeSet<u64> = (1..=head / INTERVAL).map(|number| number * INTERVAL).collect();
+        heights.insert(head);
+        for block in &self.blocks {
+            heights.extend(block.number..=(block.number.div_ceil(INTERVAL) * INTERVAL).min(head));
+        }
+        SidechainEvidence {
+            chain_id: self.genesis.spec.chain_id,
+            head,
+            headers: heights.iter().map(|height| alloy_rlp::encode(&self.headers[*height as usize]).into()).collect(),
+            blocks: self.blocks.clone(),
+            records: self.records.clone(),
+            proofs: proofs.collect(),
+        }
+    }
+
+    fn parent(&self) -> ParentEvidence {
+        let spec = self.genesis.spec.peg.as_ref().unwrap();
+        let set = self.genesis.peg_validator_set().unwrap();
+        let vault_code = vault_runtime_code(&VaultArgs { registry: spec.registry, claim_delay_s: 0 });
+        let args = RegistryArgs { genesis_hash: self.genesis.hash, validators: set.clone(), vault: spec.vault };
+        let registry_code = registry_runtime_code(&args);
+        let (last, acc) = self.deposits.last().map_or((0, B256::ZERO), |d| (d.0.nonce, d.1));
+        let (number, digest, packed) = self.accepted.last().map_or((0, B256::ZERO, U256::ZERO), |(c, digest)| {
+            (c.number, *digest, U256::from_limbs([c.number, c.height, c.withdrawalCount, c.epoch]))
+        });
+        let vault_slots =
+            Slots::from([(U256::ZERO, (self.locked << 64) | U256::from(last)), (U256::from(last + 1), acc.into())]);
+        let set_slot: U256 = keccak256((U256::ZERO, U256::from(2)).abi_encode()).into();
+        let registry_slots =
+            Slots::from([(U256::ZERO, packed), (U256::ONE, digest.into()), (set_slot, set.commitment().into())]);
+        let balance = self.locked + U256::from(5);
+        let (root, proofs) = accounts(
+            &[
+                (spec.vault, balance, keccak256(&vault_code), vault_slots),
+                (spec.registry, U256::ZERO, keccak256(&registry_code), registry_slots),
+            ],
+            20,
+        );
+        let header = Header { number: 20, state_root: root, ..Header::default() };
+        let mut logs = self.logs.clone();
+        let commitment = set.commitment();
+        let event = CheckpointRegistry::ValidatorSetCommitted { epoch: 0, commitment }.encode_log_data();
+        let (topics, data) = event.split();
+        let block_hash = keccak256(1u64.to_be_bytes());
+        logs.push(LogEvidence { address: spec.registry, topics, data, height: 1, block_hash, log_index: 0 });
+        ParentEvidence {
+            chain_id: 31_337,
+            finalized: ParentBlock {
+                height: 20,
+                hash: header.hash_slow(),
+                state_root: root,
+                header: Some(alloy_rlp::encode(&header).into()),
+            },
+            logs,
+            values: ParentValues {
+                vault_balance: balance,
+                locked: self.locked,
+                deposit_nonce: last,
+                deposit_acc: acc,
+                claim_delay_s: 0,
+                checkpoint: number,
+                checkpoint_digest: digest,
+                validator_set: commitment,
+            },
+            vault_code,
+            registry_code,
+            proofs,
+        }
+    }
+}
+
+fn peg_log<E: SolEvent>(event: &E) -> Log {
+    Log { address: PEG, data: event.encode_log_data() }
+}
+
+fn receipt(ty: u8, logs: Vec<Log>) -> Bytes {
+    let receipt = Receipt { status: true.into(), cumulative_gas_used: 21_000, logs };
+    let mut out = vec![ty];
+    ReceiptWithBloom { logs_bloom: receipt.bloom_slow(), receipt }.encode(&mut out);
+    out.into()
+}
+
+/// State root of a chain that holds nothing but the peg's account, and the proof of some of its slots.
+fn peg_account(slots: &Slots, wanted: &[U256], height: u64) -> (B256, AccountEvidence) {
+    let mut wanted_slots = slots.clone();
+    for slot in wanted {
+        wanted_slots.entry(*slot).or_default();
+    }
+    let (root, mut proofs) = accounts(&[(PEG, U256::ZERO, keccak256([0xfe]), wanted_slots)], height);
+    let mut account = proofs.remove(0);
+    account.storage.retain(|slot| wanted.contains(&slot.slot));
+    (root, account)
+}
+
+/// The state root over accounts (address, balance, code hash, slots) and the proofs of all of their slots.
+fn accounts(all: &[(Address, U256, B256, Slots)], height: u64) -> (B256, Vec<AccountEvidence>) {
+    let mut leaves = BTreeMap::new();
+    let mut evidence = Vec::new();
+    for (address, balance, code_hash, slots) in all {
+        let leaf = |value: &U256| (!value.is_zero()).then(|| alloy_rlp::encode(value));
+        let entries = slots.iter().map(|(slot, value)| (keccak256(B256::from(*slot)), leaf(value))).collect();
+        let (storage_root, mut proofs) = trie(&entries);
+        let storage = slots.iter().map(|(slot, value)| SlotEvidence {
+            slot: *slot,
+            value: *value,
+            proof: proofs.remove(&keccak256(B256::from(*slot))).unwrap(),
+        });
+        let account = AccountEvidence {
+            height,
+            address: *address,
+            nonce: 1,
+            balance: *balance,
+            code_hash: *code_hash,
+            storage_root,
+            account_proof: Vec::new(),
+            storage: storage.collect(),
+        };
+        let leaf = TrieAccount { nonce: 1, balance: *balance, storage_root, code_hash: *code_hash };
+        leaves.insert(keccak256(address), Some(alloy_rlp::encode(leaf)));
+        evidence.push(account);
+    }
+    let (root, mut proofs) = trie(&leaves);
+    for account in &mut evidence {
+        account.account_proof = proofs.remove(&keccak256(account.address)).unwrap();
+    }
+    (root, evidence)
+}
+
+/// Root of a trie and the proof of every key, those without a value included.
+fn trie(entries: &BTreeMap<B256, Option<Vec<u8>>>) -> (B256, BTreeMap<B256, Vec<Bytes>>) {
+    let targets: Vec<Nibbles> = entries.keys().map(Nibbles::unpack).collect();
+    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::from_iter(targets));
+    for (key, value) in entries {
+        if let Some(value) = value {
+            builder.add_leaf(Nibbles::unpack(key), value);
+        }
+    }
+    let root = builder.root();
+    let nodes = builder.take_proof_nodes();
+    let proof = |key: &B256| match root == EMPTY_ROOT_HASH {
+        true => Vec::new(),
+        false => nodes.matching_nodes_sorted(&Nibbles::unpack(key)).into_iter().map(|(_, node)| node).collect(),
+    };
+    (root, entries.keys().map(|key| (*key, proof(key))).collect())
+}
