@@ -11,15 +11,19 @@ const FIRST_RETRY_MS: u64 = 200;
 const BOOTNODE_RETRY_MS: u64 = 2_000;
 /// A peer that was connected and is gone is probably restarting: it is tried this often...
 const LOST_RETRY_MS: u64 = 1_000;
-/// ... for this long, and then like a stranger.
+/// ... for this long,
 const LOST_PATIENCE_MS: u64 = 5 * 60 * 1_000;
+/// then this often, as after a long partition,
+const MISSED_RETRY_MS: u64 = 15_000;
+/// for this long, and then like a stranger.
+const MISSED_PATIENCE_MS: u64 = 24 * 60 * 60 * 1_000;
 const STRANGER_RETRY_MS: u64 = 60_000;
 /// A stranger that never answered is forgotten after as many attempts.
 const STRANGER_ATTEMPTS: u32 = 8;
 
 #[derive(Debug, Clone, Default)]
 struct Entry {
-    /// The most recently confirmed first.
+    /// The most recently confirmed first, then the newest.
     addresses: Vec<Multiaddr>,
     bootnode: bool,
     connected: bool,
@@ -27,6 +31,20 @@ struct Entry {
     lost_ms: Option<u64>,
     failures: u32,
     next_dial_ms: u64,
+}
+
+impl Entry {
+    /// How long to wait at most between two attempts.
+    fn retry_ceiling_ms(&self, now_ms: u64) -> u64 {
+        if self.bootnode {
+            return BOOTNODE_RETRY_MS;
+        }
+        match self.lost_ms.map(|lost| now_ms.saturating_sub(lost)) {
+            Some(missed) if missed < LOST_PATIENCE_MS => LOST_RETRY_MS,
+            Some(missed) if missed < MISSED_PATIENCE_MS => MISSED_RETRY_MS,
+            _ => STRANGER_RETRY_MS,
+        }
+    }
 }
 
 /// Known peers and their addresses. Bounded by [`MAX_KNOWN_PEERS`].
@@ -78,13 +96,7 @@ impl AddressBook {
     pub(crate) fn failed(&mut self, peer: &PeerId, now_ms: u64) {
         let Some(entry) = self.entries.get_mut(peer) else { return };
         entry.failures = entry.failures.saturating_add(1);
-        let ceiling = if entry.bootnode {
-            BOOTNODE_RETRY_MS
-        } else if entry.lost_ms.is_some_and(|lost| now_ms < lost.saturating_add(LOST_PATIENCE_MS)) {
-            LOST_RETRY_MS
-        } else {
-            STRANGER_RETRY_MS
-        };
+        let ceiling = entry.retry_ceiling_ms(now_ms);
         let doubled = FIRST_RETRY_MS.saturating_mul(1u64.checked_shl(entry.failures.min(20)).unwrap_or(u64::MAX));
         entry.next_dial_ms = now_ms.saturating_add(doubled.min(ceiling));
         if !entry.bootnode && !entry.connected && entry.failures >= STRANGER_ATTEMPTS && ceiling == STRANGER_RETRY_MS {
@@ -116,9 +128,7 @@ impl AddressBook {
             if entry.connected || entry.next_dial_ms > now_ms || entry.addresses.is_empty() {
                 continue;
             }
-            let known =
-                entry.bootnode || entry.lost_ms.is_some_and(|lost| now_ms < lost.saturating_add(LOST_PATIENCE_MS));
-            if !known {
+            if entry.retry_ceiling_ms(now_ms) == STRANGER_RETRY_MS {
                 if strangers == 0 {
                     continue;
                 }
@@ -133,8 +143,8 @@ impl AddressBook {
     fn insert(&mut self, peer: PeerId, address: Multiaddr) -> &mut Entry {
         let entry = self.entries.entry(peer).or_default();
         if !entry.addresses.contains(&address) {
-            entry.addresses.push(address);
-            // Bootnodes keep their configured addresses in front; others the confirmed ones.
+            // The configured or confirmed address stays in front; of the others the newest are kept.
+            entry.addresses.insert(entry.addresses.len().min(1), address);
             entry.addresses.truncate(MAX_ADDRESSES_PER_PEER);
         }
         entry
@@ -199,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn missed_peer_is_tried_for_a_day() {
+        let mut book = AddressBook::default();
+        let peer = PeerId::random();
+        book.add(peer, address(1));
+        book.connected(peer);
+        book.disconnected(&peer, 0);
+        let mut now = 0;
+        while now < MISSED_PATIENCE_MS - 2 * MISSED_RETRY_MS {
+            assert_eq!(book.due(now + MISSED_RETRY_MS, 0).len(), 1);
+            now += MISSED_RETRY_MS;
+            book.failed(&peer, now);
+        }
+        assert_eq!(book.due(now + MISSED_RETRY_MS, 0).len(), 1);
+        book.failed(&peer, MISSED_PATIENCE_MS);
+        assert!(book.entries.is_empty());
+    }
+
+    #[test]
     fn stranger_that_never_answers_is_forgotten() {
         let mut book = AddressBook::default();
         let peer = PeerId::random();
@@ -235,8 +263,11 @@ mod tests {
             book.add(peer, address(port));
         }
         book.confirm(peer, address(77));
+        for port in 100..200 {
+            book.add(peer, address(port));
+        }
         let due = book.due(0, 1);
         assert_eq!(due[0].1.len(), MAX_ADDRESSES_PER_PEER);
-        assert_eq!(due[0].1[0], address(77));
+        assert_eq!(due[0].1[..2], [address(77), address(199)]);
     }
 }

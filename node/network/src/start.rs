@@ -47,13 +47,19 @@ pub async fn start(config: NetworkConfig) -> Result<(NetworkHandle, mpsc::Receiv
     let key = keypair(config.key)?;
     let local = key.public().to_peer_id();
     let mut book = AddressBook::default();
+    let mut bootnodes = Vec::new();
     for bootnode in &config.bootnodes {
         let (peer, address) = split_identity(bootnode).ok_or_else(|| NetworkError::Bootnode(bootnode.clone()))?;
         if peer != local {
+            bootnodes.push(peer);
             book.add_bootnode(peer, address);
         }
     }
     let mut swarm = build(&config, key)?;
+    for peer in &bootnodes {
+        // Strangers that take all connections do not keep the chosen ones out.
+        swarm.behaviour_mut().limits.bypass_peer_id(peer);
+    }
     for address in &config.advertise {
         swarm.add_external_address(address.clone());
     }
