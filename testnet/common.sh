@@ -6,6 +6,8 @@ repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # CARGO_TARGET_DIR is honoured. CI builds in a cache directory outside the clone, so that RocksDB, which takes about a
 # quarter of an hour, is compiled once and not in every run.
 if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ]; then
+    # Incremental data would be thrown away with the clone, and is larger than everything else together.
+    export CARGO_INCREMENTAL=0
     export CARGO_TARGET_DIR="${CAUSEWAY_TARGET_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/causeway-target}"
 fi
 target="${CARGO_TARGET_DIR:-$repository/target}"
