@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use causeway_execution::{ExecutedBlock, RecoveredTx, evm::SPEC};
 use causeway_genesis::addresses::REWARD_POOL;
 use proptest::prelude::*;
@@ -34,8 +34,19 @@ fn peer(index: u8) -> Address {
         2 => wallet::address(0).create(0),
         3 => wallet::address(0).create(1),
         4 => Address::with_last_byte(4), // the identity precompile
-        _ => wallet::address(0).create(2).create(1),
+        _ => mayfly(),
     }
+}
+
+/// Init code that stores a slot and then destroys the contract in favour of its creator, or stops.
+fn init_code(destroy: bool) -> [u8; 7] {
+    let tail = if destroy { [0x33, asm::SELFDESTRUCT] } else { [asm::STOP, asm::STOP] };
+    [0x60, 7, 0x60, 1, asm::SSTORE, tail[0], tail[1]]
+}
+
+/// What the first contract creates with salt 0 and destroys at once, perhaps in several transactions of a block.
+fn mayfly() -> Address {
+    wallet::address(0).create(0).create2(B256::ZERO, keccak256(init_code(true)))
 }
 
 /// A statement that leaves the stack as it found it.
@@ -147,11 +158,8 @@ fn assemble(statements: &[Statement]) -> Bytes {
             }
             Statement::GasToSlot { slot } => code.op(asm::GAS).push(u64::from(*slot)).op(asm::SSTORE),
             Statement::Create { salt, destroy, value } => {
-                // Init code in the first word: PUSH1 7 PUSH1 1 SSTORE, then ADDRESS SELFDESTRUCT or STOP.
-                let tail: [u8; 2] = if *destroy { [0x33, asm::SELFDESTRUCT] } else { [asm::STOP, asm::STOP] };
-                let init = [0x60, 7, 0x60, 1, asm::SSTORE, tail[0], tail[1]];
                 let mut word = [0u8; 32];
-                word[..7].copy_from_slice(&init);
+                word[..7].copy_from_slice(&init_code(*destroy));
                 code.push(U256::from_be_bytes(word))
                     .push(0u64)
                     .op(asm::MSTORE)
@@ -267,13 +275,13 @@ struct Scenario {
 
 fn scenario() -> impl Strategy<Value = Scenario> {
     let program = || prop::collection::vec(statement(), 1..8);
-    let call = (0..USERS, 0..3u8, 0..3u8, 40_000..600_000u32);
+    let call = (0..USERS, 0..4u8, 0..3u8, 40_000..600_000u32);
     ([program(), program(), program()], prop::collection::vec(call, 1..7))
         .prop_map(|(programs, calls)| Scenario { programs, calls })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_block_does_what_its_transactions_do_one_by_one(scenario in scenario()) {
@@ -287,7 +295,7 @@ proptest! {
         let mut txs = deploys;
         for (user, contract, value, gas) in &scenario.calls {
             let nonce = &mut nonces[usize::try_from(*user).unwrap()];
-            let to = wallet::address(0).create(u64::from(*contract));
+            let to = if *contract < 3 { wallet::address(0).create(u64::from(*contract)) } else { mayfly() };
             txs.push(wallet::call_gas(*user, *nonce, to, u128::from(*value), Bytes::new(), u64::from(*gas)));
             *nonce += 1;
         }
