@@ -1,5 +1,7 @@
 //! The contracts' Solidity interfaces. A test compares them with the compiler's ABI, item by item.
 
+#![expect(clippy::too_many_arguments, reason = "sol! makes constructors of the events' fields")]
+
 use alloy_sol_types::sol;
 
 sol! {

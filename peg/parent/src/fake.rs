@@ -1,5 +1,7 @@
 //! A scripted parent endpoint for tests: a few blocks, a vault, a registry, and every way of answering wrong.
 
+#![allow(clippy::unwrap_used)]
+
 use crate::{cuts::DepositLog, watcher::VAULT_SNAPSHOTS};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue};

@@ -103,7 +103,6 @@ impl ParentWatcher {
         Ok((ParentHandle { status, task }, receiver))
     }
 
-    #[expect(clippy::type_complexity, reason = "the two receivers of one private constructor")]
     pub(crate) fn new(
         config: ParentConfig,
         start: WatchFrom,

@@ -203,7 +203,7 @@ impl World {
         };
         let due = self.module.checkpoint_due(&mut self.slots, &header).unwrap();
         assert_eq!(self.module.begin_block(&mut self.slots, &header).unwrap(), due);
-        assert_eq!(due.is_some(), self.height % INTERVAL == 0);
+        assert_eq!(due.is_some(), self.height.is_multiple_of(INTERVAL));
         if let Some(checkpoint) = due {
             assert_eq!(checkpoint.depositNonce, self.minted);
             assert_eq!(checkpoint.depositAcc, fold_deposits(B256::ZERO, &self.deposits[..Self::place(self.minted)]));
