@@ -10,6 +10,7 @@ mod deployment;
 mod deposits;
 mod differential;
 mod gas;
+mod invariants;
 mod mutations;
 mod quorum;
 mod rotation;
