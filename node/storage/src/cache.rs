@@ -5,10 +5,10 @@
 //! may add only what is still the latest: it checks, while it holds the shard, that no commit has begun
 //! ([`crate::view`] explains why this is race-free).
 
-use lru::LruCache;
+use lru::{DefaultHasher, LruCache};
 use parking_lot::Mutex;
 use std::{
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, Hash},
     num::NonZeroUsize,
 };
 
@@ -23,7 +23,7 @@ struct Entry<V> {
 /// A bounded cache of present and absent values; the least recently used leave first.
 pub(crate) struct LatestCache<K, V> {
     shards: Vec<Mutex<LruCache<K, Entry<V>>>>,
-    hasher: RandomState,
+    hasher: DefaultHasher,
 }
 
 impl<K: Hash + Eq, V: Clone> LatestCache<K, V> {
@@ -31,7 +31,7 @@ impl<K: Hash + Eq, V: Clone> LatestCache<K, V> {
     pub(crate) fn new(entries: usize) -> Self {
         let each = NonZeroUsize::new(entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
         let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: DefaultHasher::default() }
     }
 
     /// The value in the state of `block`, which is at most the head, when it is known here.
