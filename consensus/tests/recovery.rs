@@ -281,3 +281,17 @@ fn an_own_vote_brought_back_by_peers_does_not_break_the_next_replay() {
     let proposal = kit.proposer(1, 0);
     assert_ne!(proposal, kit.us);
 }
+
+/// An old disk: neither the sign state nor a log knows what this key signed, but the peers do.
+#[test]
+fn with_an_old_disk_restored_a_host_learns_its_votes_from_peers() {
+    let (mut kit, block, _) = precommitted();
+    kit.host = Host::new(config(), Some(Box::new(signer(kit.us))), SignState::default());
+    kit.start(1);
+    let old = kit.signed_vote(kit.us, VoteKind::Prevote, 1, 0, Some(block.hash));
+    let outputs = kit.hear(ConsensusMessage::Vote(old));
+    assert!(last_sign_state(&outputs).is_some());
+    let outputs = kit.wait(2_000);
+    assert!(votes(&outputs).iter().all(|vote| vote.block_hash == Some(block.hash)), "never nil in this round");
+    assert!(!votes(&outputs).is_empty());
+}

@@ -79,7 +79,9 @@ impl Host {
             inner.report(evidence);
             return; // the core counts a validator once; the second vote teaches it nothing
         }
-        self.feed(EngineInput::Vote(vote));
+        let input = EngineInput::Vote(vote);
+        inner.learn_own(&input);
+        self.feed(input);
     }
 
     /// A proposal of the current height; `verified` when it was buffered after verification.
@@ -131,7 +133,9 @@ impl Host {
             block_hash: proposal.block_hash,
             proposer: proposal.proposer,
         };
-        self.feed(EngineInput::Proposal(bare, signature));
+        let input = EngineInput::Proposal(bare, signature);
+        self.inner.learn_own(&input);
+        self.feed(input);
         let ask = Ask {
             root,
             round: proposal.round,
@@ -208,6 +212,7 @@ impl Inner {
     pub(super) fn index_certified_vote(&mut self, vote: &SignedVote) {
         let evidence = self.index.insert_vote(vote, false);
         self.report(evidence);
+        self.learn_own(&EngineInput::Vote(vote.clone()));
     }
 
     fn on_part(&mut self, from: PeerToken, part: ProposalPart) {

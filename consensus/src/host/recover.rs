@@ -69,13 +69,17 @@ impl Host {
         let mut inputs = Vec::with_capacity(entries.len());
         // What replaying must lead to: the messages this log's node signed, not those that peers brought back to it.
         let mut recorded = Vec::new();
+        let before = self.inner.sign_state.clone();
         for (index, entry) in entries.into_iter().enumerate() {
             let own = matches!(entry, WalEntry::OwnVote(_) | WalEntry::OwnProposal(_));
             let input = self.inner.load(index, entry)?;
             recorded.extend(input.clone().filter(|_| own));
+            self.inner.catch_up_sign_state(index, input.as_ref(), own)?;
             inputs.push(input);
         }
-        self.inner.persist_recovered_signatures(&inputs)?;
+        if self.inner.sign_state != before {
+            self.inner.out.push(Output::PersistSignState(self.inner.sign_state.clone()));
+        }
         let own_blocks = inputs.iter().flatten().filter_map(|input| match input {
             EngineInput::Block(block) if Some(block.proposer) == us => Some((block.round, block.block_hash)),
             _ => None,
@@ -188,70 +192,67 @@ impl Inner {
 
     /// Brings a sign state that is older than the log (a restored backup) up to it. The log is written after the sign
     /// state, so normally nothing is left to do.
-    fn persist_recovered_signatures(&mut self, inputs: &[Option<EngineInput>]) -> Result<(), RecoverError> {
-        let before = self.sign_state.clone();
-        for (index, input) in inputs.iter().enumerate() {
-            match input {
-                Some(EngineInput::Vote(vote)) if Some(vote.vote.validator) == self.us() => {
-                    self.recover_vote(index, vote)?;
-                }
-                Some(EngineInput::Proposal(bare, _)) if Some(bare.proposer) == self.us() => {
-                    let proposals = self.index.proposals(bare.height, bare.round).to_vec();
-                    for signed in proposals {
-                        let bytes = signed.proposal.sign_bytes(self.config.chain);
-                        let request = SignRequest {
-                            height: bare.height,
-                            round: bare.round,
-                            step: SignStep::Propose,
-                            block_hash: Some(bare.block_hash),
-                            pol_round: bare.pol_round,
-                            bytes: &bytes,
-                        };
-                        self.recover_signature(index, &request, signed.signature)?;
-                    }
-                }
-                _ => (),
+    fn catch_up_sign_state(
+        &mut self,
+        index: usize,
+        input: Option<&EngineInput>,
+        own: bool,
+    ) -> Result<(), RecoverError> {
+        match input.map_or(Ok(()), |input| self.remember(input)) {
+            Ok(()) => Ok(()),
+            Err(conflict) if own => {
+                let reason = format!("the log holds a message of ours, but the sign state: {conflict}");
+                Err(RecoverError::Diverged { index, reason })
             }
+            Err(conflict) => {
+                error!(index, %conflict, "ANOTHER PROCESS SIGNS WITH OUR KEY: the log holds a message of it");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a verified message of ours that did not come from the signer into the sign state.
+    fn remember(&mut self, input: &EngineInput) -> Result<(), SignRefusal> {
+        let us = self.us();
+        let (height, round, step, block_hash, pol_round, bytes, signature) = match input {
+            EngineInput::Vote(SignedVote { vote, signature }) if Some(vote.validator) == us => {
+                let step = match vote.kind {
+                    VoteKind::Prevote => SignStep::Prevote,
+                    VoteKind::Precommit => SignStep::Precommit,
+                };
+                let bytes = vote.sign_bytes(self.config.chain);
+                (vote.height, vote.round, step, vote.block_hash, None, bytes, *signature)
+            }
+            EngineInput::Proposal(bare, signature) if Some(bare.proposer) == us => {
+                let known = self.index.proposals(bare.height, bare.round).iter();
+                let Some(signed) = known.clone().find(|p| p.signature == *signature) else { return Ok(()) };
+                let bytes = signed.proposal.sign_bytes(self.config.chain);
+                let block_hash = Some(bare.block_hash);
+                (bare.height, bare.round, SignStep::Propose, block_hash, bare.pol_round, bytes, *signature)
+            }
+            _ => return Ok(()),
+        };
+        let request = SignRequest { height, round, step, block_hash, pol_round, bytes: &bytes };
+        match self.sign_state.check(&request) {
+            Ok(SignPermit::Again(_)) | Err(SignRefusal::Regression(..)) => Ok(()),
+            // It was signed: the lock was judged then, with the proposal at hand.
+            Ok(SignPermit::Fresh) | Err(SignRefusal::Locked { .. }) => {
+                self.sign_state.record(&request, signature);
+                Ok(())
+            }
+            Err(conflict @ SignRefusal::Conflict(..)) => Err(conflict),
+        }
+    }
+
+    /// A peer shows a verified message of ours. Normally it is an echo. With an old disk restored it is news, and signing
+    /// anything else for that step would be a double signature.
+    pub(super) fn learn_own(&mut self, input: &EngineInput) {
+        let before = self.sign_state.clone();
+        if let Err(conflict) = self.remember(input) {
+            error!(%conflict, "ANOTHER PROCESS SIGNS WITH OUR KEY");
         }
         if self.sign_state != before {
             self.out.push(Output::PersistSignState(self.sign_state.clone()));
         }
-        Ok(())
-    }
-
-    fn recover_vote(&mut self, index: usize, signed: &SignedVote) -> Result<(), RecoverError> {
-        let vote = &signed.vote;
-        let step = match vote.kind {
-            VoteKind::Prevote => SignStep::Prevote,
-            VoteKind::Precommit => SignStep::Precommit,
-        };
-        let bytes = vote.sign_bytes(self.config.chain);
-        let request = SignRequest {
-            height: vote.height,
-            round: vote.round,
-            step,
-            block_hash: vote.block_hash,
-            pol_round: None,
-            bytes: &bytes,
-        };
-        self.recover_signature(index, &request, signed.signature)
-    }
-
-    fn recover_signature(
-        &mut self,
-        index: usize,
-        request: &SignRequest<'_>,
-        signature: [u8; crate::keys::SIGNATURE_BYTES],
-    ) -> Result<(), RecoverError> {
-        match self.sign_state.check(request) {
-            Ok(SignPermit::Again(_)) | Err(SignRefusal::Regression(..)) => (),
-            // It was signed: the lock was judged then, with the proposal at hand.
-            Ok(SignPermit::Fresh) | Err(SignRefusal::Locked { .. }) => self.sign_state.record(request, signature),
-            Err(conflict @ SignRefusal::Conflict(..)) => {
-                let reason = format!("the log holds a message of ours, but the sign state: {conflict}");
-                return Err(RecoverError::Diverged { index, reason });
-            }
-        }
-        Ok(())
     }
 }
