@@ -4,15 +4,19 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use alloy_consensus::{Transaction, TxEip1559};
 use alloy_primitives::{Address, B256, U256};
 use causeway_execution::RecoveredTx;
-use causeway_mempool::{AccountCode, AccountView, MAX_EVICTIONS_PER_ADD, Mempool, PoolConfig, PoolError, PoolStatus};
+use causeway_mempool::{
+    AccountCode, AccountView, Added, MAX_EVICTIONS_PER_ADD, Mempool, PoolConfig, PoolError, PoolStatus,
+};
 use common::{best, config, sender, signed, transfer};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 #[derive(Clone)]
 struct Entry {
@@ -217,6 +221,7 @@ enum Step {
     Add { from: u8, nonce: u64, cap: u128, tip: u128, value: u64, data: usize },
     Block { include: usize, base_fee: u64, balances: Vec<(u8, u64)> },
     Remove { place: usize },
+    Again { place: usize },
     Wait { ms: u64 },
 }
 
@@ -230,6 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..4, 0u64..120, prop::collection::vec((1..=SENDERS, 0u64..30_000_000), 0..3))
             .prop_map(|(include, base_fee, balances)| Step::Block { include, base_fee, balances }),
         1 => any::<usize>().prop_map(|place| Step::Remove { place }),
+        1 => any::<usize>().prop_map(|place| Step::Again { place }),
         1 => (0u64..800).prop_map(|ms| Step::Wait { ms }),
     ]
 }
@@ -268,7 +274,31 @@ fn compare(pool: &Mempool, model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn run(config: PoolConfig, steps: Vec<Step>) -> Result<(), TestCaseError> {
+/// What happened in a history, so that a test can tell whether the histories reach every rule.
+type Seen = BTreeSet<&'static str>;
+
+fn label(outcome: &Result<Added, PoolError>) -> &'static str {
+    match outcome {
+        Ok(added) if added.evicted.len() > 1 => "several evicted",
+        Ok(added) if !added.evicted.is_empty() && !added.pending => "evicted by a queued one",
+        Ok(added) if !added.evicted.is_empty() => "evicted",
+        Ok(added) if added.replaced.is_some() => "replaced",
+        Ok(added) if added.promoted.len() > 1 => "gap filled",
+        Ok(added) if added.pending => "pending",
+        Ok(_) => "queued",
+        Err(PoolError::AlreadyKnown) => "known",
+        Err(PoolError::NonceTooLow { .. }) => "nonce too low",
+        Err(PoolError::InsufficientFunds { .. }) => "insufficient funds",
+        Err(PoolError::Overdraft { .. }) => "overdraft",
+        Err(PoolError::ReplacementUnderpriced) => "replacement underpriced",
+        Err(PoolError::AccountLimit { .. }) => "account limit",
+        Err(PoolError::Underpriced { .. }) => "underpriced",
+        Err(PoolError::Full) => "full",
+        Err(_) => "other",
+    }
+}
+
+fn run(config: PoolConfig, steps: Vec<Step>, seen: &mut Seen) -> Result<(), TestCaseError> {
     let mut pool = Mempool::new(config.clone());
     let poor = |balance: u64| AccountView { nonce: 0, balance: U256::from(balance), code: AccountCode::None };
     let accounts = (1..=SENDERS).map(|tag| (sender(tag), poor(20_000_000))).collect();
@@ -288,6 +318,7 @@ fn run(config: PoolConfig, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let tx = signed(tx, sender(from));
                 let added = pool.add(tx.clone(), &account, model.base_fee, model.now_ms, false);
                 let expected = model.add(tx.clone());
+                seen.insert(label(&added));
                 prop_assert_eq!(added.clone().map(|added| (added.replaced, added.evicted)), expected);
                 if let Ok(added) = added {
                     prop_assert_eq!(added.pending, model.is_pending(tx.hash));
@@ -307,6 +338,8 @@ fn run(config: PoolConfig, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let update = pool.on_block(&hashes, &changed, base_fee, model.now_ms);
                 let before = model.entries.len();
                 model.on_block();
+                seen.extend((!update.promoted.is_empty()).then_some("promoted by a block"));
+                seen.extend((update.removed.len() > included.len()).then_some("removed unincluded"));
                 prop_assert_eq!(update.removed.len(), before - model.entries.len());
             }
             Step::Remove { place } => {
@@ -315,9 +348,18 @@ fn run(config: PoolConfig, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     model.remove(hash);
                 }
             }
+            Step::Again { place } => {
+                if let Some(tx) = model.entries.get(place % model.entries.len().max(1)).map(|entry| entry.tx.clone()) {
+                    let added = pool.add(tx.clone(), &model.accounts[&tx.sender], model.base_fee, model.now_ms, true);
+                    seen.insert(label(&added));
+                    prop_assert_eq!(added.unwrap_err(), model.add(tx).unwrap_err());
+                }
+            }
             Step::Wait { ms } => {
                 model.now_ms += ms;
-                prop_assert_eq!(pool.remove_expired(model.now_ms), model.remove_expired());
+                let expired = pool.remove_expired(model.now_ms);
+                seen.extend((!expired.is_empty()).then_some("expired"));
+                prop_assert_eq!(expired, model.remove_expired());
             }
         }
         compare(&pool, &model)?;
@@ -330,6 +372,39 @@ proptest! {
 
     #[test]
     fn pool_does_what_the_naive_one_does(config in limits(), steps in prop::collection::vec(step(), 1..80)) {
-        run(config, steps)?;
+        run(config, steps, &mut Seen::new())?;
     }
+}
+
+#[test]
+fn histories_reach_every_rule() {
+    let mut runner = TestRunner::deterministic();
+    let histories = (limits(), prop::collection::vec(step(), 1..80));
+    let mut seen = Seen::new();
+    for _ in 0..400 {
+        let (config, steps) = histories.new_tree(&mut runner).unwrap().current();
+        run(config, steps, &mut seen).unwrap();
+    }
+    let every: Seen = [
+        "several evicted",
+        "evicted by a queued one",
+        "evicted",
+        "replaced",
+        "gap filled",
+        "pending",
+        "queued",
+        "known",
+        "nonce too low",
+        "insufficient funds",
+        "overdraft",
+        "replacement underpriced",
+        "account limit",
+        "underpriced",
+        "full",
+        "promoted by a block",
+        "removed unincluded",
+        "expired",
+    ]
+    .into();
+    assert_eq!(seen, every);
 }
