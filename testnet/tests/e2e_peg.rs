@@ -131,7 +131,16 @@ fn auditor_agrees_and_notices_every_alteration(net: &Net) {
         let checks = report["checks"].as_array().unwrap();
         let failures = checks.iter().filter_map(|check| check["failures"].as_array()).flatten();
         let objects: Vec<&str> = failures.filter_map(|failure| failure["object"].as_str()).collect();
-        assert!(!objects.is_empty(), "altered {what}: nothing is named:\n{report}");
+        // A header is named by its height, and by the checkpoint that rests on it.
+        let wanted: &[&str] = match what {
+            "mint" | "burn" | "certificate" => &["block "],
+            "deposit" => &["deposit 1"],
+            "claim" => &["withdrawal "],
+            "checkpoint" => &["checkpoint "],
+            _ => &["block ", "checkpoint "],
+        };
+        let named = |object: &&str| wanted.iter().any(|wanted| object.starts_with(wanted));
+        assert!(objects.iter().any(named), "altered {what} names {objects:?}");
     }
 }
 
