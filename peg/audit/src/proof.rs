@@ -30,7 +30,8 @@ pub(crate) fn verify(account: &AccountEvidence, state_root: B256) -> Result<BTre
     let empty = TrieAccount { storage_root: EMPTY_ROOT_HASH, code_hash: KECCAK_EMPTY, ..TrieAccount::default() };
     let expected = (leaf != empty).then(|| alloy_rlp::encode(leaf));
     let key = Nibbles::unpack(keccak256(account.address));
-    verify_proof(state_root, key, expected, &account.account_proof).map_err(|error| ProofError::Account(Box::new(error)))?;
+    verify_proof(state_root, key, expected, &account.account_proof)
+        .map_err(|error| ProofError::Account(Box::new(error)))?;
     let mut slots = BTreeMap::new();
     for evidence in &account.storage {
         let slot = evidence.slot;
