@@ -167,3 +167,42 @@ fn decode_value<V: Value>(family: Family, key: &[u8], bytes: &[u8]) -> Result<V,
 fn corrupt(family: Family, key: &[u8], reason: String) -> StorageError {
     StorageError::Corrupt { family: family.name(), key: hex::encode(key), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::schema::AccountsTable;
+    use alloy_primitives::{Address, U256};
+    use causeway_execution::Account;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn compaction_removes_pruned_history_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let horizon = Arc::new(AtomicU64::new(0));
+        let engine = Engine::open(dir.path(), &horizon).unwrap();
+        let (address, account) =
+            (Address::repeat_byte(1), |nonce| Account { nonce, balance: U256::from(nonce), ..Account::default() });
+        for block in 1..=10 {
+            let mut batch = engine.batch();
+            batch.replace::<AccountsTable>(&address, Some(&account(block - 1)), Some(&account(block)), block);
+            batch.commit().unwrap();
+        }
+        let history = engine.family(Family::AccountHistory);
+        let compact = || {
+            engine.db.flush_cf(history).unwrap();
+            engine.db.compact_range_cf::<&[u8], &[u8]>(history, None, None);
+            engine.db.full_iterator_cf(history, IteratorMode::Start).count()
+        };
+        assert_eq!(compact(), 10);
+        horizon.store(5, Ordering::SeqCst);
+        assert_eq!(compact(), 5);
+        for block in 5..10 {
+            let before = engine.before_next_change::<AccountsTable>(&address, block).unwrap();
+            assert_eq!(before, Some(Some(account(block))), "the state of block {block}");
+        }
+        assert_eq!(engine.before_next_change::<AccountsTable>(&address, 10).unwrap(), None);
+        assert_eq!(engine.get::<AccountsTable>(&address).unwrap(), Some(account(10)));
+    }
+}
