@@ -104,8 +104,8 @@ pub(crate) trait Actions {
     fn schedule(&mut self, timer: Timer);
     fn cancel(&mut self, timer: Timer);
     fn cancel_all(&mut self);
-    /// `None` when the signer or the sign state refuses.
-    fn sign_vote(&mut self, vote: &Vote) -> Option<[u8; SIGNATURE_BYTES]>;
+    /// `None` when the signer or the sign state refuses. The vote that comes back may be for nil instead of the block.
+    fn sign_vote(&mut self, vote: &Vote) -> Option<SignedVote>;
     /// `None` when the signer or the sign state refuses, or the block's parts are not known.
     fn sign_proposal(&mut self, proposal: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]>;
     fn verify_vote(&mut self, vote: &SignedVote) -> bool;
@@ -282,8 +282,8 @@ fn answer(effect: Effect<Core>, actions: &mut impl Actions) -> Resume<Core> {
         // Comes right after Decide, as no target time is set; its evidence is a subset of our own index (pitfall 6).
         Effect::Finalize(_, _, _, r) => r.resume_with(()),
         Effect::SignVote(vote, r) => {
-            let signature = actions.sign_vote(&from_vote(vote.clone())).unwrap_or(UNSIGNED);
-            r.resume_with(core::SignedMessage::new(vote, signature))
+            let signed = actions.sign_vote(&from_vote(vote.clone()));
+            r.resume_with(signed.map_or_else(|| core::SignedMessage::new(vote, UNSIGNED), to_signed_vote))
         }
         Effect::SignProposal(proposal, r) => {
             let signature = actions.sign_proposal(&from_proposal(proposal.clone())).unwrap_or(UNSIGNED);

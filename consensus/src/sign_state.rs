@@ -12,7 +12,7 @@ use alloy_primitives::{B256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::height::{Height, Round};
-use crate::keys::{SIGNATURE_BYTES, ValidatorId};
+use crate::keys::{SIGNATURE_BYTES, SignerError, ValidatorId};
 use crate::vote::{SignedVote, Vote, VoteKind};
 
 /// The three things a validator signs in a round, in the order in which it may sign them.
@@ -75,7 +75,7 @@ pub(crate) enum SignPermit {
     Again([u8; SIGNATURE_BYTES]),
 }
 
-/// Why a signature is refused. Not a fault by itself: a node restarted without its log meets it and stays silent until
+/// Why a signature is not given. Not a fault by itself: a node restarted without its log meets it and stays silent until
 /// the network has passed what it signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignRefusal {
@@ -93,6 +93,12 @@ pub enum SignRefusal {
         /// The precommitted block.
         block_hash: B256,
     },
+    /// The signer failed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// This node has no signer.
+    #[error("this node has no signer")]
+    NoSigner,
 }
 
 impl SignState {

@@ -212,6 +212,11 @@ fn many_seeds_of_everything() {
         let mut sim = Sim::new(chaos(seed));
         let done = sim.run_to_height(15, 2_000_000);
         let reached: Vec<_> = sim.nodes.iter().map(|node| node.chain.len()).collect();
+        if !done {
+            for (n, node) in sim.nodes.iter().enumerate() {
+                eprintln!("{n}: {:?}", node.host.as_ref().map(causeway_consensus::Host::status));
+            }
+        }
         assert!(done, "seed {seed} stopped at {reached:?}, round {}: {:?}", sim.highest_round, sim.settings);
         crashes += sim.crashes;
         recoveries += sim.recoveries;
@@ -257,7 +262,17 @@ fn chaos(seed: u64) -> Settings {
     settings.duplicate_percent = [0, 10, 40][rng.below(3) as usize];
     settings.delay_ms = [(1, 10), (5, 60), (1, 400), (1, 3_000)][rng.below(4) as usize];
     settings.crash_per_10k = [0, 10, 40, 120][rng.below(4) as usize];
-    settings.lose_log_percent = if count > 1 { [0, 0, 30][rng.below(3) as usize] } else { 0 };
+    // A validator that forgets its lock and its blocks is a faulty one; it must stay safe, but can cost liveness.
+    if rng.chance(40) {
+        settings.log_losers = (0..count)
+            .filter(|node| {
+                let fits = (faulty + settings.powers[*node]) * 3 < total;
+                faulty += if fits { settings.powers[*node] } else { 0 };
+                fits
+            })
+            .collect();
+        settings.lose_log_percent = if settings.log_losers.is_empty() { 0 } else { 30 };
+    }
     settings.no_verdict_percent = [0, 0, 10][rng.below(3) as usize];
     settings.body_bytes = [60, 500, PART_BYTES + 5][rng.below(3) as usize];
     // Without a key there are no votes to repeat, and so no answers to them.

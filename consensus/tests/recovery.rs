@@ -134,7 +134,7 @@ fn with_its_log_lost_a_host_stays_silent_where_it_signed() {
     assert_eq!(kit.host.status().round, Round(1));
     if kit.proposer(1, 1) != kit.us {
         let outputs = kit.propose_valid(1, 1, None, &other);
-        assert!(votes(&outputs).is_empty(), "locked on {}", block.hash);
+        assert_eq!(voted(&outputs, VoteKind::Prevote), [None], "locked on {}", block.hash);
     }
 }
 
@@ -294,4 +294,28 @@ fn with_an_old_disk_restored_a_host_learns_its_votes_from_peers() {
     let outputs = kit.wait(2_000);
     assert!(votes(&outputs).iter().all(|vote| vote.block_hash == Some(block.hash)), "never nil in this round");
     assert!(!votes(&outputs).is_empty());
+}
+
+/// A proposer that may not sign its proposal must not wait for it: the core has cancelled the propose timeout by then.
+#[test]
+fn a_refused_proposal_still_times_out() {
+    let probe = Kit::idle(4, 0);
+    let us = probe.proposer(1, 0);
+    let build = |kit: &mut Kit, seed: u8| {
+        let block = kit::block(seed, 10);
+        kit.feed(Input::BlockBuilt { height: Height(1), round: Round(0), block_hash: block.hash, body: block.body })
+    };
+    // The crash came after the proposal was signed and before anything else was.
+    let mut kit = Kit::idle(4, us);
+    kit.start(1);
+    let outputs = build(&mut kit, 1);
+    let proposed = outputs.iter().find_map(|output| match output {
+        Output::PersistSignState(state) => Some(state.clone()),
+        _ => None,
+    });
+    kit.host = Host::new(config(), Some(Box::new(signer(us))), proposed.unwrap());
+    kit.start(1);
+    assert!(votes(&build(&mut kit, 2)).is_empty());
+    let outputs = kit.wait(1_000);
+    assert_eq!(voted(&outputs, VoteKind::Prevote), [None]);
 }

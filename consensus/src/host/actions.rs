@@ -12,34 +12,77 @@ use crate::io::Output;
 use crate::keys::{SIGNATURE_BYTES, ValidatorId};
 use crate::message::ConsensusMessage;
 use crate::proposal::{Proposal, SignedProposal};
-use crate::sign_state::{SignPermit, SignRequest, SignStep};
+use crate::sign_state::{SignPermit, SignRefusal, SignRequest, SignStep};
 use crate::vote::{SignedVote, Vote, VoteKind};
 use crate::wal::WalEntry;
 
 impl Inner {
     /// Signs what the sign state lets pass. A fresh signature is persisted before anything that carries it.
-    fn sign(&mut self, request: SignRequest<'_>) -> Option<[u8; SIGNATURE_BYTES]> {
-        let refusal = match self.sign_state.check(&request) {
-            Ok(SignPermit::Again(signature)) => {
-                self.note_signed(signature);
-                return Some(signature);
+    fn sign(&mut self, request: SignRequest<'_>) -> Result<[u8; SIGNATURE_BYTES], SignRefusal> {
+        match self.sign_state.check(&request)? {
+            SignPermit::Again(signature) => Ok(signature),
+            SignPermit::Fresh => {
+                let Some(signer) = &self.signer else { return Err(SignRefusal::NoSigner) };
+                let signature = signer.sign(request.bytes)?;
+                self.sign_state.record(&request, signature);
+                self.out.push(Output::PersistSignState(self.sign_state.clone()));
+                Ok(signature)
             }
-            Ok(SignPermit::Fresh) => match self.signer.as_ref()?.sign(request.bytes) {
-                Ok(signature) => {
-                    self.sign_state.record(&request, signature);
-                    self.out.push(Output::PersistSignState(self.sign_state.clone()));
-                    self.note_signed(signature);
-                    return Some(signature);
-                }
-                Err(error) => error.to_string(),
-            },
-            Err(refusal) => refusal.to_string(),
-        };
-        warn!(height = %request.height, round = %request.round, step = ?request.step, refusal, "not signing");
-        if let Some(work) = &mut self.work {
-            work.last_refusal = Some((request.step, refusal));
         }
-        None
+    }
+
+    /// As [`Inner::sign`], for messages the core derived: notes the signature as this log's, or the refusal.
+    fn sign_derived(&mut self, request: SignRequest<'_>) -> Result<[u8; SIGNATURE_BYTES], SignRefusal> {
+        let (height, round, step) = (request.height, request.round, request.step);
+        let result = self.sign(request);
+        match &result {
+            Ok(signature) => self.note_signed(*signature),
+            Err(refusal) => {
+                warn!(%height, %round, ?step, %refusal, "not signing");
+                if let Some(work) = &mut self.work {
+                    work.last_refusal = Some((step, refusal.to_string()));
+                }
+            }
+        }
+        result
+    }
+
+    /// Signs a vote for nil in place of one that would betray a lock the core forgot with its log: nil is always safe,
+    /// and silence could keep the others waiting for a quorum of votes. It is not what the core derived, so it is
+    /// not noted as this log's: a replay takes it for a vote that came back from a peer.
+    fn sign_nil_instead(&mut self, vote: &Vote) -> Option<SignedVote> {
+        let vote = Vote { block_hash: None, ..vote.clone() };
+        let bytes = vote.sign_bytes(self.config.chain);
+        let (height, round, step) = (vote.height, vote.round, step_of(vote.kind));
+        let request = SignRequest { height, round, step, block_hash: None, pol_round: None, bytes: &bytes };
+        let signature = self.sign(request).ok()?;
+        let signed = SignedVote { vote, signature };
+        let _evidence = self.index.insert_vote(&signed, true);
+        Some(signed)
+    }
+
+    fn sign_own_proposal(&mut self, bare: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]> {
+        let root = self.work.as_ref()?.blocks.get(&bare.block_hash)?.valid?;
+        let parts = self.bodies.list(&root)?.clone();
+        let proposal = Proposal {
+            height: bare.height,
+            round: bare.round,
+            pol_round: bare.pol_round,
+            block_hash: bare.block_hash,
+            parts,
+            proposer: bare.proposer,
+        };
+        let result = self.sign_derived(SignRequest {
+            height: bare.height,
+            round: bare.round,
+            step: SignStep::Propose,
+            block_hash: Some(bare.block_hash),
+            pol_round: bare.pol_round,
+            bytes: &proposal.sign_bytes(self.config.chain),
+        });
+        let signature = result.ok()?;
+        let _evidence = self.index.insert_proposal(&SignedProposal { proposal, signature });
+        Some(signature)
     }
 
     pub(super) fn note_signed(&mut self, signature: [u8; SIGNATURE_BYTES]) {
@@ -61,6 +104,13 @@ impl Inner {
     fn signed_proposal(&self, bare: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) -> Option<&SignedProposal> {
         let known = self.index.proposals(bare.height, bare.round).iter();
         known.clone().find(|p| p.signature == *signature && is_same(&p.proposal, bare))
+    }
+}
+
+pub(super) fn step_of(kind: VoteKind) -> SignStep {
+    match kind {
+        VoteKind::Prevote => SignStep::Prevote,
+        VoteKind::Precommit => SignStep::Precommit,
     }
 }
 
@@ -98,49 +148,37 @@ impl Actions for Inner {
         }
     }
 
-    fn sign_vote(&mut self, vote: &Vote) -> Option<[u8; SIGNATURE_BYTES]> {
-        let step = match vote.kind {
-            VoteKind::Prevote => SignStep::Prevote,
-            VoteKind::Precommit => SignStep::Precommit,
-        };
+    fn sign_vote(&mut self, vote: &Vote) -> Option<SignedVote> {
         let proposals = self.index.proposals(vote.height, vote.round).iter();
         let voted = proposals.filter(|p| Some(p.proposal.block_hash) == vote.block_hash);
         let pol_round = voted.filter_map(|p| p.proposal.pol_round).max();
-        let signature = self.sign(SignRequest {
+        let bytes = vote.sign_bytes(self.config.chain);
+        let result = self.sign_derived(SignRequest {
             height: vote.height,
             round: vote.round,
-            step,
+            step: step_of(vote.kind),
             block_hash: vote.block_hash,
             pol_round,
-            bytes: &vote.sign_bytes(self.config.chain),
-        })?;
+            bytes: &bytes,
+        });
+        let signature = match result {
+            Ok(signature) => signature,
+            Err(SignRefusal::Locked { .. }) => return self.sign_nil_instead(vote),
+            Err(_) => return None,
+        };
         let signed = SignedVote { vote: vote.clone(), signature };
         // The sign state makes evidence against ourselves impossible; a twin of this key would show up at ingress.
         let _evidence = self.index.insert_vote(&signed, true);
-        Some(signature)
+        Some(signed)
     }
 
     fn sign_proposal(&mut self, bare: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]> {
-        let root = self.work.as_ref()?.blocks.get(&bare.block_hash)?.valid?;
-        let parts = self.bodies.list(&root)?.clone();
-        let proposal = Proposal {
-            height: bare.height,
-            round: bare.round,
-            pol_round: bare.pol_round,
-            block_hash: bare.block_hash,
-            parts,
-            proposer: bare.proposer,
-        };
-        let signature = self.sign(SignRequest {
-            height: bare.height,
-            round: bare.round,
-            step: SignStep::Propose,
-            block_hash: Some(bare.block_hash),
-            pol_round: bare.pol_round,
-            bytes: &proposal.sign_bytes(self.config.chain),
-        })?;
-        let _evidence = self.index.insert_proposal(&SignedProposal { proposal, signature });
-        Some(signature)
+        let signature = self.sign_own_proposal(bare);
+        if signature.is_none() {
+            // The core cancelled this timer when it took our block, counting on the proposal that now never comes.
+            self.schedule(Timer { round: bare.round, kind: TimerKind::Propose });
+        }
+        signature
     }
 
     fn verify_vote(&mut self, vote: &SignedVote) -> bool {

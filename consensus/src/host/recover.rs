@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{B256, keccak256};
 use tracing::{error, info};
 
+use super::actions::step_of;
 use super::{Host, Inner};
 use crate::engine::{Actions, BareProposal, EngineError, EngineInput, JudgedBlock};
 use crate::height::{Height, Round};
@@ -14,7 +15,7 @@ use crate::io::{Output, RecoverError};
 use crate::proposal::SignedProposal;
 use crate::sign_state::{SignPermit, SignRefusal, SignRequest, SignStep};
 use crate::validators::ValidatorSet;
-use crate::vote::{SignedVote, VoteKind};
+use crate::vote::SignedVote;
 use crate::wal::WalEntry;
 
 /// Names an encoded entry.
@@ -216,12 +217,8 @@ impl Inner {
         let us = self.us();
         let (height, round, step, block_hash, pol_round, bytes, signature) = match input {
             EngineInput::Vote(SignedVote { vote, signature }) if Some(vote.validator) == us => {
-                let step = match vote.kind {
-                    VoteKind::Prevote => SignStep::Prevote,
-                    VoteKind::Precommit => SignStep::Precommit,
-                };
                 let bytes = vote.sign_bytes(self.config.chain);
-                (vote.height, vote.round, step, vote.block_hash, None, bytes, *signature)
+                (vote.height, vote.round, step_of(vote.kind), vote.block_hash, None, bytes, *signature)
             }
             EngineInput::Proposal(bare, signature) if Some(bare.proposer) == us => {
                 let known = self.index.proposals(bare.height, bare.round).iter();
@@ -240,7 +237,7 @@ impl Inner {
                 self.sign_state.record(&request, signature);
                 Ok(())
             }
-            Err(conflict @ SignRefusal::Conflict(..)) => Err(conflict),
+            Err(refusal) => Err(refusal),
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub crash_per_10k: u64,
     /// Chance that a crash also loses the whole log (the sign state survives).
     pub(crate) lose_log_percent: u64,
+    /// Who may lose its log; empty means everybody.
+    pub(crate) log_losers: BTreeSet<usize>,
     /// Byzantine members: they vote and propose differently to odd and even peers.
     pub(crate) equivocators: BTreeSet<usize>,
     /// Members that never speak.
@@ -80,6 +82,7 @@ impl Settings {
             delay_ms: (5, 40),
             crash_per_10k: 0,
             lose_log_percent: 0,
+            log_losers: BTreeSet::new(),
             equivocators: BTreeSet::new(),
             silent: BTreeSet::new(),
             body_bytes: 300,
@@ -228,7 +231,8 @@ impl Sim {
 
     fn crash(&mut self, node: usize) {
         self.crashes += 1;
-        let lose_log = self.rng.chance(self.settings.lose_log_percent);
+        let may_lose = self.settings.log_losers.is_empty() || self.settings.log_losers.contains(&node);
+        let lose_log = self.rng.chance(self.settings.lose_log_percent) && may_lose;
         // Any prefix of the unsynced entries may have reached the disk.
         let kept = self.rng.below(self.nodes[node].unsynced.len() as u64 + 1) as usize;
         let down_ms = 50 + self.rng.below(1_500);
