@@ -5,7 +5,11 @@
 use causeway_genesis::Genesis;
 use causeway_peg_audit::{Bundle, CollectError, Endpoints, Report, audit, collect};
 use clap::Parser;
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 const FAILS: u8 = 1;
 const USAGE: u8 = 2;
@@ -53,13 +57,14 @@ fn usage(error: impl std::fmt::Display) -> Stop {
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match run(Args::parse()).await {
         Ok(report) if report.holds => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(FAILS),
         Err(Stop(status, message)) => {
-            tracing::error!("{message}");
-            ExitCode::from(status)
+            // Nowhere is left to complain to when this fails, and the status still tells.
+            writeln!(std::io::stderr(), "error: {message}").map_or(ExitCode::from(status), |()| ExitCode::from(status))
         }
     }
 }

@@ -80,6 +80,8 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub(crate) struct Rpc {
     side: Side,
+    /// Kept to strike it from errors: providers put keys into URLs.
+    url: String,
     client: RpcClient,
 }
 
@@ -97,9 +99,9 @@ struct RawLog {
 impl Rpc {
     pub(crate) fn new(side: Side, url: &str) -> Result<Self, ReadError> {
         let bad = |reason: String| ReadError::Endpoint { side, reason };
-        let url: reqwest::Url = url.parse().map_err(|e| bad(format!("{e}")))?;
+        let url: reqwest::Url = url.parse().map_err(|e| bad(format!("not a URL: {e}")))?;
         let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|e| bad(e.to_string()))?;
-        Ok(Self { side, client: RpcClient::new_http_with_client(http, url) })
+        Ok(Self { side, url: url.to_string(), client: RpcClient::new_http_with_client(http, url) })
     }
 
     pub(crate) fn nonsense(&self, reason: impl Into<String>) -> ReadError {
@@ -114,7 +116,8 @@ impl Rpc {
                 Ok(answer) => break answer,
                 Err(error) => {
                     if attempt == ATTEMPTS || matches!(error, TransportError::ErrorResp(_)) {
-                        let reason = error.to_string().chars().take(MAX_QUOTE).collect();
+                        let reason = error.to_string().replace(&self.url, "the configured URL");
+                        let reason = reason.chars().take(MAX_QUOTE).collect();
                         return Err(ReadError::Request { side: self.side, method, reason });
                     }
                 }
