@@ -8,88 +8,98 @@ import solc from "solc";
 const root = path.dirname(fileURLToPath(import.meta.url));
 const sourceDir = path.join(root, "solidity");
 const artifactDir = path.join(root, "artifacts");
-const check = process.argv.includes("--check");
 
 const names = fs
   .readdirSync(sourceDir, { recursive: true })
   .map((name) => name.split(path.sep).join("/"))
   .filter((name) => name.endsWith(".sol"))
   .sort();
-const input = {
-  language: "Solidity",
-  sources: Object.fromEntries(
-    names.map((name) => [name, { content: fs.readFileSync(path.join(sourceDir, name), "utf8") }]),
-  ),
-  settings: {
-    evmVersion: "cancun",
-    viaIR: true,
-    optimizer: { enabled: true, runs: 1_000_000 },
-    // No hash of sources and paths at the bytecode's end: the same code compiles to the same bytes anywhere.
-    metadata: { bytecodeHash: "none", appendCBOR: false },
-    outputSelection: {
-      "*": { "": ["ast"], "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"] },
-    },
-  },
-};
 
-const output = JSON.parse(solc.compile(JSON.stringify(input)));
-for (const message of output.errors ?? []) console.error(message.formattedMessage);
-if (output.errors?.length) process.exit(1); // warnings count: contracts are few and final
+/** The sources by name. */
+export const readSources = () =>
+  Object.fromEntries(names.map((name) => [name, fs.readFileSync(path.join(sourceDir, name), "utf8")]));
 
-// solc keys immutables by syntax-tree ids, which move with unrelated edits; names and places stay.
-const variableNames = new Map();
-const walk = (node) => {
-  if (node === null || typeof node !== "object") return;
-  if (node.nodeType === "VariableDeclaration") variableNames.set(String(node.id), node.name);
-  Object.values(node).forEach(walk);
-};
-Object.values(output.sources).forEach(({ ast }) => walk(ast));
-const immutables = (references) =>
-  Object.fromEntries(
-    Object.entries(references)
-      .map(([id, places]) => [variableNames.get(id), places])
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
-  );
-
-const artifacts = {};
-for (const [source, contracts] of Object.entries(output.contracts)) {
-  for (const [name, { abi, evm }] of Object.entries(contracts)) {
-    if (!evm.bytecode.object) continue; // an interface
-    artifacts[path.join(path.dirname(source), `${name}.json`)] =
-      JSON.stringify(
-        {
-          contractName: name,
-          compiler: solc.version(),
-          abi,
-          bytecode: `0x${evm.bytecode.object}`,
-          deployedBytecode: `0x${evm.deployedBytecode.object}`,
-          immutableReferences: immutables(evm.deployedBytecode.immutableReferences),
+/** Artifacts' texts by file name, of `sources`; throws what the compiler says, warnings too: contracts are few and final. */
+export function compile(sources, { lenient = false } = {}) {
+  const input = {
+    language: "Solidity",
+    sources: Object.fromEntries(Object.entries(sources).map(([name, content]) => [name, { content }])),
+    settings: {
+      evmVersion: "cancun",
+      viaIR: true,
+      optimizer: { enabled: true, runs: 1_000_000 },
+      // No hash of sources and paths at the bytecode's end: the same code compiles to the same bytes anywhere.
+      metadata: { bytecodeHash: "none", appendCBOR: false },
+      outputSelection: {
+        "*": {
+          "": ["ast"],
+          "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"],
         },
-        null,
-        2,
-      ) + "\n";
+      },
+    },
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input)));
+  const errors = (output.errors ?? []).filter((error) => !lenient || error.severity === "error");
+  if (errors.length) throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
+
+  // solc keys immutables by syntax-tree ids, which move with unrelated edits; names and places stay.
+  const variableNames = new Map();
+  const walk = (node) => {
+    if (node === null || typeof node !== "object") return;
+    if (node.nodeType === "VariableDeclaration") variableNames.set(String(node.id), node.name);
+    Object.values(node).forEach(walk);
+  };
+  Object.values(output.sources).forEach(({ ast }) => walk(ast));
+  const immutables = (references) =>
+    Object.fromEntries(
+      Object.entries(references)
+        .map(([id, places]) => [variableNames.get(id), places])
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
+
+  const artifacts = {};
+  for (const [source, contracts] of Object.entries(output.contracts)) {
+    for (const [name, { abi, evm }] of Object.entries(contracts)) {
+      if (!evm.bytecode.object) continue; // an interface
+      const artifact = {
+        contractName: name,
+        compiler: solc.version(),
+        abi,
+        bytecode: `0x${evm.bytecode.object}`,
+        deployedBytecode: `0x${evm.deployedBytecode.object}`,
+        immutableReferences: immutables(evm.deployedBytecode.immutableReferences),
+      };
+      artifacts[path.join(path.dirname(source), `${name}.json`)] = `${JSON.stringify(artifact, null, 2)}\n`;
+    }
   }
+  return artifacts;
 }
 
-let stale = 0;
-for (const [name, text] of Object.entries(artifacts)) {
-  const file = path.join(artifactDir, name);
-  const committed = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : null;
-  if (committed === text) continue;
-  stale += 1;
-  if (check) {
-    console.error(`artifacts/${name} is not what solidity/ compiles to; run: npm run compile`);
-  } else {
-    fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.writeFileSync(file, text);
-    console.log(`wrote artifacts/${name}`);
+function main() {
+  const check = process.argv.includes("--check");
+  const artifacts = compile(readSources());
+  let stale = 0;
+  for (const [name, text] of Object.entries(artifacts)) {
+    const file = path.join(artifactDir, name);
+    const committed = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : null;
+    if (committed === text) continue;
+    stale += 1;
+    if (check) {
+      console.error(`artifacts/${name} is not what solidity/ compiles to; run: npm run compile`);
+    } else {
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      fs.writeFileSync(file, text);
+      console.log(`wrote artifacts/${name}`);
+    }
   }
+  for (const old of fs.existsSync(artifactDir) ? fs.readdirSync(artifactDir, { recursive: true }) : []) {
+    const name = old.split(path.sep).join("/");
+    if (!name.endsWith(".json") || name in artifacts) continue;
+    stale += 1;
+    console.error(`artifacts/${name} has no source in solidity/; remove it`);
+  }
+  if (check && stale) process.exit(1);
+  console.log(`${Object.keys(artifacts).length} contracts, ${solc.version()}, ${stale ? "updated" : "unchanged"}`);
 }
-for (const old of fs.existsSync(artifactDir) ? fs.readdirSync(artifactDir, { recursive: true }) : []) {
-  const name = old.split(path.sep).join("/");
-  if (!name.endsWith(".json") || name in artifacts) continue;
-  stale += 1;
-  console.error(`artifacts/${name} has no source in solidity/; remove it`);
-}
-if (check && stale) process.exit(1);
-console.log(`${Object.keys(artifacts).length} contracts, ${solc.version()}, ${stale ? "updated" : "unchanged"}`);
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();

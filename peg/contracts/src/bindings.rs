@@ -147,6 +147,7 @@ sol! {
         function callbackResult() external view returns (bytes memory);
         function refuse(bool refusing_) external;
         function onPayment(address target_, bytes calldata callback_) external;
+        function batch(address target_, bytes[] calldata calls) external;
         receive() external payable;
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice A hostile recipient of claims: refuses payments, or calls back what it was told while being paid.
+/// @notice A recipient of claims that refuses payments or calls back what it was told while being paid; also a
+/// relayer that claims several in one transaction.
 contract TestRecipient {
     bool public refusing;
     address public target;
@@ -16,6 +17,13 @@ contract TestRecipient {
     function onPayment(address target_, bytes calldata callback_) external {
         target = target_;
         callback = callback_;
+    }
+
+    function batch(address target_, bytes[] calldata calls) external {
+        for (uint256 i = 0; i < calls.length; ++i) {
+            (bool ok,) = target_.call(calls[i]);
+            require(ok, "a call of the batch failed");
+        }
     }
 
     receive() external payable {

@@ -243,6 +243,22 @@ fn clone_for(world: &World, recipient: Address, reentered: usize) -> World {
 }
 
 #[test]
+fn several_claims_fit_one_transaction() {
+    let mut world = World::with_claims(&[ether(1), ether(2), ether(3)], U256::from(7));
+    let relayer = world.chain.create(ALICE, RECIPIENT.bytecode.clone()).created();
+    let claims = |indices: &[usize]| -> Vec<Bytes> {
+        indices.iter().map(|index| world.claim_against(*index, 1).abi_encode().into()).collect()
+    };
+    let all = TestRecipient::batchCall { target_: world.vault, calls: claims(&[0, 1, 2]) };
+    let repeated = TestRecipient::batchCall { target_: world.vault, calls: claims(&[0, 1, 0]) };
+    world.chain.send(ALICE, relayer, U256::ZERO, &repeated).refused();
+    assert_eq!(world.locked(), ether(6), "the whole transaction is undone");
+    assert!(world.chain.send(ALICE, relayer, U256::ZERO, &all).ok());
+    assert_eq!(world.chain.balance(relayer), U256::from(21));
+    assert_eq!(world.locked(), U256::ZERO);
+}
+
+#[test]
 fn recipient_may_deposit_again_while_it_is_paid() {
     let mut world = World::new(&[1, 1, 1, 1]);
     let recipient = world.chain.create(ALICE, RECIPIENT.bytecode.clone()).created();

@@ -7,7 +7,7 @@ use causeway_contracts::{
 
 use crate::{
     chain::{Chain, Outcome},
-    world::{ALICE, PARENT_CHAIN_ID, World, validators},
+    world::{ALICE, PARENT_CHAIN_ID, World, planted, validators},
 };
 
 #[test]
@@ -34,8 +34,8 @@ fn deploy_registry(genesis_hash: B256, packed: &[u8], vault: Address) -> Outcome
         epoch: 0,
         vault_: vault,
     };
-    let code = [artifact::REGISTRY.bytecode.as_ref(), &arguments.abi_encode()].concat();
-    Chain::new(PARENT_CHAIN_ID).create(ALICE, code.into())
+    let code = [artifact::REGISTRY.bytecode.as_ref(), &arguments.abi_encode()].concat().into();
+    Chain::new(PARENT_CHAIN_ID).create(ALICE, planted(&artifact::REGISTRY, code))
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn largest_set_is_256_members() {
 fn vault_refuses_a_registry_that_serves_another_vault() {
     let mut world = World::new(&[1]);
     let code = vault_deploy_code(&VaultArgs { registry: world.registry, claim_delay_s: 0 });
-    world.chain.create(ALICE, code).refused_with(PegVault::WrongRegistry {});
+    world.chain.create(ALICE, planted(&artifact::VAULT, code)).refused_with(PegVault::WrongRegistry {});
 }
 
 #[test]

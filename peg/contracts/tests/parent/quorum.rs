@@ -1,13 +1,13 @@
 //! The boundary powers of `vectors/quorum.json`, which the Rust verifier's tests read as well.
 
 use alloy_primitives::{B256, U256};
-use causeway_contracts::{CheckpointRegistry, RegistryArgs, registry_deploy_code};
+use causeway_contracts::{CheckpointRegistry, RegistryArgs, artifact, registry_deploy_code};
 use causeway_peg::{Checkpoint, PegDomain, sign_digest, verify_signatures};
 use serde::Deserialize;
 
 use crate::{
     chain::Chain,
-    world::{ALICE, BOB, PARENT_CHAIN_ID, validators},
+    world::{ALICE, BOB, PARENT_CHAIN_ID, planted, validators},
 };
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ fn solidity_and_rust_agree_with_every_quorum_vector() {
         chain.set_code(BOB, EMPTY_VAULT.to_vec().into());
         let genesis_hash = B256::repeat_byte(1);
         let args = RegistryArgs { genesis_hash, validators: set.clone(), vault: BOB };
-        let registry = chain.create(ALICE, registry_deploy_code(&args)).created();
+        let registry = chain.create(ALICE, planted(&artifact::REGISTRY, registry_deploy_code(&args))).created();
         let domain = PegDomain { parent_chain_id: PARENT_CHAIN_ID, registry, genesis_hash };
         let checkpoint = Checkpoint {
             number: 1,
