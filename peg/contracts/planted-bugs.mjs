@@ -82,7 +82,7 @@ const newest = fs
 const run = (directory) =>
   spawnSync(newest, ["--skip", "gas::", "--skip", "bindings::", "--skip", "deployed_code_is"], {
     cwd: path.join(workspace, "peg/contracts"),
-    env: { ...process.env, ...(directory && { PEG_PLANTED_ARTIFACTS: directory }), PROPTEST_FAILURE_PERSISTENCE: "off" },
+    env: { ...process.env, ...(directory && { PEG_PLANTED_ARTIFACTS: directory }), PROPTEST_DISABLE_FAILURE_PERSISTENCE: "1" },
     encoding: "utf8",
     timeout: 300_000,
   });
