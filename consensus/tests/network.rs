@@ -210,7 +210,7 @@ fn many_seeds_of_everything() {
     let (mut crashes, mut recoveries, mut rounds, mut heights, mut evidence) = (0, 0, 0, 0, 0);
     for seed in first..first + count {
         let mut sim = Sim::new(chaos(seed));
-        let done = sim.run_to_height(15, 2_000_000);
+        let done = sim.run_to_height(15, 6_000_000);
         let reached: Vec<_> = sim.nodes.iter().map(|node| node.chain.len()).collect();
         if !done {
             for (n, node) in sim.nodes.iter().enumerate() {
