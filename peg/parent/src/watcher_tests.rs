@@ -7,7 +7,8 @@ use crate::{
     fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
 };
 use alloy_primitives::B256;
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 struct Setup {
@@ -449,4 +450,70 @@ async fn a_spawned_watcher_reports_through_its_channel() {
     assert_eq!(handle.status().deposit_nonce, 1);
     drop(handle);
     while updates.recv().await.is_some() {}
+}
+
+/// JSON of every shape, biased to what the watcher looks at.
+fn any_json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "0x[0-9a-f]{0,66}",
+        (0u64..20).prop_map(|number| format!("{number:#x}")),
+        any::<[u8; 32]>().prop_map(|hash| B256::from(hash).to_string()),
+        Just(VAULT.to_string()),
+        ".{0,8}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        let keys = prop_oneof![
+            Just("number"),
+            Just("hash"),
+            Just("timestamp"),
+            Just("address"),
+            Just("topics"),
+            Just("data"),
+            Just("blockNumber"),
+            Just("blockHash"),
+            Just("logIndex"),
+        ];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::vec((keys.prop_map(str::to_owned), inner), 0..8)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever one method answers, only deposits that happened are ever reported, and honesty afterwards is enough.
+    #[test]
+    fn no_answer_panics_the_watcher_or_invents_a_deposit(method in 0usize..4, answer in any_json()) {
+        let method = ["eth_chainId", "eth_getBlockByNumber", "eth_getLogs", "eth_call"][method];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let parent = FakeParent::start().await;
+            parent.chain().deposit(5, 2);
+            let deposit_acc = parent.chain().logs[1].deposit_acc;
+            let honest = (deposit_acc, parent.chain().hash(5));
+            parent.chain().mood = Mood::Instead(method, answer);
+            let mut setup = setup(&[&parent]);
+            let mut updates = setup.poll().await;
+            updates.extend(setup.poll().await);
+            parent.chain().mood = Mood::Honest;
+            updates.extend(setup.poll().await);
+            // A well-formed lie about a block is a broken finality afterwards, and stays one.
+            let lied = updates.iter().any(|update| matches!(update, ParentUpdate::Conflict(_)));
+            assert!(cuts(&updates) == [2] || (lied && cuts(&updates).is_empty()), "{updates:?}");
+            for update in updates {
+                if let ParentUpdate::Deposits { view, .. } = update {
+                    assert_eq!((view.depositAcc, view.parentHash), honest);
+                }
+            }
+        });
+    }
 }
