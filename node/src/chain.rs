@@ -130,11 +130,11 @@ impl Chain {
     }
 
     /// Decodes and executes a body and answers [`Event::Executed`], [`Event::Refused`] or [`Event::ExecutionFailed`].
-    pub fn execute(&self, job: u64, height: Height, block_hash: B256, body: Bytes) {
+    pub fn execute(&self, job: u64, height: Height, block_hash: B256, certified: bool, body: Bytes) {
         let chain = self.clone();
         tokio::task::spawn_blocking(move || {
             let started = Instant::now();
-            let event = match chain.execute_now(height, block_hash, &body) {
+            let event = match chain.execute_now(height, block_hash, certified, &body) {
                 Ok(executed) => Event::Executed { job, executed: Arc::new(executed) },
                 Err(Outcome::Refused(fault)) => Event::Refused { job, fault },
                 Err(Outcome::Failed(error)) => {
@@ -148,7 +148,13 @@ impl Chain {
     }
 
     /// The work of [`Chain::execute`].
-    pub(crate) fn execute_now(&self, height: Height, block_hash: B256, body: &[u8]) -> Result<ExecutedBlock, Outcome> {
+    pub(crate) fn execute_now(
+        &self,
+        height: Height,
+        block_hash: B256,
+        certified: bool,
+        body: &[u8],
+    ) -> Result<ExecutedBlock, Outcome> {
         let block = Block::decode(body).map_err(|error| Outcome::Refused(BodyFault::Encoding(error)))?;
         let actual = block.hash();
         if actual != block_hash {
@@ -170,7 +176,8 @@ impl Chain {
             known
         };
         let context = ValidationContext {
-            now_ms: (self.clocks.wall)(),
+            // What more than two thirds have decided is not for this node's clock to doubt.
+            now_ms: if certified { u64::MAX } else { (self.clocks.wall)() },
             parent_validators: &self.validators,
             operators: &self.operators.values().copied().collect(),
         };

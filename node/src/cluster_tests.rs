@@ -61,6 +61,8 @@ struct Cluster {
     now: Arc<AtomicU64>,
     seed: u64,
     loss_percent: u64,
+    /// How far each member's wall clock is behind.
+    late_ms: Vec<u64>,
 }
 
 fn user() -> PrivateKeySigner {
@@ -113,6 +115,7 @@ impl Cluster {
             now,
             seed: seed | 1,
             loss_percent: 0,
+            late_ms: vec![0; size],
         };
         for member in 0..size {
             cluster.start(member);
@@ -144,6 +147,8 @@ impl Cluster {
         let storage =
             Storage::open(&member.disk.dir.path().join("chain"), &genesis, StorageOptions::default()).unwrap();
         let clock = self.now.clone();
+        let (late, wall) = (self.late_ms[index], clock.clone());
+        let wall: Clock = Arc::new(move || wall.load(Ordering::Relaxed) - late);
         let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
         let chain = Chain {
             genesis: genesis.clone(),
@@ -152,7 +157,7 @@ impl Cluster {
             pool: Arc::new(Mutex::new(Mempool::new(PoolConfig::new(777, genesis.spec.gas_limit)))),
             validators: genesis.validator_set(),
             operators: Arc::new(start::operators(&genesis)),
-            clocks: Clocks { wall: clock.clone(), steady: clock },
+            clocks: Clocks { wall, steady: clock },
             events: mpsc::channel(1).0,
             metrics: Metrics::default(),
         };
@@ -174,7 +179,18 @@ impl Cluster {
         });
         let head = storage.head().number;
         let wal = if member.disk.wal_height == head + 1 { member.disk.wal.clone() } else { Vec::new() };
-        member.up = Some((Node::new(host, chain.validators.clone(), INTERVAL_MS, Height(head), desk), chain));
+        member.up = Some((
+            Node::new(
+                host,
+                genesis.hash,
+                Some(member.keys.validator_id()),
+                chain.validators.clone(),
+                INTERVAL_MS,
+                Height(head),
+                desk,
+            ),
+            chain,
+        ));
         self.lives[index] += 1;
         self.schedule(0, index, Event::Start { wal });
         for other in 0..self.members.len() {
@@ -292,8 +308,8 @@ impl Cluster {
                 let executed = Arc::new(chain.build_now(height, deadline_ms, proposer, system).unwrap());
                 self.schedule(1, index, Event::Built { height, round, executed });
             }
-            Effect::Execute { job, height, block_hash, body } => {
-                let event = match chain.execute_now(height, block_hash, &body) {
+            Effect::Execute { job, height, block_hash, certified, body } => {
+                let event = match chain.execute_now(height, block_hash, certified, &body) {
                     Ok(executed) => Event::Executed { job, executed: Arc::new(executed) },
                     Err(Outcome::Refused(fault)) => panic!("an honest block was refused: {fault}"),
                     Err(Outcome::Failed(_)) => Event::ExecutionFailed { job },
@@ -434,6 +450,19 @@ fn a_tenth_of_all_messages_lost_does_not_stop_the_chain() {
         "stuck at {:?}",
         (0..4).map(|i| cluster.head(i)).collect::<Vec<_>>()
     );
+    cluster.assert_agreement();
+}
+
+#[test]
+fn a_node_whose_clock_is_an_hour_late_follows_what_the_others_decide() {
+    let mut cluster = Cluster::new(4, false, 7);
+    assert!(cluster.run(10_000, |cluster| cluster.all_reached(2)));
+    cluster.crash(3);
+    cluster.late_ms[3] = 3_600_000;
+    assert!(cluster.run(60_000, |cluster| cluster.head(0) >= 20));
+    cluster.start(3);
+    let target = cluster.head(0) + 20;
+    assert!(cluster.run(120_000, |cluster| cluster.all_reached(target)), "the late node is at {}", cluster.head(3));
     cluster.assert_agreement();
 }
 

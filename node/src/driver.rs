@@ -207,7 +207,9 @@ impl Running {
                     driver.chain.build(height, round, deadline_ms, validator, system);
                 }
             }
-            Effect::Execute { job, height, block_hash, body } => driver.chain.execute(job, height, block_hash, body),
+            Effect::Execute { job, height, block_hash, certified, body } => {
+                driver.chain.execute(job, height, block_hash, certified, body);
+            }
             Effect::Commit { executed, certificate } => {
                 self.sync_wal()?;
                 self.count_missed(&certificate);

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{
     CommitCertificate, ConsensusMessage, Evidence, Height, Host, HostStatus, Input, MessageVerdict, Misbehaviour,
-    Output, PeerToken, Round, SignState, ValidatorSet,
+    Output, PeerToken, Round, SignState, ValidatorId, ValidatorSet,
 };
 use causeway_execution::{BlockFault, DecodeError, ExecutedBlock, SystemCall};
 use causeway_network::{PenaltyReason, Verdict};
@@ -164,6 +164,8 @@ pub enum Effect {
         height: Height,
         /// The hash that consensus knows it by; the body need not have it.
         block_hash: B256,
+        /// Whether more than two thirds have decided that hash: then this node's own clock has no say in it.
+        certified: bool,
         /// Its encoding.
         body: Bytes,
     },
@@ -205,12 +207,15 @@ pub enum BodyFault {
 #[derive(Debug, Clone)]
 struct Executing {
     block_hash: B256,
+    certified: bool,
     body: Bytes,
 }
 
 /// The node's state between events.
 pub struct Node {
     host: Host,
+    chain: B256,
+    validator: Option<ValidatorId>,
     validators: ValidatorSet,
     block_interval_ms: u64,
     height: Height,
@@ -220,6 +225,8 @@ pub struct Node {
     valid: BTreeMap<B256, Arc<ExecutedBlock>>,
     executing: BTreeMap<u64, Executing>,
     next_job: u64,
+    /// The block whose valid certificate is in the present step.
+    certified: Option<B256>,
     decided: Option<(CommitCertificate, Bytes)>,
     committing: bool,
     retry_at_ms: Option<u64>,
@@ -228,9 +235,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node whose durable head is `head`.
+    /// A node whose durable head is `head`; `chain` the genesis hash; `validator` its own id, if it signs.
     pub fn new(
         host: Host,
+        chain: B256,
+        validator: Option<ValidatorId>,
         validators: ValidatorSet,
         block_interval_ms: u64,
         head: Height,
@@ -238,6 +247,8 @@ impl Node {
     ) -> Self {
         Self {
             host,
+            chain,
+            validator,
             validators,
             block_interval_ms,
             height: Height(head.0.saturating_add(1)),
@@ -247,6 +258,7 @@ impl Node {
             valid: BTreeMap::new(),
             executing: BTreeMap::new(),
             next_job: 0,
+            certified: None,
             decided: None,
             committing: false,
             retry_at_ms: None,
@@ -294,7 +306,7 @@ impl Node {
     /// When the driver has to come back with [`Event::Tick`] if nothing else happens, Unix milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let desk = self.desk.as_ref().and_then(PegDesk::next_deadline_ms);
-        let host = if self.running { self.host.next_deadline_ms() } else { None };
+        let host = if self.is_deciding() { self.host.next_deadline_ms() } else { None };
         [host, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
     }
 
@@ -399,7 +411,7 @@ impl Node {
     }
 
     fn refused(&mut self, now_ms: u64, job: u64, fault: &BodyFault, effects: &mut Vec<Effect>) {
-        let Some(Executing { block_hash, body }) = self.executing.remove(&job) else { return };
+        let Some(Executing { block_hash, body, .. }) = self.executing.remove(&job) else { return };
         let height = self.height;
         if self
             .decided
@@ -443,6 +455,11 @@ impl Node {
         self.start_at_ms = Some(if self.sync.is_behind(self.height.0) { now_ms } else { next.max(now_ms) });
     }
 
+    /// Whether a height is under way: only then are the host's deadlines served.
+    fn is_deciding(&self) -> bool {
+        self.running && self.start_at_ms.is_none() && !self.committing
+    }
+
     /// Does what time or earlier effects have made due.
     fn due(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         if self.start_at_ms.is_some_and(|at| now_ms >= at || self.sync.is_behind(self.height.0)) {
@@ -458,24 +475,29 @@ impl Node {
         }
         if self.retry_at_ms.is_some_and(|at| now_ms >= at) {
             self.retry_at_ms = None;
-            for (job, Executing { block_hash, body }) in &self.executing {
+            for (job, Executing { block_hash, certified, body }) in &self.executing {
                 effects.push(Effect::Execute {
                     job: *job,
                     height: self.height,
                     block_hash: *block_hash,
+                    certified: *certified,
                     body: body.clone(),
                 });
             }
         }
-        let deciding = self.running && self.start_at_ms.is_none() && !self.committing;
+        let deciding = self.is_deciding();
         if deciding && self.host.next_deadline_ms().is_some_and(|at| now_ms >= at) {
             let outputs = self.host.step(now_ms, Input::Tick);
             self.outputs(now_ms, outputs, effects);
         }
         let offered = if deciding && self.decided.is_none() { self.sync.take(self.height.0) } else { None };
         if let Some(OfferedBlock { from, certificate, body }) = offered {
+            if certificate.verify(self.chain, &self.validators).is_ok() {
+                self.certify(certificate.block_hash, &body);
+            }
             let outputs = self.host.step(now_ms, Input::SyncedBlock { from, certificate, body });
             self.outputs(now_ms, outputs, effects);
+            self.certified = None;
         }
         if self.running {
             effects.extend(self.sync.poll(now_ms, self.height.0).into_iter().map(Effect::Ask));
@@ -502,7 +524,7 @@ impl Node {
                     self.validate(now_ms, height, block_hash, body, effects)
                 }
                 Output::Decided { certificate, body } => self.decide(certificate, body, effects),
-                Output::Equivocation(evidence) => effects.push(Effect::Evidence(evidence)),
+                Output::Equivocation(evidence) => self.equivocation(evidence, effects),
                 Output::Behind { peer, height } => self.sync.saw_head(peer, height.0.saturating_sub(1)),
                 Output::Misbehaved { peer, reason } => self.misbehaved(peer, &reason, effects),
             }
@@ -510,18 +532,34 @@ impl Node {
     }
 
     fn validate(&mut self, now_ms: u64, height: Height, block_hash: B256, body: Bytes, effects: &mut Vec<Effect>) {
-        if self.valid.contains_key(&block_hash) {
+        // The body is compared too: garbage offered under a known hash must not pass for that block's body.
+        if self.valid.get(&block_hash).is_some_and(|executed| executed.block.encode() == body) {
             let outputs = self.host.step(now_ms, Input::BlockVerdict { height, block_hash, valid: true });
             self.outputs(now_ms, outputs, effects);
             return;
         }
-        self.execute(block_hash, body, effects);
+        let certified = self.certified == Some(block_hash);
+        self.execute(block_hash, certified, body, effects);
+    }
+
+    /// More than two thirds have decided this block: bodies that wait for a verdict on it are tried again without asking the clock.
+    fn certify(&mut self, block_hash: B256, body: &Bytes) {
+        self.certified = Some(block_hash);
+        for running in self.executing.values_mut() {
+            if running.block_hash == block_hash && running.body == *body {
+                running.certified = true;
+            }
+        }
     }
 
     /// Starts executing a body, unless the very same is being executed. Verdicts are kept by body, never by the hash a proposal
     /// claims: a hash with another body behind it must not be condemned.
-    fn execute(&mut self, block_hash: B256, body: Bytes, effects: &mut Vec<Effect>) {
-        if self.executing.values().any(|running| running.block_hash == block_hash && running.body == body) {
+    fn execute(&mut self, block_hash: B256, certified: bool, body: Bytes, effects: &mut Vec<Effect>) {
+        if self
+            .executing
+            .values()
+            .any(|running| running.block_hash == block_hash && running.certified >= certified && running.body == body)
+        {
             return;
         }
         if self.executing.len() >= MAX_EXECUTED {
@@ -530,8 +568,8 @@ impl Node {
         }
         let job = self.next_job;
         self.next_job = job.wrapping_add(1);
-        self.executing.insert(job, Executing { block_hash, body: body.clone() });
-        effects.push(Effect::Execute { job, height: self.height, block_hash, body });
+        self.executing.insert(job, Executing { block_hash, certified, body: body.clone() });
+        effects.push(Effect::Execute { job, height: self.height, block_hash, certified, body });
     }
 
     fn decide(&mut self, certificate: CommitCertificate, body: Bytes, effects: &mut Vec<Effect>) {
@@ -543,7 +581,7 @@ impl Node {
         if self.valid.contains_key(&block_hash) {
             self.commit_decided(effects);
         } else {
-            self.execute(block_hash, body, effects);
+            self.execute(block_hash, true, body, effects);
         }
     }
 
@@ -555,6 +593,19 @@ impl Node {
         if let Some(executed) = self.valid.get(&certificate.block_hash) {
             self.committing = true;
             effects.push(Effect::Commit { executed: executed.clone(), certificate: certificate.clone() });
+        }
+    }
+
+    /// Conflicting signatures. When they are by this node's own key, another process signs with it: each further signature of
+    /// either could be slashed, so this one stops.
+    fn equivocation(&self, evidence: Evidence, effects: &mut Vec<Effect>) {
+        let (validator, height) = (evidence.validator(), evidence.height());
+        effects.push(Effect::Evidence(evidence));
+        if self.validator == Some(validator) {
+            effects.push(Effect::Halt(format!(
+                "another process signs with this node's consensus key {validator}: conflicting messages at height {height} are signed by it. Find that \
+                 process and stop it, or leave the key to it and take it out of this node's keys/ before you start again."
+            )));
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use causeway_consensus::{Ed25519Signer, Height, Host, HostConfig, SignState, Signer, Timeouts};
+use causeway_consensus::{
+    ConsensusKey, Ed25519Signer, Height, Host, HostConfig, SignState, Signer, Timeouts, ValidatorId,
+};
 use causeway_execution::{Executor, peg_state};
-use causeway_genesis::{Genesis, NodeKeys, keys};
+use causeway_genesis::{Genesis, GenesisValidator, NodeKeys, keys};
 use causeway_mempool::{Mempool, PoolConfig};
 use causeway_network::{NetworkConfig, NetworkHandle};
 use causeway_parent::{ParentConfig, ParentHandle, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig, WatchFrom};
@@ -73,8 +75,14 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
     let validator = validator_keys.as_ref().map(NodeKeys::validator_id).filter(|id| chain.validators.get(id).is_some());
     match validator {
         Some(id) => tracing::info!(validator = %id, "this node validates"),
-        None => tracing::info!("this node follows; its keys, if any, are in no validator set"),
+        None if validator_keys.is_some() => {
+            tracing::warn!(
+                "this node has validator keys, but they are in no validator set: it follows and does not sign"
+            );
+        }
+        None => tracing::info!("this node follows"),
     }
+    check_peg_key(&genesis, &validator_keys, validator)?;
     let mut host = Host::new(host_config(&config, &genesis), consensus_signer(&validator_keys, validator), sign_state);
     if let (Some(certificate), Some(block)) =
         (storage.certificate(storage.head().number)?, storage.block(storage.head().number)?)
@@ -120,8 +128,15 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
     let (_watcher, parent) = watch_parent(&config, &genesis, desk.as_ref())?.unzip();
     start_relayer(&config, &dir, &genesis, &storage);
 
-    let node =
-        Node::new(host, chain.validators.clone(), genesis.spec.block_interval_ms, Height(storage.head().number), desk);
+    let node = Node::new(
+        host,
+        genesis.hash,
+        validator,
+        chain.validators.clone(),
+        genesis.spec.block_interval_ms,
+        Height(storage.head().number),
+        desk,
+    );
     let driver = Driver {
         node,
         chain,
@@ -160,10 +175,8 @@ async fn stop_requested() {
     }
 }
 
-pub(crate) fn operators(genesis: &Genesis) -> BTreeMap<causeway_consensus::ValidatorId, alloy_primitives::Address> {
-    let key = |validator: &causeway_genesis::GenesisValidator| {
-        causeway_consensus::ConsensusKey(validator.consensus_key.0).id()
-    };
+pub(crate) fn operators(genesis: &Genesis) -> BTreeMap<ValidatorId, alloy_primitives::Address> {
+    let key = |validator: &GenesisValidator| ConsensusKey(validator.consensus_key.0).id();
     genesis.spec.validators.iter().map(|validator| (key(validator), validator.operator)).collect()
 }
 
@@ -187,13 +200,26 @@ fn host_config(config: &NodeConfig, genesis: &Genesis) -> HostConfig {
     HostConfig { timeouts, ..HostConfig::new(genesis.hash) }
 }
 
-fn consensus_signer(
-    keys: &Option<NodeKeys>,
-    validator: Option<causeway_consensus::ValidatorId>,
-) -> Option<Box<dyn Signer>> {
+fn consensus_signer(keys: &Option<NodeKeys>, validator: Option<ValidatorId>) -> Option<Box<dyn Signer>> {
     let keys = keys.as_ref()?;
     validator?;
     Some(Box::new(Ed25519Signer::new(keys.consensus.expose())))
+}
+
+/// A validator whose peg key is not the one genesis names would validate and silently attest nothing.
+fn check_peg_key(genesis: &Genesis, keys: &Option<NodeKeys>, validator: Option<ValidatorId>) -> eyre::Result<()> {
+    let (Some(keys), Some(id)) = (keys, validator) else { return Ok(()) };
+    let id_of = |entry: &&GenesisValidator| ConsensusKey(entry.consensus_key.0).id() == id;
+    let Some(entry) = genesis.spec.validators.iter().find(id_of) else { return Ok(()) };
+    if keys.peg_address() != entry.peg_address {
+        return Err(eyre!(
+            "keys/peg.key is the key of {}, but genesis names {} for validator {:?}: put the right key there",
+            keys.peg_address(),
+            entry.peg_address,
+            entry.name
+        ));
+    }
+    Ok(())
 }
 
 /// Opens the write-ahead log; its entries matter only for the height after the durable head.
@@ -286,7 +312,7 @@ fn write_run_files(dir: &DataDir, rpc: &str, metrics: &str, network: &NetworkHan
     let run = dir.run();
     std::fs::create_dir_all(&run).wrap_err_with(|| format!("cannot create {}", run.display()))?;
     let peer = network.local_peer_id();
-    let p2p: Vec<String> = network.listen_addrs().iter().map(|address| format!("{address}/p2p/{peer}")).collect();
+    let p2p: Vec<String> = network.listen_addrs().iter().map(ToString::to_string).collect();
     let addresses = serde_json::json!({ "pid": std::process::id(), "rpc": rpc, "metrics": metrics, "p2p": p2p, "peerId": peer.to_string() });
     let (new, path) = (run.join("node.json.new"), run.join("node.json"));
     std::fs::write(&new, format!("{addresses:#}\n"))

@@ -68,6 +68,8 @@ pub struct Sync {
     next_status_ms: u64,
     status_cursor: PeerToken,
     behind_since_ms: Option<u64>,
+    /// Set only while this node waits for gossip: a deadline that has passed must not be asked for again.
+    grace_until_ms: Option<u64>,
     handed_out: Option<PeerToken>,
 }
 
@@ -171,13 +173,16 @@ impl Sync {
                 asks.push(Ask::Status { peer });
             }
         }
+        self.grace_until_ms = None;
         if !self.is_behind(deciding) {
             self.behind_since_ms = None;
             return asks;
         }
         let since = *self.behind_since_ms.get_or_insert(now_ms);
         let lag = self.best_head().saturating_sub(deciding);
-        if lag == 0 && now_ms < since.saturating_add(GRACE_MS) {
+        let grace_until = since.saturating_add(GRACE_MS);
+        if lag == 0 && now_ms < grace_until {
+            self.grace_until_ms = Some(grace_until);
             return asks;
         }
         let queued_to = self.queue.keys().next_back().map_or(deciding, |last| last.saturating_add(1)).max(deciding);
@@ -201,8 +206,9 @@ impl Sync {
         let mut consider = |at: u64| deadline = Some(deadline.map_or(at, |known: u64| known.min(at)));
         if let Some(request) = self.in_flight {
             consider(request.deadline_ms);
-        } else if let Some(since) = self.behind_since_ms {
-            consider(since.saturating_add(GRACE_MS));
+        }
+        if let Some(grace_until) = self.grace_until_ms {
+            consider(grace_until);
         }
         deadline
     }
@@ -298,6 +304,18 @@ mod tests {
         sync.distrust(1);
         assert!(sync.take(5).is_none());
         assert!(!sync.is_behind(5));
+    }
+
+    #[test]
+    fn a_deadline_that_was_polled_lies_in_the_future() {
+        let mut sync = Sync::default();
+        sync.connected(1);
+        sync.saw_head(1, 5);
+        for now_ms in [0, GRACE_MS - 1, GRACE_MS, 3 * GRACE_MS, REQUEST_TIMEOUT_MS, 2 * REQUEST_TIMEOUT_MS] {
+            sync.poll(now_ms, 5);
+            let deadline = sync.next_deadline_ms().unwrap();
+            assert!(deadline > now_ms, "at {now_ms} the next deadline is {deadline}: the driver would spin");
+        }
     }
 
     #[test]

@@ -138,7 +138,7 @@ async fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> Result
     for address in addresses {
         let listener = swarm
             .listen_on(address.clone())
-            .map_err(|error| NetworkError::Listen { address: address.clone(), reason: error.to_string() })?;
+            .map_err(|error| NetworkError::Listen { address: address.clone(), reason: in_words(&error) })?;
         waiting.push((listener, address.clone()));
     }
     let mut found = Vec::new();
@@ -158,7 +158,7 @@ async fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> Result
             }
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
                 if let Some((_, address)) = waiting.iter().find(|(listener, _)| *listener == listener_id) {
-                    let reason = reason.map_or_else(|error| error.to_string(), |()| "closed".into());
+                    let reason = reason.map_or_else(|error| in_words(&error), |()| "closed".into());
                     return Err(NetworkError::Listen { address: address.clone(), reason });
                 }
             }
@@ -175,6 +175,12 @@ fn split_identity(address: &Multiaddr) -> Option<(PeerId, Multiaddr)> {
         Protocol::P2p(peer) if !address.is_empty() => Some((peer, address)),
         _ => None,
     }
+}
+
+/// An error with its causes: libp2p's transports leave the text to the innermost one.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    causes.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, B256, TxKind, U64, U256, utils::parse_ether};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
-use causeway_genesis::{Genesis, PegSpec, addresses::PEG};
+use causeway_genesis::{Genesis, PegSpec, addresses::PEG, keys};
 use causeway_parent::{Submitter, SubmitterConfig};
 use causeway_peg::{IPeg, TREE_DEPTH, Withdrawal};
 use clap::{Args, Subcommand};
-use eyre::{WrapErr, eyre};
+use eyre::eyre;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -43,7 +43,9 @@ impl KeyArgs {
         let text = match (&self.private_key, &self.key_file) {
             (Some(key), _) => key.clone(),
             (None, Some(path)) => {
-                std::fs::read_to_string(path).wrap_err_with(|| format!("cannot read {}", path.display()))?
+                let key = keys::load_file(path, keys::KeyRole::Peg)?
+                    .ok_or_else(|| eyre!("{} does not exist", path.display()))?;
+                return Ok(PrivateKeySigner::from_slice(key.expose())?);
             }
             (None, None) => return Err(eyre!("give --key-file or CAUSEWAY_PRIVATE_KEY")),
         };
@@ -248,6 +250,9 @@ impl PegStatusArgs {
             (_, _, Some(hash)) => client.call("peg_status", (hash,)).await?,
             _ => client.call("peg_summary", ()).await?,
         };
+        if status.is_null() {
+            return Err(eyre!("the node at {} knows no such transfer", self.rpc));
+        }
         say(format_args!("{status:#}"))
     }
 }
@@ -272,5 +277,9 @@ fn peg_of(genesis: &Genesis) -> eyre::Result<PegSpec> {
 }
 
 fn coins(text: &str) -> eyre::Result<U256> {
+    let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    if decimals > 18 {
+        return Err(eyre!("{text:?} has {decimals} decimals; a coin has 18"));
+    }
     parse_ether(text).map_err(|error| eyre!("{text:?} is not an amount of coins (such as 1.5): {error}"))
 }

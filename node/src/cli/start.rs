@@ -11,8 +11,7 @@ use crate::{
 };
 
 /// Libraries that log each vote or packet; `--log` can turn them up again.
-const QUIET: &str =
-    "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn";
+const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,jsonrpsee_server=error";
 
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
