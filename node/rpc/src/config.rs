@@ -34,10 +34,18 @@ impl Default for RpcConfig {
 pub struct RpcLimits {
     /// Bytes of one request body (a batch counts as one).
     pub request_bytes: u32,
+    /// Bytes of request bodies that are held at once, of all connections together: read so far, or being worked on.
+    pub body_bytes_in_flight: usize,
+    /// Time in which a request body must be complete, in milliseconds.
+    pub body_ms: u64,
     /// Bytes of one call's parameters. Decoded JSON takes many times its text in memory, so this is less than a body.
     pub params_bytes: usize,
     /// Bytes of one response body (a batch counts as one).
     pub response_bytes: u32,
+    /// Bytes of HTTP answers that their clients have yet to read, of all connections together.
+    pub answer_bytes_in_flight: usize,
+    /// Time in which a client must have read an HTTP answer, in milliseconds.
+    pub answer_ms: u64,
     /// Requests in one batch.
     pub batch: u32,
     /// Time that one batch may take, in milliseconds: what is left then is refused.
@@ -46,7 +54,7 @@ pub struct RpcLimits {
     pub connections: u32,
     /// Subscriptions of one WebSocket connection.
     pub subscriptions_per_connection: u32,
-    /// Messages queued for one WebSocket connection before its subscriptions wait.
+    /// Messages queued for one WebSocket connection before its subscriptions wait. A log message may have over a megabyte.
     pub queued_messages: u32,
     /// Events that a slow subscriber may lag behind before it is dropped.
     pub subscriber_lag: usize,
@@ -87,13 +95,17 @@ impl Default for RpcLimits {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
         Self {
             request_bytes: 5 * 1024 * 1024,
+            body_bytes_in_flight: 64 * 1024 * 1024,
+            body_ms: 10_000,
             params_bytes: 2 * 1024 * 1024,
-            response_bytes: 50 * 1024 * 1024,
+            response_bytes: 25 * 1024 * 1024,
+            answer_bytes_in_flight: 256 * 1024 * 1024,
+            answer_ms: 60_000,
             batch: 1_000,
             batch_ms: 60_000,
             connections: 512,
             subscriptions_per_connection: 128,
-            queued_messages: 1_024,
+            queued_messages: 32,
             subscriber_lag: 128,
             filters_per_connection: 128,
             filters: 10_000,

@@ -29,6 +29,7 @@ mod eth_state;
 mod feed;
 mod fees;
 mod filters;
+mod flow;
 mod hosts;
 mod logs;
 mod net;

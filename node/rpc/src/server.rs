@@ -19,6 +19,7 @@ use crate::criteria::TermBudget;
 use crate::feed::HeadFeed;
 use crate::fees::TipCache;
 use crate::filters::{Filters, random_id};
+use crate::flow::FlowLayer;
 use crate::hosts::HostCheckLayer;
 use crate::peg_summary::BurnedCache;
 use crate::subtrees::Subtrees;
@@ -69,7 +70,8 @@ pub(crate) async fn start_at(
     let methods = methods(&config.limits, ctx, clock)?;
     let http = tower::ServiceBuilder::new()
         .layer(HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins))
-        .layer(cors(&config.cors_origins)?);
+        .layer(cors(&config.cors_origins)?)
+        .layer(FlowLayer::new(&config.limits));
     let bounds = BatchBounds {
         response_bytes: usize::try_from(config.limits.response_bytes).unwrap_or(usize::MAX),
         time_ms: config.limits.batch_ms,

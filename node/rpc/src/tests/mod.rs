@@ -7,6 +7,7 @@ mod calls;
 mod fees;
 mod filters;
 mod fixture;
+mod flow;
 mod hostile;
 mod limits;
 mod peg;
