@@ -16,6 +16,7 @@ use super::{Net, causeway_json, eventually, quantity};
 pub fn key_file(net: &Net, account: usize) -> String {
     let path = net.dir().join(format!("account-{account}.key"));
     std::fs::write(&path, net.key(account)).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     path.display().to_string()
 }
 
