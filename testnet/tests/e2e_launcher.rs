@@ -97,7 +97,7 @@ async fn detached_testnets_run_until_down_and_faults_name_what_is_wrong() {
     let pids = [record.launcher_pid, record.parent.pid.unwrap(), record.validators[0].pid.unwrap()];
     assert!(pids.iter().all(|pid| alive(*pid)));
     run(launcher(), &["down", "--dir", &dir]);
-    assert!(pids.iter().all(|pid| !alive(*pid)));
+    eventually(SOON, "every process ends with down", || async { pids.iter().all(|pid| !alive(*pid)) }).await;
     let said = run_failing(launcher(), &["load", "--dir", &dir]);
     assert!(said.contains("no testnet runs"), "{said}");
     assert_eq!(rpc.balance(record.accounts[9].address).await.ok(), None::<U256>);
