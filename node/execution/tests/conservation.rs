@@ -116,6 +116,11 @@ struct Scene {
     reverter: Address,
 }
 
+/// Calls the peg with all of the call's data and coin.
+fn pass_on() -> Asm {
+    Asm::new().calldata_to_memory().forward(asm::CALL, PEG, Some(Asm::new().op(asm::CALLVALUE)))
+}
+
 fn scene() -> Scene {
     let mut chain = TestChain::pegged();
     let mut ledger = Ledger::default();
@@ -124,9 +129,8 @@ fn scene() -> Scene {
         ledger.mint(*address, U256::from(*amount));
     }
     chain.push(vec![peg::import(&chain, &funds)], &[]);
-    let call = |code: Asm| code.calldata_to_memory().forward(asm::CALL, PEG, Some(Asm::new().op(asm::CALLVALUE)));
-    let forwarder = call(Asm::new()).op(asm::STOP).bytes();
-    let reverter = call(Asm::new()).push(0u64).push(0u64).op(asm::REVERT).bytes();
+    let forwarder = pass_on().op(asm::STOP).bytes();
+    let reverter = pass_on().push(0u64).push(0u64).op(asm::REVERT).bytes();
     let deployer = wallet::address(0);
     let executed =
         chain.push_ok(&[wallet::create(0, 0, asm::deploy(&forwarder)), wallet::create(0, 1, asm::deploy(&reverter))]);

@@ -280,6 +280,23 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         .prop_map(|(programs, calls)| Scenario { programs, calls })
 }
 
+#[test]
+fn coin_paid_to_a_contract_destroyed_in_its_own_transaction_is_gone() {
+    let program = [
+        Statement::Create { salt: 0, destroy: true, value: 0 },
+        Statement::Call { kind: 0, peer: 5, value: 1, gas: 0 },
+    ];
+    let mut chain = TestChain::standalone(USERS);
+    let (before, coin) = (oracle_db(&chain), chain.state.total_balance());
+    let txs = [
+        wallet::create(0, 0, asm::deploy(&assemble(&program))),
+        wallet::call_gas(0, 1, wallet::address(0).create(0), 1, Bytes::new(), 90_000),
+    ];
+    let executed = chain.push_any(Vec::new(), &txs);
+    compare(before, &chain, &executed, &txs);
+    assert_eq!(chain.state.total_balance(), coin - U256::ONE);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -299,7 +316,7 @@ proptest! {
             txs.push(wallet::call_gas(*user, *nonce, to, u128::from(*value), Bytes::new(), u64::from(*gas)));
             *nonce += 1;
         }
-        let executed = chain.push(Vec::new(), &txs);
+        let executed = chain.push_any(Vec::new(), &txs);
         prop_assert_eq!(executed.receipts.len(), txs.len());
         compare(before, &chain, &executed, &txs);
     }
