@@ -30,6 +30,11 @@ impl ConsensusKey {
     pub fn decode(&self) -> Option<VerifyingKey> {
         VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak())
     }
+
+    /// Whether `signature` over `bytes` verifies strictly under this key; `false` for a key that [`Self::decode`] refuses.
+    pub fn verifies(&self, bytes: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
+        self.decode().is_some_and(|key| verify(&key, bytes, signature))
+    }
 }
 
 impl fmt::Debug for ConsensusKey {
@@ -115,6 +120,7 @@ mod tests {
         assert!(verify(&key, b"message", &signature));
         assert!(!verify(&key, b"another", &signature));
         assert!(!verify(&other.key().decode().unwrap(), b"message", &signature));
+        assert!(signer.key().verifies(b"message", &signature) && !other.key().verifies(b"message", &signature));
         for byte in 0..SIGNATURE_BYTES {
             let mut broken = signature;
             broken[byte] ^= 1;
@@ -129,6 +135,7 @@ mod tests {
         identity[0] = 1;
         assert!(ConsensusKey(identity).decode().is_none());
         assert!(ConsensusKey([0; 32]).decode().is_none());
+        assert!(!ConsensusKey(identity).verifies(b"message", &[0; SIGNATURE_BYTES]));
     }
 
     #[test]
