@@ -1,4 +1,4 @@
-//! Everything Solidity knows of the peg on the sidechain: the four structs both chains speak of, and the
+//! Everything Solidity knows of the peg on the sidechain: the structs both chains speak of, and the
 //! native module's interface, which wallets, contracts and the proposer call at the peg's address.
 //!
 //! Field names and order are part of the EIP-712 type strings; changing one changes every digest.
@@ -6,6 +6,7 @@
 use crate::{
     certificate::CertificateSig,
     signature::{Signature65, SignatureError},
+    validators::PegValidator,
 };
 use alloy_sol_types::sol;
 
@@ -33,7 +34,8 @@ sol! {
         bytes32 depositAcc;
         /// Epoch of the peg validator set that signs.
         uint64 epoch;
-        /// Commitment of the next epoch's set, zero when it does not change.
+        /// Commitment of the next epoch's set, always given on a pegged chain: whoever accepts the checkpoint knows
+        /// from then on who signs after this epoch.
         bytes32 nextValset;
     }
 
@@ -67,6 +69,16 @@ sol! {
         bytes32 depositAcc;
     }
 
+    /// What a validator saw at the parent: the registry has the set of this epoch in force (it accepted a checkpoint
+    /// signed by it, so no earlier set is heard there any more).
+    #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+    struct SetAcknowledged {
+        /// The epoch.
+        uint64 epoch;
+        /// The registry's commitment to its set.
+        bytes32 commitment;
+    }
+
     /// One deposit, field by field as the vault's event has it.
     #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
     struct Deposit {
@@ -80,6 +92,15 @@ sol! {
         address recipient;
         /// Amount received by the vault, in the token's smallest unit.
         uint256 amount;
+    }
+
+    /// One member of a validator set.
+    #[derive(Debug, PartialEq, Eq)]
+    struct PegMember {
+        /// Address of its peg key.
+        address validator;
+        /// Its power.
+        uint64 power;
     }
 
     /// One signature of a certificate, fixed-width.
@@ -105,6 +126,8 @@ sol! {
         function importDeposits(ParentView view_, SignatureAbi[] signatures, Deposit[] deposits) external;
         /// Records that a checkpoint is certified. From the system address only, at the head of a block.
         function recordCheckpoint(uint64 number, SignatureAbi[] signatures) external;
+        /// Records that the parent has an epoch's set in force. From the system address only, at the head of a block.
+        function acknowledgeSet(uint64 epoch, SignatureAbi[] signatures) external;
 
         /// Chain id of the parent.
         function parentChainId() external view returns (uint64);
@@ -132,6 +155,15 @@ sol! {
         function recordedCheckpoint() external view returns (uint64);
         /// A checkpoint by number, with its digest.
         function checkpoint(uint64 number) external view returns (Checkpoint memory checkpoint_, bytes32 digest);
+        /// Epoch of the validator set in force.
+        function epoch() external view returns (uint64);
+        /// Latest epoch whose set the parent is certified to have in force.
+        function ackedEpoch() external view returns (uint64);
+        /// The validator set of a past epoch, the current or the next one, in committed order, and its commitment.
+        function validatorSet(uint64 epoch_) external view returns (PegMember[] memory validators, bytes32 commitment);
+        /// The first checkpoint recorded in an epoch, which hands over to the next one's set, and the block that carries
+        /// its certificate; zeros while there is none.
+        function handover(uint64 epoch_) external view returns (uint64 checkpoint_, uint64 block_);
 
         /// A deposit was minted.
         event DepositMinted(uint64 indexed nonce, address indexed token, address sender, address indexed recipient, uint256 amount);
@@ -141,6 +173,8 @@ sol! {
         event DepositsImported(uint64 parentHeight, bytes32 parentHash, uint64 depositNonce, bytes32 depositAcc);
         /// A checkpoint's certificate is in this block.
         event CheckpointRecorded(uint64 indexed number, bytes32 digest);
+        /// The parent is certified to have the set of this epoch in force.
+        event ValidatorSetAcknowledged(uint64 indexed epoch, bytes32 commitment);
 
         /// Nothing was sent to withdraw.
         error ZeroAmount();
@@ -170,6 +204,18 @@ sol! {
         error UnknownCheckpoint(uint64 number);
         /// A checkpoint with this number or a greater one is recorded already.
         error CheckpointNotNewer(uint64 recorded, uint64 number);
+        /// A checkpoint of another epoch than the current one.
+        error StaleEpoch(uint64 current, uint64 epoch);
+        /// A set announced for another epoch than the next one.
+        error NotNextEpoch(uint64 expected, uint64 got);
+        /// The set of that epoch is named by a checkpoint and cannot change any more.
+        error NextSetFixed(uint64 epoch);
+        /// No certificate of that epoch names the next set yet.
+        error HandoverNotReady(uint64 epoch);
+        /// An epoch that has not begun, or has no set.
+        error UnknownEpoch(uint64 current, uint64 epoch);
+        /// An epoch that is acknowledged already, or an earlier one.
+        error EpochNotNewer(uint64 acked, uint64 epoch);
         /// The certificate does not verify.
         error InvalidCertificate();
         /// Only the system address may call this.
@@ -180,6 +226,12 @@ sol! {
         error InvalidCall();
         /// This chain has no peg.
         error NotPegged();
+    }
+}
+
+impl From<&PegValidator> for PegMember {
+    fn from(member: &PegValidator) -> Self {
+        Self { validator: member.address, power: member.power }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Gathers gossiped attestations until they are certificates.
 //!
 //! Bounded by construction: only members of the validator set are heard, one message per member and
-//! subject is kept, and subjects are limited to a window behind and ahead of what the chain has imported
-//! and recorded. A member can fill its own places and nobody else's.
+//! subject is kept, and subjects are limited to a window behind and ahead of what the chain has imported,
+//! recorded and acknowledged. A member can fill its own places and nobody else's. When the set rotates, messages of
+//! those who left are dropped, and those who joined are heard.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::{
     deposit::MAX_DEPOSITS_PER_VIEW,
     domain::PegDomain,
     message::{Attestation, PegMessage},
-    types::ParentView,
+    types::{ParentView, SetAcknowledged},
     validators::PegValidatorSet,
 };
 
@@ -23,6 +24,11 @@ pub const VIEW_WINDOW: u64 = 4 * MAX_DEPOSITS_PER_VIEW;
 pub const CHECKPOINTS_BEHIND: u64 = 64;
 /// How many checkpoints past the latest one of this chain are gathered (this node may lag its peers).
 pub const CHECKPOINTS_AHEAD: u64 = 16;
+/// How many epochs past the current one of this chain acknowledgements are kept (this node may lag its peers).
+pub const EPOCHS_AHEAD: u64 = 4;
+/// Acknowledgements kept of one signer: those of the latest epochs. The parent may be many epochs behind, and one
+/// acknowledgement settles every earlier epoch.
+pub const ACKNOWLEDGEMENTS_OF_ONE: usize = 8;
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +48,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The subject is settled already. Nobody's fault.
-    #[error("already imported or recorded")]
+    #[error("already imported, recorded or acknowledged")]
     Stale,
     /// The subject lies beyond the window. Perhaps this node lags.
     #[error("too far ahead of this chain")]
@@ -70,6 +76,7 @@ impl Refusal {
 enum Subject {
     ViewUpTo(u64),
     Checkpoint(u64),
+    SetOfEpoch(u64),
 }
 
 impl Subject {
@@ -77,17 +84,31 @@ impl Subject {
         match attestation {
             Attestation::ParentView(view) => Self::ViewUpTo(view.depositNonce),
             Attestation::Checkpoint(checkpoint) => Self::Checkpoint(checkpoint.number),
+            Attestation::SetAcknowledged(seen) => Self::SetOfEpoch(seen.epoch),
         }
     }
+}
+
+/// Where the chain stands: what bounds the windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Deposits minted, as a nonce.
+    pub imported_nonce: u64,
+    /// Last checkpoint recorded.
+    pub recorded_checkpoint: u64,
+    /// Last checkpoint built.
+    pub latest_checkpoint: u64,
+    /// Epoch of the set in force.
+    pub epoch: u64,
+    /// Last epoch acknowledged.
+    pub acked_epoch: u64,
 }
 
 /// The collector. Feed it every verified-by-nobody message; ask it for certificates.
 #[derive(Clone, Debug)]
 pub struct Attestations {
     domain: PegDomain,
-    imported_nonce: u64,
-    recorded_checkpoint: u64,
-    latest_checkpoint: u64,
+    settled: Settled,
     messages: BTreeMap<Subject, BTreeMap<Address, PegMessage>>,
 }
 
@@ -95,14 +116,14 @@ impl Attestations {
     /// An empty collector for a chain at its genesis; call [`Attestations::prune`] with the chain's state
     /// when it starts elsewhere.
     pub fn new(domain: PegDomain) -> Self {
-        Self { domain, imported_nonce: 0, recorded_checkpoint: 0, latest_checkpoint: 0, messages: BTreeMap::new() }
+        Self { domain, settled: Settled::default(), messages: BTreeMap::new() }
     }
 
     /// Takes a message from gossip, or one's own. Cheap checks come first; the signature is recovered only
     /// for a message that would be kept or convict its signer.
     pub fn add(&mut self, message: PegMessage, set: &PegValidatorSet) -> Outcome {
         let subject = Subject::of(&message.attestation);
-        if let Err(refusal) = self.admits(subject) {
+        if let Err(refusal) = self.admits(&message.attestation) {
             return Outcome::Refused(refusal);
         }
         let signer = message.signer;
@@ -121,6 +142,9 @@ impl Attestations {
             return Outcome::Equivocation(Box::new((*known, message)));
         }
         self.messages.entry(subject).or_default().insert(signer, message);
+        if matches!(subject, Subject::SetOfEpoch(_)) {
+            self.limit_acknowledgements(signer);
+        }
         Outcome::Added
     }
 
@@ -155,14 +179,34 @@ impl Attestations {
         smallest_quorum(signatures, set)
     }
 
-    /// Moves the window with the chain: deposits minted, last checkpoint recorded, last checkpoint built.
-    /// What is settled or left behind is dropped.
-    pub fn prune(&mut self, imported_nonce: u64, recorded_checkpoint: u64, latest_checkpoint: u64) {
-        self.imported_nonce = imported_nonce;
-        self.recorded_checkpoint = recorded_checkpoint;
-        self.latest_checkpoint = latest_checkpoint;
+    /// The latest certified statement that the parent has a set in force, with the fewest signatures that certify it.
+    /// Only of epochs that have begun here.
+    pub fn acknowledgement(&self, set: &PegValidatorSet) -> Option<(SetAcknowledged, Vec<CertificateSig>)> {
+        let first = Subject::SetOfEpoch(self.settled.acked_epoch.checked_add(1)?);
+        let last = Subject::SetOfEpoch(self.settled.epoch);
+        if last < first {
+            return None;
+        }
+        self.messages.range(first..=last).rev().find_map(|(_, by_signer)| {
+            let mut by_statement: BTreeMap<SetAcknowledged, Vec<CertificateSig>> = BTreeMap::new();
+            for message in by_signer.values() {
+                if let Attestation::SetAcknowledged(seen) = message.attestation {
+                    by_statement.entry(seen).or_default().push(signature_of(message));
+                }
+            }
+            by_statement.into_iter().find_map(|(seen, signatures)| Some((seen, smallest_quorum(signatures, set)?)))
+        })
+    }
+
+    /// Moves the window with the chain. What is settled or left behind is dropped, and what was said by others than the
+    /// members of `set`, which is in force now.
+    pub fn prune(&mut self, settled: Settled, set: &PegValidatorSet) {
+        self.settled = settled;
         let mut messages = std::mem::take(&mut self.messages);
-        messages.retain(|subject, _| self.admits(*subject).is_ok());
+        messages.retain(|_, by_signer| {
+            by_signer.retain(|signer, message| set.get(signer).is_some() && self.admits(&message.attestation).is_ok());
+            !by_signer.is_empty()
+        });
         self.messages = messages;
     }
 
@@ -182,18 +226,42 @@ impl Attestations {
         self.messages.is_empty()
     }
 
-    fn admits(&self, subject: Subject) -> Result<(), Refusal> {
-        let (oldest, newest, got) = match subject {
-            Subject::ViewUpTo(nonce) => {
-                (self.imported_nonce.saturating_add(1), self.imported_nonce.saturating_add(VIEW_WINDOW), nonce)
+    /// Drops the signer's earliest acknowledgement when it has one too many.
+    fn limit_acknowledgements(&mut self, signer: Address) {
+        let all = Subject::SetOfEpoch(0)..=Subject::SetOfEpoch(u64::MAX);
+        let mut own = self.messages.range(all).filter(|(_, by_signer)| by_signer.contains_key(&signer));
+        let earliest = own.next().map(|(subject, _)| *subject);
+        if let (Some(earliest), true) = (earliest, own.count() >= ACKNOWLEDGEMENTS_OF_ONE)
+            && let Some(by_signer) = self.messages.get_mut(&earliest)
+        {
+            by_signer.remove(&signer);
+            if by_signer.is_empty() {
+                self.messages.remove(&earliest);
             }
-            Subject::Checkpoint(number) => (
-                self.recorded_checkpoint
-                    .max(self.latest_checkpoint.saturating_sub(CHECKPOINTS_BEHIND))
-                    .saturating_add(1),
-                self.latest_checkpoint.saturating_add(CHECKPOINTS_AHEAD),
-                number,
+        }
+    }
+
+    fn admits(&self, attestation: &Attestation) -> Result<(), Refusal> {
+        let settled = &self.settled;
+        let (oldest, newest, got) = match attestation {
+            Attestation::ParentView(view) => (
+                settled.imported_nonce.saturating_add(1),
+                settled.imported_nonce.saturating_add(VIEW_WINDOW),
+                view.depositNonce,
             ),
+            // A checkpoint of an earlier epoch is never recorded any more.
+            Attestation::Checkpoint(checkpoint) if checkpoint.epoch < settled.epoch => return Err(Refusal::Stale),
+            Attestation::Checkpoint(checkpoint) => (
+                settled
+                    .recorded_checkpoint
+                    .max(settled.latest_checkpoint.saturating_sub(CHECKPOINTS_BEHIND))
+                    .saturating_add(1),
+                settled.latest_checkpoint.saturating_add(CHECKPOINTS_AHEAD),
+                checkpoint.number,
+            ),
+            Attestation::SetAcknowledged(seen) => {
+                (settled.acked_epoch.saturating_add(1), settled.epoch.saturating_add(EPOCHS_AHEAD), seen.epoch)
+            }
         };
         if got < oldest {
             Err(Refusal::Stale)

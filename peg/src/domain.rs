@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     message::Attestation,
-    types::{Checkpoint, ParentView},
+    types::{Checkpoint, ParentView, SetAcknowledged},
 };
 
 /// EIP-712 `name` of the domain.
@@ -55,11 +55,17 @@ impl PegDomain {
         view.eip712_signing_hash(&self.eip712())
     }
 
+    /// The digest validators sign when the parent has a set in force.
+    pub fn set_acknowledged_digest(&self, seen: &SetAcknowledged) -> B256 {
+        seen.eip712_signing_hash(&self.eip712())
+    }
+
     /// The digest behind a gossiped attestation.
     pub fn attestation_digest(&self, attestation: &Attestation) -> B256 {
         match attestation {
             Attestation::ParentView(view) => self.parent_view_digest(view),
             Attestation::Checkpoint(checkpoint) => self.checkpoint_digest(checkpoint),
+            Attestation::SetAcknowledged(seen) => self.set_acknowledged_digest(seen),
         }
     }
 }

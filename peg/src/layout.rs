@@ -1,8 +1,9 @@
 //! Where the peg keeps its state: every slot of the account at the peg's address.
 //!
-//! Version 1. Single values sit at low fixed slots, fixed-size tables at their own bases, and each checkpoint's
-//! record at `keccak256(abi.encode(number, CHECKPOINTS)) + field`, as a Solidity mapping of
-//! structs would. Anyone can prove any of them with `eth_getProof`.
+//! Version 2. Single values sit at low fixed slots, the tree's frontier at its own base, and the records of checkpoints
+//! and of validator sets at `keccak256(abi.encode(number or epoch, base)) + field`, as Solidity mappings of structs
+//! would. Validator sets are kept for ever, so that any certificate of any epoch can be verified from the state alone.
+//! Anyone can prove any of them with `eth_getProof`. (Version 1 had one set in two fixed tables.)
 //!
 //! | slot | value |
 //! |---|---|
@@ -19,16 +20,16 @@
 //! | 10 | withdrawals so far |
 //! | 11 | number of the latest checkpoint built |
 //! | 12 | number of the latest checkpoint whose certificate a block carries |
-//! | 13 | epoch of the validator set |
-//! | 14 | number of validators |
+//! | 13 | epoch of the validator set in force |
+//! | 14 | latest epoch whose set the parent is certified to have in force |
 //! | 0x100 + level | withdrawal tree frontier, levels 0 to 31 |
-//! | 0x1000 + position | validator: `address << 64 \| power`, in committed order |
-//! | mapping at 0x10000 | checkpoint records |
+//! | mapping at 0x10000 | checkpoint records, by number ([`CheckpointField`]) |
+//! | mapping at 0x20000 | validator sets, by epoch ([`SetField`]) |
 
 use alloy_primitives::{U256, keccak256, uint};
 
 /// The version this code reads and writes.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 2;
 
 /// [`LAYOUT_VERSION`].
 pub const VERSION: U256 = uint!(0_U256);
@@ -56,23 +57,18 @@ pub const WITHDRAWAL_COUNT: U256 = uint!(10_U256);
 pub const LATEST_CHECKPOINT: U256 = uint!(11_U256);
 /// Latest checkpoint whose certificate a block carries.
 pub const RECORDED_CHECKPOINT: U256 = uint!(12_U256);
-/// Epoch of the validator set.
+/// Epoch of the validator set in force.
 pub const VALIDATOR_EPOCH: U256 = uint!(13_U256);
-/// Number of validators.
-pub const VALIDATOR_COUNT: U256 = uint!(14_U256);
+/// Latest epoch whose set the parent is certified to have in force.
+pub const ACKED_EPOCH: U256 = uint!(14_U256);
 
 const FRONTIER: U256 = uint!(0x100_U256);
-const VALIDATORS: U256 = uint!(0x1000_U256);
 const CHECKPOINTS: U256 = uint!(0x10000_U256);
+const VALIDATOR_SETS: U256 = uint!(0x20000_U256);
 
 /// Frontier node at `level` of the withdrawal tree.
 pub fn frontier(level: usize) -> U256 {
     FRONTIER + U256::from(level)
-}
-
-/// Validator at `position` in committed order.
-pub fn validator(position: usize) -> U256 {
-    VALIDATORS + U256::from(position)
 }
 
 /// Fields of a checkpoint's record. `prevDigest` is the previous record's digest.
@@ -96,10 +92,6 @@ pub enum CheckpointField {
 
 /// Slot of one field of the record of checkpoint `number`.
 pub fn checkpoint(number: u64, field: CheckpointField) -> U256 {
-    let mut preimage = [0u8; 64];
-    preimage[24..32].copy_from_slice(&number.to_be_bytes());
-    preimage[32..].copy_from_slice(&CHECKPOINTS.to_be_bytes::<32>());
-    let base = U256::from_be_bytes(keccak256(preimage).0);
     let offset: u64 = match field {
         CheckpointField::Digest => 0,
         CheckpointField::Counters => 1,
@@ -109,5 +101,42 @@ pub fn checkpoint(number: u64, field: CheckpointField) -> U256 {
         CheckpointField::DepositAcc => 5,
         CheckpointField::NextValset => 6,
     };
-    base.wrapping_add(U256::from(offset))
+    mapped(number, CHECKPOINTS).wrapping_add(U256::from(offset))
+}
+
+/// Fields of the record of an epoch's validator set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetField {
+    /// `keccak256` of the packed set, what checkpoints carry and the registry holds; zero where the epoch has no set.
+    Commitment,
+    /// Number of members.
+    Count,
+    /// Three 64-bit lanes, least significant first: number of the first checkpoint built in this epoch (0: none yet, and
+    /// the next epoch's set may still change), number of the first one recorded (0: none yet), and the block that carries
+    /// its certificate.
+    Handover,
+    /// Member at this position in committed order: `address << 64 | power`.
+    Member(usize),
+}
+
+/// Offset of the first member in a set's record.
+const FIRST_MEMBER: U256 = uint!(0x100_U256);
+
+/// Slot of one field of the validator set of `epoch`.
+pub fn validator_set(epoch: u64, field: SetField) -> U256 {
+    let offset = match field {
+        SetField::Commitment => U256::ZERO,
+        SetField::Count => uint!(1_U256),
+        SetField::Handover => uint!(2_U256),
+        SetField::Member(position) => FIRST_MEMBER.wrapping_add(U256::from(position)),
+    };
+    mapped(epoch, VALIDATOR_SETS).wrapping_add(offset)
+}
+
+/// Where Solidity puts the value of `key` in a `mapping(uint64 => ...)` at slot `base`.
+fn mapped(key: u64, base: U256) -> U256 {
+    let mut preimage = [0u8; 64];
+    preimage[24..32].copy_from_slice(&key.to_be_bytes());
+    preimage[32..].copy_from_slice(&base.to_be_bytes::<32>());
+    U256::from_be_bytes(keccak256(preimage).0)
 }

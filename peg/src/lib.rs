@@ -30,13 +30,15 @@ pub mod validators;
 pub mod withdrawal;
 
 pub use abi::IPeg;
-pub use attestations::{Attestations, Outcome, Refusal};
+pub use attestations::{Attestations, Outcome, Refusal, Settled};
 pub use certificate::{CertificateError, CertificateSig, verify_signatures};
 pub use domain::PegDomain;
 pub use message::{Attestation, PegMessage};
-pub use module::{CheckpointRecorded, Mint, ModuleError, ParentHeaderInfo, PegFault, PegGenesis, PegModule};
+pub use module::{
+    CheckpointRecorded, HandoverRecord, Mint, ModuleError, ParentHeaderInfo, PegFault, PegGenesis, PegModule,
+};
 pub use signature::{LocalPegSigner, PegSigner, Signature65, SignatureError, sign_digest};
 pub use slots::Slots;
 pub use tree::{Frontier, Proof, TREE_DEPTH};
-pub use types::{Checkpoint, Deposit, ParentView, Withdrawal};
+pub use types::{Checkpoint, Deposit, ParentView, SetAcknowledged, Withdrawal};
 pub use validators::{PegValidator, PegValidatorSet, PegValidatorSetError};

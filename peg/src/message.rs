@@ -6,7 +6,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     domain::PegDomain,
     signature::{PegSigner, Signature65, SignatureError},
-    types::{Checkpoint, ParentView},
+    types::{Checkpoint, ParentView, SetAcknowledged},
 };
 
 /// Largest encoded [`PegMessage`]: a checkpoint (1 + 232 bytes), an address and a signature, with some room.
@@ -21,6 +21,8 @@ pub enum Attestation {
     ParentView(ParentView),
     /// "This is the canonical checkpoint of its number."
     Checkpoint(Checkpoint),
+    /// "The parent's finalised chain has this set in force."
+    SetAcknowledged(SetAcknowledged),
 }
 
 /// A signed attestation, as gossiped.
@@ -54,11 +56,7 @@ impl PegMessage {
     /// # Errors
     /// Whatever the signer returns.
     pub fn sign(domain: &PegDomain, attestation: Attestation, signer: &dyn PegSigner) -> Result<Self, SignatureError> {
-        Ok(Self {
-            attestation,
-            signer: signer.address(),
-            signature: signer.sign(domain.attestation_digest(&attestation))?,
-        })
+        Ok(Self { attestation, signer: signer.address(), signature: signer.sign_attestation(domain, &attestation)? })
     }
 
     /// The borsh encoding.

@@ -1,7 +1,8 @@
 //! The native peg module: a state machine over storage slots.
 //!
-//! Execution calls [`PegModule::begin_block`] before a block's transactions, [`PegModule::import_deposits`]
-//! and [`PegModule::record_checkpoint`] for the proposer's system transactions, and
+//! Execution calls [`PegModule::begin_block`] before a block's transactions, then, where staking says so,
+//! [`PegModule::rotate`] and [`PegModule::announce_next`]; [`PegModule::import_deposits`],
+//! [`PegModule::record_checkpoint`] and [`PegModule::acknowledge_set`] for the proposer's system transactions, and
 //! [`PegModule::withdraw`] for users. Every rule is decided from the slots and the arguments alone, so
 //! replaying a block never asks the parent.
 //!
@@ -11,6 +12,7 @@ mod checkpoints;
 mod deposits;
 mod fault;
 mod genesis;
+mod rotation;
 mod views;
 mod withdrawals;
 
@@ -18,6 +20,7 @@ pub use checkpoints::{CheckpointRecorded, ParentHeaderInfo};
 pub use deposits::Mint;
 pub use fault::{ModuleError, PegFault};
 pub use genesis::PegGenesis;
+pub use rotation::HandoverRecord;
 
 use crate::domain::PegDomain;
 

@@ -5,6 +5,8 @@ use alloy_primitives::{Address, B256, FixedBytes, Signature, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize, io};
 use serde::{Deserialize, Serialize};
 
+use crate::{domain::PegDomain, message::Attestation};
+
 /// Length of [`Signature65`].
 pub const SIGNATURE_BYTES: usize = 65;
 
@@ -41,6 +43,9 @@ pub enum SignatureError {
     /// The secret is zero or not below the curve's order.
     #[error("the secret key is not a valid secp256k1 scalar")]
     InvalidSecret,
+    /// A signer elsewhere did not answer, or refuses this statement.
+    #[error("the signer gave no signature")]
+    Unavailable,
 }
 
 impl Signature65 {
@@ -161,6 +166,14 @@ pub trait PegSigner: Send + Sync {
     /// # Errors
     /// Whatever keeps the key from signing.
     fn sign(&self, digest: B256) -> Result<Signature65, SignatureError>;
+
+    /// Signs an attestation. A signer that decides for itself what it signs sees here what the digest is made of.
+    ///
+    /// # Errors
+    /// Whatever keeps the key from signing.
+    fn sign_attestation(&self, domain: &PegDomain, attestation: &Attestation) -> Result<Signature65, SignatureError> {
+        self.sign(domain.attestation_digest(attestation))
+    }
 }
 
 /// A signer with its secret in memory.

@@ -1,6 +1,6 @@
-//! The four structs both chains speak of, declared with the ABI in [`crate::abi`], and their borsh form.
+//! The structs both chains speak of, declared with the ABI in [`crate::abi`], and their borsh form.
 
-pub use crate::abi::{Checkpoint, Deposit, ParentView, Withdrawal};
+pub use crate::abi::{Checkpoint, Deposit, ParentView, SetAcknowledged, Withdrawal};
 use alloy_primitives::{Address, B256, U256};
 
 use borsh::{BorshDeserialize, BorshSerialize, io};
@@ -48,10 +48,12 @@ borsh_fields!(Withdrawal {
     relayerFee: U256,
 });
 borsh_fields!(ParentView { parentHeight: u64, parentHash: B256, depositNonce: u64, depositAcc: B256 });
+borsh_fields!(SetAcknowledged { epoch: u64, commitment: B256 });
 borsh_fields!(Deposit { nonce: u64, token: Address, sender: Address, recipient: Address, amount: U256 });
 
 // `Copy` spares the callers clones: every field is plain fixed-width data.
 impl Copy for Checkpoint {}
 impl Copy for Withdrawal {}
 impl Copy for ParentView {}
+impl Copy for SetAcknowledged {}
 impl Copy for Deposit {}

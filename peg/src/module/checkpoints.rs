@@ -6,11 +6,14 @@
 
 use alloy_primitives::{B256, U256};
 
-use super::{ModuleError, PegFault, PegModule};
+use super::{
+    ModuleError, PegFault, PegModule,
+    rotation::{note_built, note_recorded},
+};
 use crate::{
     certificate::{CertificateSig, verify_signatures},
     layout::{self, CheckpointField},
-    slots::{Slots, lane, word},
+    slots::{Slots, word},
     types::Checkpoint,
 };
 
@@ -36,7 +39,8 @@ pub struct CheckpointRecorded {
 
 impl PegModule {
     /// The first thing a block does: when its parent is a checkpoint height, stores that checkpoint. On a
-    /// chain without a peg it does nothing.
+    /// chain without a peg it does nothing. From an epoch's first checkpoint on the announced set is fixed, so this
+    /// comes before [`PegModule::announce_next`] in a block's hook.
     ///
     /// # Errors
     /// The slots' own.
@@ -68,6 +72,7 @@ impl PegModule {
             slots.store(layout::checkpoint(number, field), value)?;
         }
         slots.store(layout::LATEST_CHECKPOINT, U256::from(number))?;
+        note_built(slots, checkpoint.epoch, number)?;
         Ok(Some(checkpoint))
     }
 
@@ -90,6 +95,7 @@ impl PegModule {
         if number == 0 {
             return Ok(None);
         }
+        let epoch = Self::epoch(slots)?;
         Ok(Some(Checkpoint {
             number,
             prevDigest: Self::checkpoint_digest(slots, number - 1)?,
@@ -100,20 +106,28 @@ impl PegModule {
             withdrawalCount: Self::withdrawal_count(slots)?,
             depositNonce: Self::deposit_nonce(slots)?,
             depositAcc: Self::deposit_acc(slots)?,
-            epoch: lane(slots.load(layout::VALIDATOR_EPOCH)?, 0),
-            nextValset: B256::ZERO,
+            epoch,
+            nextValset: match epoch.checked_add(1) {
+                Some(next) => Self::validator_set_commitment(slots, next)?,
+                None => B256::ZERO,
+            },
         }))
     }
 
-    /// Records that the canonical checkpoint `number` is certified. Numbers may be skipped: a later
-    /// checkpoint proves everything an earlier one does.
+    /// Records that the canonical checkpoint `number` is certified, in the block of height `block`. Numbers may be
+    /// skipped: a later checkpoint proves everything an earlier one does. The first one recorded in an epoch is that
+    /// epoch's handover: its certificate, by the set in force, names the next set.
+    ///
+    /// Only checkpoints of the current epoch are recorded. One of an earlier epoch proves nothing that the handover and
+    /// the current epoch's do not, and its signers may have left.
     ///
     /// # Errors
-    /// [`PegFault`] `CheckpointNotNewer`, `UnknownCheckpoint`, `NotPegged` or `Certificate`; the slots' own.
+    /// [`PegFault`] `CheckpointNotNewer`, `UnknownCheckpoint`, `StaleEpoch`, `NotPegged` or `Certificate`; the slots' own.
     pub fn record_checkpoint<S: Slots>(
         &self,
         slots: &mut S,
         number: u64,
+        block: u64,
         signatures: &[CertificateSig],
     ) -> Result<CheckpointRecorded, ModuleError<S::Error>> {
         let recorded = Self::recorded_checkpoint_number(slots).map_err(ModuleError::Slots)?;
@@ -124,9 +138,15 @@ impl PegModule {
         if digest.is_zero() {
             return Err(PegFault::UnknownCheckpoint { number }.into());
         }
+        let current = Self::epoch(slots).map_err(ModuleError::Slots)?;
+        let epoch = Self::checkpoint_epoch(slots, number).map_err(ModuleError::Slots)?;
+        if epoch != current {
+            return Err(PegFault::StaleEpoch { current, epoch }.into());
+        }
         let set = Self::validator_set(slots)?;
         verify_signatures(digest, signatures, &set).map_err(PegFault::Certificate)?;
         slots.store(layout::RECORDED_CHECKPOINT, U256::from(number)).map_err(ModuleError::Slots)?;
+        note_recorded(slots, epoch, number, block).map_err(ModuleError::Slots)?;
         Ok(CheckpointRecorded { number, digest })
     }
 }

@@ -16,8 +16,8 @@ pub enum ModuleError<E> {
     Refused(#[from] PegFault),
 }
 
-/// A broken rule of the peg. Faults of `withdraw` are the caller's; the others are the proposer's, and
-/// make its block invalid.
+/// A broken rule of the peg. Faults of `withdraw` are the caller's; those of `announce_next` and `rotate` are a bug of the
+/// block hook; the others are the proposer's, and make its block invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PegFault {
     /// The chain has no peg state, or one of a layout this code does not know.
@@ -107,6 +107,51 @@ pub enum PegFault {
         /// The number.
         number: u64,
     },
+    /// A checkpoint of another epoch than the current one.
+    #[error("the checkpoint is of epoch {epoch}, the chain is in epoch {current}")]
+    StaleEpoch {
+        /// Epoch of the set in force.
+        current: u64,
+        /// Epoch of the checkpoint.
+        epoch: u64,
+    },
+    /// An announcement for another epoch than the one after the current.
+    #[error("a validator set for epoch {got} was announced; epoch {expected} is next")]
+    NotNextEpoch {
+        /// The epoch after the current one.
+        expected: u64,
+        /// Epoch of the set given.
+        got: u64,
+    },
+    /// Another set for an epoch whose set a checkpoint has named: its signatures may be on the way to the parent, which
+    /// takes one name for ever.
+    #[error("the validator set of epoch {epoch} is named by a checkpoint and cannot change any more")]
+    NextSetFixed {
+        /// The announced epoch.
+        epoch: u64,
+    },
+    /// No block carries a certificate that names the next set.
+    #[error("no certificate of epoch {epoch} names the next validator set yet")]
+    HandoverNotReady {
+        /// The epoch that would end.
+        epoch: u64,
+    },
+    /// An acknowledgement of an epoch that has not begun.
+    #[error("epoch {epoch} has not begun; the chain is in epoch {current}")]
+    UnknownEpoch {
+        /// Epoch of the set in force.
+        current: u64,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// An acknowledgement not above the last one.
+    #[error("epoch {epoch} is not newer than the acknowledged {acked}")]
+    EpochNotNewer {
+        /// Last acknowledged epoch.
+        acked: u64,
+        /// The epoch.
+        epoch: u64,
+    },
     /// The certificate does not verify.
     #[error("the certificate does not hold: {0}")]
     Certificate(#[from] CertificateError),
@@ -135,6 +180,12 @@ impl PegFault {
             Self::StaleParentView { last, got } => IPeg::StaleParentView { last, got }.abi_encode(),
             Self::UnknownCheckpoint { number } => IPeg::UnknownCheckpoint { number }.abi_encode(),
             Self::CheckpointNotNewer { recorded, number } => IPeg::CheckpointNotNewer { recorded, number }.abi_encode(),
+            Self::StaleEpoch { current, epoch } => IPeg::StaleEpoch { current, epoch }.abi_encode(),
+            Self::NotNextEpoch { expected, got } => IPeg::NotNextEpoch { expected, got }.abi_encode(),
+            Self::NextSetFixed { epoch } => IPeg::NextSetFixed { epoch }.abi_encode(),
+            Self::HandoverNotReady { epoch } => IPeg::HandoverNotReady { epoch }.abi_encode(),
+            Self::UnknownEpoch { current, epoch } => IPeg::UnknownEpoch { current, epoch }.abi_encode(),
+            Self::EpochNotNewer { acked, epoch } => IPeg::EpochNotNewer { acked, epoch }.abi_encode(),
             Self::Certificate(_) => IPeg::InvalidCertificate {}.abi_encode(),
         }
         .into()

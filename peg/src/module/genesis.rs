@@ -7,6 +7,7 @@ use alloy_primitives::{Address, U256};
 use super::PegModule;
 use crate::{
     layout,
+    module::rotation::write_set,
     slots::{Slots, address_word},
     validators::PegValidatorSet,
 };
@@ -22,7 +23,7 @@ pub struct PegGenesis {
     pub registry: Address,
     /// Blocks between checkpoints; positive.
     pub checkpoint_interval: u64,
-    /// The first validator set.
+    /// The first validator set, in force and announced for the epoch after it.
     pub validators: PegValidatorSet,
 }
 
@@ -30,7 +31,7 @@ impl PegModule {
     /// Every non-zero slot of the peg's account in block 0. The supply starts at zero, always.
     ///
     /// # Panics
-    /// When the checkpoint interval is zero, which chain specs refuse.
+    /// When the checkpoint interval is zero or the epoch is the last that 64 bits hold, which chain specs refuse.
     pub fn genesis_slots(genesis: &PegGenesis) -> BTreeMap<U256, U256> {
         assert!(genesis.checkpoint_interval > 0, "checkpoint interval is 0");
         let mut slots = BTreeMap::new();
@@ -42,11 +43,12 @@ impl PegModule {
         put(layout::VAULT, address_word(genesis.vault));
         put(layout::REGISTRY, address_word(genesis.registry));
         put(layout::CHECKPOINT_INTERVAL, U256::from(genesis.checkpoint_interval));
-        put(layout::VALIDATOR_EPOCH, U256::from(genesis.validators.epoch()));
-        put(layout::VALIDATOR_COUNT, U256::from(genesis.validators.len()));
-        for (position, member) in genesis.validators.validators().iter().enumerate() {
-            let packed = (address_word(member.address) << 64) | U256::from(member.power);
-            put(layout::validator(position), packed);
+        let epoch = genesis.validators.epoch();
+        put(layout::VALIDATOR_EPOCH, U256::from(epoch));
+        // The registry is deployed with this set in force.
+        put(layout::ACKED_EPOCH, U256::from(epoch));
+        for epoch in [epoch, epoch.checked_add(1).expect("the first epoch has a successor")] {
+            let Ok(()) = write_set(&mut slots, epoch, &genesis.validators);
         }
         slots
     }

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 
 use super::{ModuleError, PegFault, PegModule};
 use crate::{
-    layout::{self, CheckpointField},
+    layout::{self, CheckpointField, SetField},
     slots::{Slots, address, hash, lane},
     tree,
     types::Checkpoint,
@@ -81,6 +81,11 @@ impl PegModule {
         Ok(hash(slots.load(layout::checkpoint(number, CheckpointField::Digest))?))
     }
 
+    /// Epoch of checkpoint `number`; 0 when none was built.
+    pub(super) fn checkpoint_epoch<S: Slots>(slots: &mut S, number: u64) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::checkpoint(number, CheckpointField::Counters))?, 3))
+    }
+
     /// Checkpoint `number`, when it was built.
     pub fn checkpoint<S: Slots>(slots: &mut S, number: u64) -> Result<Option<Checkpoint>, S::Error> {
         if number == 0 || Self::checkpoint_digest(slots, number)?.is_zero() {
@@ -109,18 +114,54 @@ impl PegModule {
     /// # Errors
     /// [`PegFault::NotPegged`] where the slots hold no set of this layout.
     pub fn validator_set<S: Slots>(slots: &mut S) -> Result<PegValidatorSet, ModuleError<S::Error>> {
-        let version = slots.load(layout::VERSION).map_err(ModuleError::Slots)?;
-        let count = slots.load(layout::VALIDATOR_COUNT).map_err(ModuleError::Slots)?;
-        let count = usize::try_from(count)
+        let epoch = Self::epoch(slots).map_err(ModuleError::Slots)?;
+        let set = Self::validator_set_of(slots, epoch).map_err(ModuleError::Slots)?;
+        Ok(set.ok_or(PegFault::NotPegged)?)
+    }
+
+    /// The validator set of `epoch`: one that was in force, is, or is announced. `None` for later epochs, and where the
+    /// slots hold no set of this layout.
+    ///
+    /// # Errors
+    /// The slots' own.
+    pub fn validator_set_of<S: Slots>(slots: &mut S, epoch: u64) -> Result<Option<PegValidatorSet>, S::Error> {
+        let version = slots.load(layout::VERSION)?;
+        let count = slots.load(layout::validator_set(epoch, SetField::Count))?;
+        let Some(count) = usize::try_from(count)
             .ok()
             .filter(|count| version == U256::from(layout::LAYOUT_VERSION) && *count <= MAX_PEG_VALIDATORS)
-            .ok_or(PegFault::NotPegged)?;
-        let epoch = slots.load(layout::VALIDATOR_EPOCH).map_err(ModuleError::Slots)?;
+        else {
+            return Ok(None);
+        };
         let mut validators = Vec::with_capacity(count);
         for position in 0..count {
-            let packed = slots.load(layout::validator(position)).map_err(ModuleError::Slots)?;
+            let packed = slots.load(layout::validator_set(epoch, SetField::Member(position)))?;
             validators.push(PegValidator { address: address(packed >> 64), power: lane(packed, 0) });
         }
-        Ok(PegValidatorSet::from_committed_order(lane(epoch, 0), validators).map_err(|_| PegFault::NotPegged)?)
+        Ok(PegValidatorSet::from_committed_order(epoch, validators).ok())
+    }
+
+    /// Commitment to the validator set of `epoch`; zero where the epoch has none.
+    ///
+    /// # Errors
+    /// The slots' own.
+    pub fn validator_set_commitment<S: Slots>(slots: &mut S, epoch: u64) -> Result<B256, S::Error> {
+        Ok(hash(slots.load(layout::validator_set(epoch, SetField::Commitment))?))
+    }
+
+    /// Epoch of the validator set in force.
+    ///
+    /// # Errors
+    /// The slots' own.
+    pub fn epoch<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::VALIDATOR_EPOCH)?, 0))
+    }
+
+    /// Latest epoch whose set the parent is certified to have in force; its deployment's at first.
+    ///
+    /// # Errors
+    /// The slots' own.
+    pub fn acked_epoch<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
+        Ok(lane(slots.load(layout::ACKED_EPOCH)?, 0))
     }
 }
