@@ -1,14 +1,20 @@
-//! Submits certified checkpoints to the registry on the parent.
+//! Leads the registry on the parent through the epochs and submits certified checkpoints to it.
 //!
-//! A checkpoint is worth its gas when it settles something: new withdrawals, newly minted deposits, or nothing for a long time.
+//! The registry accepts a checkpoint of its own epoch or of the next one, so it needs one checkpoint of each epoch, in order:
+//! the handovers recorded on this chain, however many it is behind. In the present epoch a further checkpoint is worth its gas
+//! when it settles something: new withdrawals, newly minted deposits, or nothing for a long time.
+//!
+//! Nothing is remembered between two looks but the chains themselves, so a relayer can stop anywhere and go on after a restart.
 //! Several nodes may relay; each waits its own delay, and looks again whether another has been faster.
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
+use causeway_execution::peg_state;
 use causeway_parent::{Submission, Submitter};
-use causeway_peg::{CertificateSig, Checkpoint, PegValidatorSet};
-use causeway_storage::Storage;
+use causeway_peg::{Checkpoint, PegModule, RegistryState, deposit::deposit_leaf, next_handover};
+use causeway_storage::{CheckpointRecord, Storage};
+use eyre::{OptionExt, bail};
 
 /// How often the relayer looks, in milliseconds.
 pub const LOOK_MS: u64 = 1_000;
@@ -16,17 +22,19 @@ pub const LOOK_MS: u64 = 1_000;
 pub const IDLE_CHECKPOINTS: u64 = 60;
 /// The longest pause after failures, in milliseconds.
 pub const MAX_PAUSE_MS: u64 = 60_000;
+/// Leaves of later deposits in one submission. Nodes of the parent refuse transactions above 128 KiB.
+pub const MAX_LATER_DEPOSITS: u64 = 3_000;
+/// How far above the oldest deposit the vault remembers a proof of history ends: room for deposits made meanwhile.
+const HISTORY_MARGIN: u64 = 512;
 
 /// A relayer.
 pub struct Relayer {
-    /// Where certified checkpoints are.
+    /// Where certified checkpoints and validator sets are.
     pub storage: Arc<Storage>,
     /// The way to the parent.
     pub submitter: Submitter,
     /// The registry on the parent.
     pub registry: Address,
-    /// The committed validator set.
-    pub set: PegValidatorSet,
     /// How long others are let go first.
     pub delay: Duration,
 }
@@ -40,49 +48,133 @@ impl Relayer {
             pause = match self.look().await {
                 Ok(()) => LOOK_MS,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot relay a checkpoint to the parent; it is tried again");
-                    pause.saturating_mul(2).min(MAX_PAUSE_MS)
+                    let pause = pause.saturating_mul(2).min(MAX_PAUSE_MS);
+                    tracing::warn!(%error, retry_in_ms = pause, "cannot relay a checkpoint to the parent; it is tried again");
+                    pause
                 }
             };
         }
     }
 
+    /// Submits what the registry needs, one checkpoint after the other, until it needs nothing or another relayer is at it.
     async fn look(&self) -> eyre::Result<()> {
-        let Some((checkpoint, signatures)) = self.latest_recorded()? else { return Ok(()) };
-        let (accepted, _) = self.submitter.latest_checkpoint(self.registry).await?;
-        if !self.is_worth(&checkpoint, accepted)? {
-            return Ok(());
-        }
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
-        // The vault remembers its last 4,096 deposits; a checkpoint further behind waits for a later one.
-        match self.submitter.submit_checkpoint(self.registry, &checkpoint, &self.set, &signatures, &[]).await? {
-            Submission::Accepted { hash, gas_used, .. } => {
-                tracing::info!(number = checkpoint.number, transaction = %hash, gas_used, "the registry accepted a checkpoint");
+        let mut accepted = None;
+        while let Some(record) = self.next(accepted).await? {
+            let number = record.checkpoint.number;
+            if accepted.is_none() && !self.delay.is_zero() {
+                tokio::time::sleep(self.delay).await;
+                if self.next(None).await?.is_none_or(|now| now.checkpoint.number != number) {
+                    tracing::debug!(number, "another relayer was faster");
+                    return Ok(());
+                }
             }
-            Submission::AlreadyThere { latest } => {
-                tracing::debug!(number = checkpoint.number, latest, "another relayer was faster")
+            if !self.submit(&record).await? {
+                return Ok(());
             }
+            accepted = Some(number);
         }
         Ok(())
     }
 
-    fn latest_recorded(&self) -> eyre::Result<Option<(Checkpoint, Vec<CertificateSig>)>> {
-        Ok(self.storage.latest_checkpoint()?.map(|record| (record.checkpoint, record.signatures)))
+    /// The checkpoint the registry needs next. `accepted` is the one it took just now.
+    async fn next(&self, accepted: Option<u64>) -> eyre::Result<Option<CheckpointRecord>> {
+        let registry = self.submitter.registry_state(self.registry).await?;
+        if let Some(number) = accepted.filter(|number| registry.number < *number) {
+            bail!(
+                "the registry accepted checkpoint {number} and shows {}: the endpoint lags behind itself",
+                registry.number
+            );
+        }
+        let state = self.storage.latest();
+        let mut slots = peg_state(&*state);
+        let Some((epoch, handover)) = next_handover(&mut slots, &registry)? else {
+            return self.worthwhile(&registry);
+        };
+        let current = PegModule::epoch(&mut slots)?;
+        if current.saturating_sub(registry.epoch) > 1 {
+            tracing::info!(
+                registry_epoch = registry.epoch,
+                epoch = current,
+                checkpoint = handover.checkpoint,
+                "the registry is epochs behind: handing over epoch {epoch}"
+            );
+        }
+        let record = self.storage.checkpoint(handover.checkpoint)?;
+        Ok(Some(record.ok_or_eyre("the certificate of a recorded handover is not stored: the database is damaged")?))
     }
 
-    fn is_worth(&self, checkpoint: &Checkpoint, accepted: u64) -> eyre::Result<bool> {
-        if checkpoint.number <= accepted {
-            return Ok(false);
+    /// The latest recorded checkpoint, when it settles something that the registry's does not.
+    fn worthwhile(&self, registry: &RegistryState) -> eyre::Result<Option<CheckpointRecord>> {
+        let accepted = registry.number;
+        let Some(record) = self.storage.latest_checkpoint()?.filter(|record| record.checkpoint.number > accepted)
+        else {
+            return Ok(None);
+        };
+        if record.checkpoint.number.saturating_sub(accepted) >= IDLE_CHECKPOINTS {
+            return Ok(Some(record));
         }
-        if accepted == 0 || checkpoint.number.saturating_sub(accepted) >= IDLE_CHECKPOINTS {
-            return Ok(checkpoint.withdrawalCount > 0 || checkpoint.depositNonce > 0 || accepted != 0);
+        let settled = self.storage.checkpoint(accepted)?.map(|record| record.checkpoint);
+        let worth = settled.is_none_or(|settled| {
+            record.checkpoint.withdrawalCount > settled.withdrawalCount
+                || record.checkpoint.depositNonce > settled.depositNonce
+        });
+        Ok(worth.then_some(record))
+    }
+
+    /// Submits a checkpoint with the set of its epoch. False when another relayer was faster.
+    async fn submit(&self, record: &CheckpointRecord) -> eyre::Result<bool> {
+        let checkpoint = &record.checkpoint;
+        let (set, vault) = {
+            let state = self.storage.latest();
+            let mut slots = peg_state(&*state);
+            let set = PegModule::validator_set_of(&mut slots, checkpoint.epoch)?;
+            (
+                set.ok_or_eyre("the validator set of a recorded checkpoint is not in the state")?,
+                PegModule::vault(&mut slots)?,
+            )
+        };
+        let later = self.later_deposits(vault, checkpoint).await?;
+        let (number, epoch) = (checkpoint.number, checkpoint.epoch);
+        match self.submitter.submit_checkpoint(self.registry, checkpoint, &set, &record.signatures, &later).await? {
+            Submission::Accepted { hash, gas_used, .. } => {
+                tracing::info!(number, epoch, transaction = %hash, gas_used, "the registry accepted a checkpoint");
+                Ok(true)
+            }
+            Submission::AlreadyThere { latest } => {
+                tracing::debug!(number, epoch, latest, "another relayer was faster");
+                Ok(false)
+            }
         }
-        let settled = self.storage.checkpoint(accepted)?;
-        Ok(settled.is_none_or(|settled| {
-            checkpoint.withdrawalCount > settled.checkpoint.withdrawalCount
-                || checkpoint.depositNonce > settled.checkpoint.depositNonce
-        }))
+    }
+
+    /// Leaves of the deposits after the checkpoint's, up to one that the vault remembers: none unless thousands of deposits
+    /// were made since.
+    async fn later_deposits(&self, vault: Address, checkpoint: &Checkpoint) -> eyre::Result<Vec<B256>> {
+        let oldest = self.submitter.oldest_remembered_deposit(vault).await?;
+        let nonce = checkpoint.depositNonce;
+        if nonce >= oldest {
+            return Ok(Vec::new());
+        }
+        let minted = PegModule::deposit_nonce(&mut peg_state(&*self.storage.latest()))?;
+        let last = oldest.saturating_add(HISTORY_MARGIN).min(minted);
+        if last < oldest {
+            bail!(
+                "checkpoint {} is older than the deposits the vault remembers, and this chain has minted only {minted} of {oldest}: waiting for it",
+                checkpoint.number
+            );
+        }
+        if last.saturating_sub(nonce) > MAX_LATER_DEPOSITS {
+            bail!(
+                "checkpoint {} needs the {} deposits made since as a proof, more than fit a transaction",
+                checkpoint.number,
+                last.saturating_sub(nonce)
+            );
+        }
+        (nonce.saturating_add(1)..=last)
+            .map(|nonce| {
+                let record = self.storage.deposit(nonce)?.ok_or_eyre("a minted deposit is not stored")?;
+                Ok(deposit_leaf(&record.deposit))
+            })
+            .collect()
     }
 }

@@ -22,6 +22,7 @@ pub mod domain;
 pub mod layout;
 pub mod message;
 pub mod module;
+pub mod relay;
 pub mod signature;
 pub mod slots;
 pub mod tree;
@@ -37,6 +38,7 @@ pub use message::{Attestation, PegMessage};
 pub use module::{
     CheckpointRecorded, HandoverRecord, Mint, ModuleError, ParentHeaderInfo, PegFault, PegGenesis, PegModule,
 };
+pub use relay::{RegistryState, next_handover};
 pub use signature::{LocalPegSigner, PegSigner, Signature65, SignatureError, sign_digest};
 pub use slots::Slots;
 pub use tree::{Frontier, Proof, TREE_DEPTH};

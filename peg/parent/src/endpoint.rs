@@ -106,6 +106,15 @@ struct RawLog {
     removed: bool,
 }
 
+/// The registry at the end of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RegistryView {
+    /// Number and digest of the latest checkpoint; number 0 before the first.
+    pub(crate) checkpoint: (u64, B256),
+    /// Epoch and commitment of the set in force.
+    pub(crate) set: (u64, B256),
+}
+
 /// An endpoint of the parent chain.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
@@ -222,10 +231,15 @@ impl Endpoint {
         self.call(self.vault, PegVault::depositAccAtCall { nonce }, height).await
     }
 
-    /// Number and digest of the registry's latest checkpoint at the end of block `height`.
-    pub(crate) async fn latest_checkpoint(&self, height: u64) -> Result<(u64, B256), EndpointError> {
+    /// What the registry says at the end of block `height`.
+    pub(crate) async fn registry(&self, height: u64) -> Result<RegistryView, EndpointError> {
         let latest = self.call(self.registry, CheckpointRegistry::latestCall {}, height).await?;
         let digest = self.call(self.registry, CheckpointRegistry::latestDigestCall {}, height).await?;
-        Ok((latest.number, digest))
+        let epoch = latest.epoch;
+        let commitment = self.call(self.registry, CheckpointRegistry::validatorSetOfCall { epoch }, height).await?;
+        if commitment.is_zero() {
+            return Err(EndpointError::Nonsense(format!("the registry is in epoch {epoch} and has no set for it")));
+        }
+        Ok(RegistryView { checkpoint: (latest.number, digest), set: (epoch, commitment) })
     }
 }

@@ -47,6 +47,9 @@ pub(crate) struct Chain {
     /// Most blocks a log query may span; 0 is no limit.
     pub(crate) max_range: u64,
     pub(crate) checkpoint: (u64, B256),
+    /// Epoch of the registry, and the commitments of the sets it knows.
+    pub(crate) epoch: u64,
+    pub(crate) sets: BTreeMap<u64, B256>,
     /// Requests by method.
     pub(crate) requests: BTreeMap<String, usize>,
     /// Transactions sent, raw.
@@ -144,7 +147,9 @@ impl Chain {
                     let log = known.iter().find(|l| l.deposit.nonce == call.nonce);
                     log.map_or(B256::ZERO, |l| l.deposit_acc).abi_encode()
                 } else if CheckpointRegistry::latestCall::abi_decode(&data).is_ok() {
-                    (self.checkpoint.0, 7u64, 0u64, 0u64).abi_encode()
+                    (self.checkpoint.0, 7u64, 0u64, self.epoch).abi_encode()
+                } else if let Ok(call) = CheckpointRegistry::validatorSetOfCall::abi_decode(&data) {
+                    self.sets.get(&call.epoch).copied().unwrap_or_default().abi_encode()
                 } else {
                     self.checkpoint.1.abi_encode()
                 };
@@ -201,7 +206,8 @@ pub(crate) struct FakeParent {
 
 impl FakeParent {
     pub(crate) async fn start() -> Self {
-        let chain = Arc::new(Mutex::new(Chain { chain_id: CHAIN_ID, finalized: 10, ..Default::default() }));
+        let sets = BTreeMap::from([(0, B256::repeat_byte(0x5e))]);
+        let chain = Arc::new(Mutex::new(Chain { chain_id: CHAIN_ID, finalized: 10, sets, ..Default::default() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/", post(answer)).with_state(chain.clone());

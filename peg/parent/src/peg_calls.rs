@@ -1,10 +1,13 @@
 //! What people and relayers do with the peg's contracts: deposit, submit a checkpoint, claim a withdrawal.
 
-use crate::submitter::{SubmitError, Submitter};
+use crate::{
+    submitter::{SubmitError, Submitter},
+    watcher::VAULT_SNAPSHOTS,
+};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use causeway_contracts::{CheckpointRegistry, PegVault};
-use causeway_peg::{CertificateSig, Checkpoint, Deposit, PegValidatorSet, Proof, Withdrawal};
+use causeway_peg::{CertificateSig, Checkpoint, Deposit, PegValidatorSet, Proof, RegistryState, Withdrawal};
 
 /// A deposit in a block of the parent. The sidechain mints it once that block is final.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +81,29 @@ impl Submitter {
         let latest = self.view(registry, CheckpointRegistry::latestCall {}).await?;
         let digest = self.view(registry, CheckpointRegistry::latestDigestCall {}).await?;
         Ok((latest.number, digest))
+    }
+
+    /// Where the registry stands at the parent's head (final or not).
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn registry_state(&self, registry: Address) -> Result<RegistryState, SubmitError> {
+        let latest = self.view(registry, CheckpointRegistry::latestCall {}).await?;
+        let knows_next = match latest.epoch.checked_add(1) {
+            Some(epoch) => !self.view(registry, CheckpointRegistry::validatorSetOfCall { epoch }).await?.is_zero(),
+            None => false,
+        };
+        Ok(RegistryState { number: latest.number, epoch: latest.epoch, knows_next })
+    }
+
+    /// Nonce of the oldest deposit whose accumulator the vault remembers, at the parent's head. A checkpoint below it is
+    /// submitted with the leaves of later deposits.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn oldest_remembered_deposit(&self, vault: Address) -> Result<u64, SubmitError> {
+        let taken = self.view(vault, PegVault::depositNonceCall {}).await?;
+        Ok(taken.saturating_add(1).saturating_sub(VAULT_SNAPSHOTS))
     }
 
     /// Submits a checkpoint with its certificate. `set` is the set of the checkpoint's epoch; `signatures` are in the

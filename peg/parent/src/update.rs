@@ -52,6 +52,18 @@ pub enum ParentUpdate {
         /// Its digest.
         digest: B256,
     },
+    /// The validator set that the registry has in force at the finalised block, agreed on by all sources: reported when it
+    /// changes, and once after every start.
+    ///
+    /// In force is the set of the latest accepted checkpoint's epoch. The registry may already know the set after it, but
+    /// until it accepts a checkpoint of that next epoch it still hears this one, so only a set in force says that all
+    /// earlier ones have no power at the parent any more.
+    SetCommitted {
+        /// Epoch of the set.
+        epoch: u64,
+        /// The registry's commitment to it; never zero.
+        commitment: B256,
+    },
 }
 
 /// How finalised data of the parent contradicts itself.
@@ -80,6 +92,16 @@ pub enum Conflict {
         from: u64,
         /// Last block compared.
         to: u64,
+        /// One endpoint.
+        a: String,
+        /// The other endpoint.
+        b: String,
+    },
+    /// Two endpoints give different registry states at one finalised block.
+    #[error("the registry at finalised block {height} differs between {a} and {b}: remove the source that is wrong")]
+    Registry {
+        /// Block number.
+        height: u64,
         /// One endpoint.
         a: String,
         /// The other endpoint.
@@ -145,6 +167,8 @@ pub struct ParentStatus {
     pub next_height: u64,
     /// Latest checkpoint on the registry at the finalised block: number and digest.
     pub checkpoint: Option<(u64, B256)>,
+    /// Validator set the registry has in force at the finalised block: epoch and commitment.
+    pub set_in_force: Option<(u64, B256)>,
     /// The conflict that holds reporting, if any.
     pub conflict: Option<Conflict>,
     /// The failure that holds reporting, if any: since when (Unix ms), and why.

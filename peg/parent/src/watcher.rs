@@ -7,7 +7,7 @@
 use crate::{
     config::{ConfigError, ParentConfig, UPDATE_CHANNEL, WatchFrom},
     cuts::{Cut, CutError, DepositLog, Folded},
-    endpoint::{Endpoint, EndpointError},
+    endpoint::{Endpoint, EndpointError, RegistryView},
     update::{BlockRef, Conflict, ParentStatus, ParentUpdate},
 };
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
@@ -35,6 +35,8 @@ pub struct ParentWatcher {
     start_checked: bool,
     range: u64,
     anchor: Option<BlockRef>,
+    /// Finalised block at which the registry was read last.
+    registry_read: Option<BlockRef>,
     failures: u32,
 }
 
@@ -124,6 +126,7 @@ impl ParentWatcher {
             next_height,
             start_checked: false,
             anchor: None,
+            registry_read: None,
             failures: 0,
             config,
         };
@@ -171,7 +174,7 @@ impl ParentWatcher {
     async fn advance(&mut self) -> Result<(), Fault> {
         let (target, heads) = self.settle().await?;
         if self.anchor == Some(target) {
-            return Ok(());
+            return self.read_registry(target).await;
         }
         if target.height < self.folded.height {
             return Err(Fault::Unreachable(format!(
@@ -419,14 +422,40 @@ impl ParentWatcher {
         Fault::Unreachable(reason)
     }
 
+    /// Reads the registry once for each finalised block, the same at every endpoint, and reports what changed. A read that
+    /// failed is tried again in the next poll, also when the parent stands still.
     async fn read_registry(&mut self, target: BlockRef) -> Result<(), Fault> {
-        let source = &self.endpoints[0];
-        let latest = source.read(source.endpoint.latest_checkpoint(target.height)).await?;
-        if self.status.borrow().checkpoint == Some(latest) {
+        if self.registry_read == Some(target) {
             return Ok(());
         }
-        self.status.send_modify(|status| status.checkpoint = Some(latest));
-        self.send(ParentUpdate::Checkpoint { number: latest.0, digest: latest.1 }).await
+        let views =
+            try_join_all(self.endpoints.iter().map(|source| source.read(source.endpoint.registry(target.height))))
+                .await?;
+        let first = views[0];
+        for (source, view) in self.endpoints.iter().zip(views) {
+            if view != first {
+                return Err(Fault::Conflict(Conflict::Registry {
+                    height: target.height,
+                    a: self.endpoints[0].endpoint.name().to_owned(),
+                    b: source.endpoint.name().to_owned(),
+                }));
+            }
+        }
+        self.registry_read = Some(target);
+        let RegistryView { checkpoint, set } = first;
+        let (known_checkpoint, known_set) = {
+            let status = self.status.borrow();
+            (status.checkpoint, status.set_in_force)
+        };
+        if known_set != Some(set) {
+            self.status.send_modify(|status| status.set_in_force = Some(set));
+            self.send(ParentUpdate::SetCommitted { epoch: set.0, commitment: set.1 }).await?;
+        }
+        if known_checkpoint != Some(checkpoint) {
+            self.status.send_modify(|status| status.checkpoint = Some(checkpoint));
+            self.send(ParentUpdate::Checkpoint { number: checkpoint.0, digest: checkpoint.1 }).await?;
+        }
+        Ok(())
     }
 
     async fn send(&self, update: ParentUpdate) -> Result<(), Fault> {
