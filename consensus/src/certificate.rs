@@ -78,6 +78,21 @@ impl CommitCertificate {
         check(self.votes(), set, verify)?.quorum()
     }
 
+    /// The vote in this certificate that conflicts with `other`: a precommit of the same validator, height and round for
+    /// another block, or for nil. Says nothing about whether the signatures verify.
+    pub fn contradicted_by(&self, other: &SignedVote) -> Option<SignedVote> {
+        let vote = &other.vote;
+        let comparable = vote.kind == VoteKind::Precommit
+            && (vote.height, vote.round) == (self.height, self.round)
+            && vote.block_hash != Some(self.block_hash);
+        if !comparable {
+            return None;
+        }
+        let at = self.signatures.binary_search_by(|signature| signature.validator.cmp(&vote.validator)).ok()?;
+        let signature = self.signatures.get(at)?;
+        Some(self.scope(VoteKind::Precommit).vote(signature))
+    }
+
     /// keccak256 of the borsh encoding; blocks carry it for their parent.
     pub fn hash(&self) -> B256 {
         keccak256(borsh::to_vec(self).expect("writing to memory cannot fail"))

@@ -1,12 +1,14 @@
 //! Evidence of equivocation: two messages one validator must not both have signed. Verifiable from its own bytes.
 
+use std::fmt;
+
 use alloy_primitives::{B256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::height::{Height, Round};
 use crate::keys::{ConsensusKey, ValidatorId, verify};
 use crate::proposal::SignedProposal;
-use crate::vote::SignedVote;
+use crate::vote::{SignedVote, VoteKind};
 
 /// Two conflicting signed messages of one validator, in ascending order, so that one offence has one encoding whatever
 /// the order in which the messages were seen.
@@ -33,6 +35,33 @@ pub enum EvidenceError {
     /// A signature does not verify on this chain.
     #[error("a signature does not verify on this chain")]
     InvalidSignature,
+}
+
+/// What a validator did, in one line for an operator.
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "validator {} signed two ", self.validator())?;
+        match self {
+            Self::Votes(first, second) => {
+                let kind = match first.vote.kind {
+                    VoteKind::Prevote => "prevotes",
+                    VoteKind::Precommit => "precommits",
+                };
+                write!(f, "{kind} at height {}, round {}: ", self.height(), self.round())?;
+                let voted = |vote: &SignedVote| vote.vote.block_hash.map_or("nil".to_owned(), |hash| hash.to_string());
+                write!(f, "for {} and for {}", voted(first), voted(second))
+            }
+            Self::Proposals(first, second) => {
+                let (first, second) = (&first.proposal, &second.proposal);
+                write!(f, "proposals at height {}, round {}: ", self.height(), self.round())?;
+                if first.block_hash == second.block_hash {
+                    write!(f, "of block {} with different parts or polka rounds", first.block_hash)
+                } else {
+                    write!(f, "of block {} and of block {}", first.block_hash, second.block_hash)
+                }
+            }
+        }
+    }
 }
 
 impl Evidence {

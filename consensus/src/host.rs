@@ -2,11 +2,12 @@
 //! core leaves to its user: signatures, timers, the log, dissemination, laggards, evidence.
 //!
 //! Reading order: this file (state, steps, timers), `ingress` (messages), `blocks` (bodies, verdicts, decisions),
-//! `actions` (what the core has us do), `recover` (replay of the log).
+//! `actions` (what the core has us do), `recover` (replay of the log), `own` (what our key signed elsewhere).
 
 mod actions;
 mod blocks;
 mod ingress;
+mod own;
 mod recover;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +24,7 @@ use crate::height::{Height, Round};
 use crate::index::{Known, SignedIndex};
 use crate::io::{HostConfig, HostStatus, HostStep, Input, MessageVerdict, Misbehaviour, Output, PeerToken};
 use crate::keys::{SIGNATURE_BYTES, Signer, ValidatorId};
+use crate::known_keys::KnownKeys;
 use crate::message::{ConsensusMessage, ProposalRequest};
 use crate::peers::Peers;
 use crate::sign_state::{SignState, SignStep};
@@ -56,6 +58,9 @@ struct Inner {
     out: Vec<Output>,
     work: Option<Work>,
     index: SignedIndex,
+    keys: KnownKeys,
+    /// The set of the next epoch, while it differs from the present one.
+    upcoming: Option<ValidatorSet>,
     bodies: Bodies,
     decisions: Decisions,
     future: Future,
@@ -143,6 +148,8 @@ impl Host {
             out: Vec::new(),
             work: None,
             index: SignedIndex::default(),
+            keys: KnownKeys::default(),
+            upcoming: None,
             bodies: Bodies::default(),
             decisions,
             future: Future::default(),
@@ -232,6 +239,7 @@ impl Host {
             inner.index.leave(old.height, old.round);
         }
         inner.index.open(height, set.clone());
+        inner.keys.note_set(height, &set);
         inner.bodies.start_height(height);
         inner.work = Some(Work {
             height,

@@ -9,6 +9,7 @@ use crate::keys::ValidatorId;
 use crate::message::ConsensusMessage;
 use crate::sign_state::{SignState, SignStep};
 use crate::validators::ValidatorSet;
+use crate::vote::SignedVote;
 
 /// Names a connected peer; the caller gives them out and the host only compares them.
 pub type PeerToken = u64;
@@ -123,6 +124,10 @@ pub enum Output {
     },
     /// A validator signed two conflicting messages.
     Equivocation(Evidence),
+    /// A verified precommit of a decided height that has left the host's memory: compare it with the stored commit
+    /// certificate of its height ([`crate::CommitCertificate::contradicted_by`]). At most
+    /// [`crate::LATE_PRECOMMITS_PER_SECOND`] come from one peer in a second.
+    LatePrecommit(SignedVote),
     /// A peer shows or claims a greater height: fetch decided blocks from it.
     Behind {
         /// The peer.

@@ -12,7 +12,7 @@
 //! | 3 | `is_restart` resets the log | always false in `engine.rs`; a replay emits no `ResetWal` |
 //! | 4 | the library reads a clock | no target time; its one other read is never used |
 //! | 5 | buffered before verified | `future.rs` buffers verified messages only; the library's queue stays empty |
-//! | 6 | evidence forgotten | `index.rs`, over a window of heights |
+//! | 6 | evidence forgotten | `index.rs`, over a window of heights; [`Output::LatePrecommit`] for all heights before |
 //! | 7 | sign bytes | `sign_bytes.rs`, golden vectors in `tests/codec.rs` |
 //! | 8 | power times 3 overflows | [`MAX_TOTAL_POWER`] |
 //! | 9 | proposer not a pure function | [`ValidatorSet::proposer`] |
@@ -37,6 +37,7 @@ mod host;
 mod index;
 pub mod io;
 pub mod keys;
+mod known_keys;
 pub mod message;
 mod peers;
 pub mod proposal;
@@ -57,10 +58,12 @@ pub use io::{
     HostConfig, HostStatus, HostStep, Input, MessageVerdict, Misbehaviour, Output, PeerToken, RecoverError, Timeouts,
 };
 pub use keys::{ConsensusKey, Ed25519Signer, SIGNATURE_BYTES, Signer, SignerError, ValidatorId};
+pub use known_keys::MAX_KNOWN_KEYS;
 pub use message::{
     ConsensusMessage, DecisionNotice, MAX_CERTIFICATE_BYTES, MAX_MESSAGE_BYTES, MessageError, PartRequest,
     ProposalRequest,
 };
+pub use peers::LATE_PRECOMMITS_PER_SECOND;
 pub use proposal::{MAX_BLOCK_BYTES, MAX_PARTS, PART_BYTES, PartList, Proposal, ProposalPart, SignedProposal};
 pub use sign_state::{SignRefusal, SignState, SignStep};
 pub use validators::{MAX_TOTAL_POWER, MAX_VALIDATORS, PROPOSER_WINDOW, Validator, ValidatorSet, ValidatorSetError};

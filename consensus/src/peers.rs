@@ -17,6 +17,9 @@ pub(crate) const SAME_DECISION_MS: u64 = 1_000;
 /// A peer's greater height is reported this often.
 pub(crate) const BEHIND_EVERY_MS: u64 = 500;
 
+/// Late precommits that are verified for one peer in a second; each may cost the caller one read of its database.
+pub const LATE_PRECOMMITS_PER_SECOND: u32 = 16;
+
 const WINDOW_MS: u64 = 1_000;
 
 #[derive(Default)]
@@ -26,6 +29,8 @@ struct Budget {
     replied_bytes: usize,
     decision: Option<(Height, u64)>,
     behind_ms: Option<u64>,
+    late_window_ms: u64,
+    late: u32,
 }
 
 /// The budgets of the peers we hear from.
@@ -76,6 +81,20 @@ impl Peers {
         true
     }
 
+    /// Whether one more late precommit of the peer is verified now; charges it.
+    pub(crate) fn may_be_late(&mut self, peer: PeerToken, now_ms: u64) -> bool {
+        let budget = self.budget(peer, now_ms);
+        if now_ms.saturating_sub(budget.late_window_ms) >= WINDOW_MS {
+            budget.late_window_ms = now_ms;
+            budget.late = 0;
+        }
+        if budget.late >= LATE_PRECOMMITS_PER_SECOND {
+            return false;
+        }
+        budget.late = budget.late.saturating_add(1);
+        true
+    }
+
     /// Whether the peer's greater height should be reported now.
     pub(crate) fn may_report_behind(&mut self, peer: PeerToken, now_ms: u64) -> bool {
         let budget = self.budget(peer, now_ms);
@@ -107,6 +126,17 @@ mod tests {
         assert!(!peers.may_get_decision(1, Height(5), 10, SAME_DECISION_MS - 1));
         assert!(peers.may_get_decision(1, Height(6), 10, SAME_DECISION_MS - 1));
         assert!(peers.may_get_decision(1, Height(5), 10, SAME_DECISION_MS));
+    }
+
+    #[test]
+    fn late_precommits_are_limited_for_each_peer_and_second() {
+        let mut peers = Peers::default();
+        for _ in 0..LATE_PRECOMMITS_PER_SECOND {
+            assert!(peers.may_be_late(1, 5_000));
+        }
+        assert!(!peers.may_be_late(1, 5_999));
+        assert!(peers.may_be_late(2, 5_999));
+        assert!(peers.may_be_late(1, 6_000));
     }
 
     #[test]

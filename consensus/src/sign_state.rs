@@ -93,6 +93,9 @@ pub enum SignRefusal {
         /// The precommitted block.
         block_hash: B256,
     },
+    /// A commit certificate of the height is at hand.
+    #[error("height {0} is decided; its block is being fetched")]
+    Decided(Height),
     /// The signer failed.
     #[error(transparent)]
     Signer(#[from] SignerError),

@@ -280,3 +280,64 @@ fn chaos(seed: u64) -> Settings {
     settings.heal_ms = 20_000 + rng.below(60_000);
     settings
 }
+
+/// Members that join, leave and change power at every boundary; the last epoch shares nobody with the first.
+fn rotating(seed: u64) -> Settings {
+    let mut settings = Settings::new(seed, 8);
+    settings.epoch_length = 4;
+    settings.epochs = vec![
+        vec![10, 10, 10, 10, 0, 0, 0, 0],
+        vec![10, 10, 10, 10, 5, 0, 0, 0],
+        vec![0, 30, 10, 10, 10, 10, 0, 0],
+        vec![0, 0, 7, 10, 10, 20, 10, 0],
+        vec![0, 0, 0, 0, 10, 10, 10, 10],
+    ];
+    settings
+}
+
+#[test]
+fn a_rotating_set_decides_every_height_in_the_first_round() {
+    let mut sim = Sim::new(rotating(900));
+    assert!(sim.run_to_height(28, 60_000));
+    assert_eq!(sim.highest_round, 0, "a boundary cost a round");
+    assert!(sim.now_ms - 1_000_000 < 28 * 400, "took {} ms", sim.now_ms - 1_000_000);
+}
+
+#[test]
+fn boundary_heights_take_no_longer_than_others() {
+    let mut sim = Sim::new(rotating(901));
+    let (mut boundary, mut other) = (Vec::new(), Vec::new());
+    for height in 1..=40 {
+        let start = sim.now_ms;
+        assert!(sim.run_to_height(height, 60_000));
+        let took = sim.now_ms - start;
+        if height % sim.settings.epoch_length == 1 { boundary.push(took) } else { other.push(took) }
+    }
+    let mean = |times: &[u64]| times.iter().sum::<u64>() / times.len() as u64;
+    assert!(mean(&boundary) <= mean(&other) * 5 / 4, "{boundary:?} against {other:?}");
+}
+
+#[test]
+fn all_validators_are_replaced_at_once() {
+    let mut settings = Settings::new(902, 8);
+    settings.epochs = vec![vec![10, 10, 10, 10, 0, 0, 0, 0], vec![0, 0, 0, 0, 10, 10, 10, 10]];
+    let mut sim = Sim::new(settings);
+    assert!(sim.run_to_height(20, 60_000));
+    assert_eq!(sim.highest_round, 0);
+}
+
+#[test]
+fn rotation_survives_loss_crashes_and_lost_logs() {
+    let mut crashes = 0;
+    for seed in 0..25 {
+        let mut settings = rotating(910 + seed);
+        settings.loss_percent = [0, 5, 15][seed as usize % 3];
+        settings.crash_per_10k = [0, 40, 100][(seed / 3) as usize % 3];
+        settings.lose_log_percent = 20;
+        settings.heal_ms = 60_000;
+        let mut sim = Sim::new(settings);
+        assert!(sim.run_to_height(28, 400_000), "seed {}", 910 + seed);
+        crashes += sim.crashes;
+    }
+    assert!(crashes > 100, "{crashes} crashes");
+}

@@ -19,6 +19,10 @@ use crate::wal::WalEntry;
 impl Inner {
     /// Signs what the sign state lets pass. A fresh signature is persisted before anything that carries it.
     fn sign(&mut self, request: SignRequest<'_>) -> Result<[u8; SIGNATURE_BYTES], SignRefusal> {
+        if self.work.as_ref().is_some_and(|work| work.certified.is_some()) {
+            // More than two thirds have decided this height: a signature could only harm its signer.
+            return Err(SignRefusal::Decided(request.height));
+        }
         match self.sign_state.check(&request)? {
             SignPermit::Again(signature) => Ok(signature),
             SignPermit::Fresh => {

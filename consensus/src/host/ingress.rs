@@ -15,9 +15,11 @@ use crate::evidence::Evidence;
 use crate::height::{Height, Round};
 use crate::index::{Known, PROPOSALS_PER_ROUND};
 use crate::io::{MessageVerdict, Misbehaviour, Output, PeerToken};
+use crate::keys::verify;
 use crate::message::{ConsensusMessage, PartRequest, ProposalRequest};
 use crate::proposal::{ProposalPart, SignedProposal};
-use crate::vote::SignedVote;
+use crate::validators::ValidatorSet;
+use crate::vote::{SignedVote, VoteKind};
 
 impl Host {
     pub(super) fn on_message(&mut self, from: PeerToken, message: ConsensusMessage) {
@@ -35,6 +37,8 @@ impl Host {
         }
         if height == current {
             work.last_peer = Some(from);
+        } else {
+            self.inner.learn_from(&message);
         }
         match message {
             ConsensusMessage::PartRequest(request) => self.inner.serve_parts(from, &request),
@@ -94,7 +98,10 @@ impl Host {
             return;
         }
         if work.set.proposer(proposal.height, proposal.round).id != proposal.proposer {
-            inner.blame(from, Misbehaviour::WrongProposer);
+            // One that was held may have rested on a rotation that did not come; then nobody is to blame.
+            if !verified {
+                inner.blame(from, Misbehaviour::WrongProposer);
+            }
             return;
         }
         if is_too_far(work.round, proposal.round) {
@@ -270,37 +277,7 @@ impl Inner {
             return;
         }
         self.future.expect(height);
-        let chain = self.config.chain;
-        // An id is the hash of its key, so a signature that verifies under today's set verifies under tomorrow's;
-        // whether its validator is still a member is asked again when the height starts.
-        match message {
-            ConsensusMessage::Vote(vote)
-                if self.future.wants_vote(&vote) && set.get(&vote.vote.validator).is_some() =>
-            {
-                if !vote.verify(chain, &set) {
-                    self.blame(from, Misbehaviour::InvalidSignature("vote"));
-                    return;
-                }
-                self.future.hold_vote(from, vote);
-                self.verdict = MessageVerdict::Accept;
-            }
-            ConsensusMessage::Proposal(proposal)
-                if self.future.wants_proposal(&proposal)
-                    && set.proposer(height, proposal.proposal.round).id == proposal.proposal.proposer =>
-            {
-                if !proposal.verify(chain, &set) {
-                    self.blame(from, Misbehaviour::InvalidSignature("proposal"));
-                    return;
-                }
-                self.future.hold_proposal(from, proposal);
-                self.verdict = MessageVerdict::Accept;
-            }
-            ConsensusMessage::Part(part) => {
-                // Held unverified in a small pool; checked when its proposal opens.
-                let _outcome = self.bodies.add_part(from, part, self.now_ms);
-            }
-            _ => (), // certificates are repeated by their senders
-        }
+        self.hold(from, message, set);
         if decided {
             return;
         }
@@ -311,6 +288,43 @@ impl Inner {
         let since_ms = *work.ahead_since_ms.get_or_insert(now_ms);
         if now_ms.saturating_sub(since_ms) >= grace_ms {
             self.report_behind(from, height);
+        }
+    }
+
+    /// Holds a message of the next height. An id is the hash of its key, so a signature that verifies under today's set
+    /// verifies under tomorrow's; whether its validator is a member then is asked again when the height starts. Where the
+    /// set may rotate in between, messages of either set's members are held.
+    fn hold(&mut self, from: PeerToken, message: ConsensusMessage, set: ValidatorSet) {
+        let (chain, upcoming) = (self.config.chain, self.upcoming.clone());
+        let sets = std::iter::once(set).chain(upcoming);
+        match message {
+            ConsensusMessage::Vote(vote) if self.future.wants_vote(&vote) => {
+                let member_of = |set: &ValidatorSet| set.get(&vote.vote.validator).is_some();
+                let Some(set) = sets.into_iter().find(member_of) else { return };
+                if !vote.verify(chain, &set) {
+                    self.blame(from, Misbehaviour::InvalidSignature("vote"));
+                    return;
+                }
+                self.future.hold_vote(from, vote);
+                self.verdict = MessageVerdict::Accept;
+            }
+            ConsensusMessage::Proposal(signed) if self.future.wants_proposal(&signed) => {
+                let proposal = &signed.proposal;
+                let in_turn =
+                    |set: &ValidatorSet| set.proposer(proposal.height, proposal.round).id == proposal.proposer;
+                let Some(set) = sets.into_iter().find(in_turn) else { return };
+                if !signed.verify(chain, &set) {
+                    self.blame(from, Misbehaviour::InvalidSignature("proposal"));
+                    return;
+                }
+                self.future.hold_proposal(from, signed);
+                self.verdict = MessageVerdict::Accept;
+            }
+            ConsensusMessage::Part(part) => {
+                // Held unverified in a small pool; checked when its proposal opens.
+                let _outcome = self.bodies.add_part(from, part, self.now_ms);
+            }
+            _ => (), // certificates are repeated by their senders
         }
     }
 
@@ -363,8 +377,11 @@ impl Inner {
 
     fn index_late_vote(&mut self, from: PeerToken, vote: &SignedVote) {
         let height = vote.vote.height;
+        let Some(set) = self.index.set(height) else {
+            self.late_precommit(from, vote);
+            return;
+        };
         let Some(round) = self.late_round(height) else { return };
-        let Some(set) = self.index.set(height) else { return };
         let news = matches!(self.index.known(vote), Known::Nothing | Known::Other);
         if !news || is_too_far(round, vote.vote.round) || set.get(&vote.vote.validator).is_none() {
             return;
@@ -378,6 +395,23 @@ impl Inner {
             self.verdict = MessageVerdict::Accept; // let everybody know
         }
         self.report(evidence);
+    }
+
+    /// A precommit of a height out of the window, or of before this start: the caller has the certificate of that height.
+    fn late_precommit(&mut self, from: PeerToken, vote: &SignedVote) {
+        if vote.vote.kind != VoteKind::Precommit
+            || self.keys.get(&vote.vote.validator).is_none()
+            || !self.peers.may_be_late(from, self.now_ms)
+        {
+            return;
+        }
+        let bytes = vote.vote.sign_bytes(self.config.chain);
+        let verifies = self.keys.get(&vote.vote.validator).is_some_and(|key| verify(key, &bytes, &vote.signature));
+        if verifies {
+            self.out.push(Output::LatePrecommit(vote.clone()));
+        } else {
+            self.blame(from, Misbehaviour::InvalidSignature("vote"));
+        }
     }
 
     fn index_late_proposal(&mut self, from: PeerToken, signed: &SignedProposal) {

@@ -39,6 +39,7 @@ pub(crate) fn secret(n: usize) -> [u8; 32] {
 
 pub(crate) fn validator_set(powers: &[u64]) -> ValidatorSet {
     let members = powers.iter().enumerate();
+    let members = members.filter(|(_, power)| **power > 0);
     ValidatorSet::new(members.map(|(n, p)| Validator::new(Ed25519Signer::new(&secret(n)).key(), *p)).collect()).unwrap()
 }
 
@@ -46,6 +47,10 @@ pub(crate) fn validator_set(powers: &[u64]) -> ValidatorSet {
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) powers: Vec<u64>,
+    /// The powers of each epoch in turn, the last one for ever; 0 is no member. Empty: `powers` throughout.
+    pub(crate) epochs: Vec<Vec<u64>>,
+    /// Heights in an epoch.
+    pub(crate) epoch_length: u64,
     /// Nodes without a key, after the validators.
     pub(crate) followers: usize,
     pub(crate) loss_percent: u64,
@@ -76,6 +81,8 @@ impl Settings {
         Self {
             seed,
             powers: vec![10; validators],
+            epochs: Vec::new(),
+            epoch_length: 5,
             followers: 0,
             loss_percent: 0,
             duplicate_percent: 0,
@@ -122,7 +129,8 @@ pub(crate) struct Node {
 
 pub(crate) struct Sim {
     pub(crate) settings: Settings,
-    pub(crate) set: ValidatorSet,
+    /// The set of each epoch, the last one for ever.
+    pub(crate) sets: Vec<ValidatorSet>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) now_ms: u64,
     pub(crate) rng: Rng,
@@ -146,11 +154,12 @@ pub(crate) fn body_of(height: Height, parent: B256, salt: u64, bytes: usize) -> 
 
 impl Sim {
     pub(crate) fn new(settings: Settings) -> Self {
-        let set = validator_set(&settings.powers);
+        let epochs = if settings.epochs.is_empty() { vec![settings.powers.clone()] } else { settings.epochs.clone() };
+        let sets = epochs.iter().map(|powers| validator_set(powers)).collect();
         let count = settings.powers.len() + settings.followers;
         let mut sim = Self {
             rng: Rng(settings.seed),
-            set,
+            sets,
             nodes: Vec::new(),
             now_ms: 1_000_000,
             crashes: 0,
@@ -179,6 +188,21 @@ impl Sim {
             sim.boot(node);
         }
         sim
+    }
+
+    /// The validators of a height.
+    pub(crate) fn set_at(&self, height: Height) -> &ValidatorSet {
+        let epoch = (height.0 - 1) / self.settings.epoch_length;
+        self.sets.get(epoch as usize).or(self.sets.last()).unwrap()
+    }
+
+    /// Has a host start `height`, as a node does when the block before is durable.
+    fn start_height(&mut self, node: usize, height: Height) -> Input {
+        let upcoming = self.set_at(Height(height.0 + self.settings.epoch_length)).clone();
+        if let Some(host) = &mut self.nodes[node].host {
+            host.note_upcoming(Some(upcoming));
+        }
+        Input::StartHeight { height, validators: self.set_at(height).clone() }
     }
 
     fn is_validator(&self, node: usize) -> bool {
@@ -212,12 +236,13 @@ impl Sim {
             host.keep_decided(certificate.clone(), body.clone());
         }
         let height = Height(self.nodes[node].chain.len() as u64 + 1);
+        host.note_upcoming(Some(self.set_at(Height(height.0 + self.settings.epoch_length)).clone()));
         let log = self.nodes[node].log.clone();
         let outputs = if log.is_empty() || self.nodes[node].log_height != height {
-            host.step(self.now_ms, Input::StartHeight { height, validators: self.set.clone() })
+            host.step(self.now_ms, Input::StartHeight { height, validators: self.set_at(height).clone() })
         } else {
             self.recoveries += 1;
-            host.recover(self.now_ms, height, self.set.clone(), log.clone()).unwrap_or_else(|error| {
+            host.recover(self.now_ms, height, self.set_at(height).clone(), log.clone()).unwrap_or_else(|error| {
                 for (index, entry) in log.iter().enumerate() {
                     eprintln!("{index}: {}", describe(entry));
                 }
@@ -309,11 +334,11 @@ impl Sim {
                     let height = Height(self.nodes[node].chain.len() as u64 + 1);
                     assert_eq!(certificate.height, height, "one decision a height");
                     assert_eq!(certificate.block_hash, keccak256(&body), "the body is the decided block's");
-                    certificate.verify(CHAIN, &self.set).expect("decisions carry a valid certificate");
+                    certificate.verify(CHAIN, self.set_at(height)).expect("decisions carry a valid certificate");
                     self.nodes[node].chain.push((certificate, body));
                     self.check_agreement(node);
                     let delay = 1 + self.rng.below(20);
-                    let input = Input::StartHeight { height: height.next().unwrap(), validators: self.set.clone() };
+                    let input = self.start_height(node, height.next().unwrap());
                     self.later(delay, Event::Feed { to: node, life, input });
                 }
                 Output::Equivocation(evidence) => {
@@ -323,6 +348,12 @@ impl Sim {
                     assert!(!self.is_honest(accused), "seed {}: {evidence:?}", self.settings.seed);
                     evidence.verify(CHAIN, &Ed25519Signer::new(&secret(accused)).key()).unwrap();
                     self.nodes[node].evidence.push(evidence);
+                }
+                Output::LatePrecommit(vote) => {
+                    let (certificate, _) = &self.nodes[node].chain[vote.vote.height.0 as usize - 1];
+                    if let Some(other) = certificate.contradicted_by(&vote) {
+                        self.nodes[node].evidence.push(Evidence::of_votes(other, vote));
+                    }
                 }
                 Output::Behind { peer, .. } => {
                     if self.settings.sync {
@@ -361,6 +392,11 @@ impl Sim {
             }
             _ => return,
         };
+        assert!(
+            self.set_at(key.2).get(&us).is_some(),
+            "seed {}: node {node} signs outside the set",
+            self.settings.seed
+        );
         self.highest_round = self.highest_round.max(key.3.0);
         let first = self.signed.entry(key).or_insert_with(|| bytes.clone());
         assert_eq!(*first, bytes, "seed {}: node {node} signed twice at {key:?}", self.settings.seed);

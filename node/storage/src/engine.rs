@@ -114,6 +114,10 @@ impl Batch<'_> {
         self.writes.put_cf(self.engine.family(S::FAMILY), key.encode(), value.encode());
     }
 
+    pub(crate) fn delete<S: Schema>(&mut self, key: &S::Key) {
+        self.writes.delete_cf(self.engine.family(S::FAMILY), key.encode());
+    }
+
     /// Sets the latest value of `key` to `after` and records that it was `before` until `block`.
     pub(crate) fn replace<V: Versioned>(
         &mut self,

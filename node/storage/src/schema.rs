@@ -3,14 +3,15 @@
 
 use crate::codec::{HeaderRow, Key, NodeKey, SlotKey, TransactionPlace, Value, borsh_values};
 use crate::logs::LogKey;
+use crate::offences::MemberRow;
 use crate::peg::{CheckpointRow, DepositRecord, WithdrawalRecord};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
-use causeway_consensus::CommitCertificate;
+use causeway_consensus::{CommitCertificate, Evidence};
 use causeway_execution::{Account, Receipt};
 
 /// Version of everything below. Any change of a family, a key or a value raises it.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 2;
 
 /// How a family is read, which decides how RocksDB is told to keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,8 @@ families! {
     Withdrawals = "withdrawals", Ordered;
     Deposits = "deposits", Ordered;
     Checkpoints = "checkpoints", Ordered;
+    Evidence = "evidence", Ordered;
+    Members = "members", Ordered;
 }
 
 /// A column family with the types of its keys and values.
@@ -130,6 +133,10 @@ schemas! {
     DepositsTable: Deposits, u64 => DepositRecord;
     /// By number: where its certificate was recorded.
     CheckpointsTable: Checkpoints, u64 => CheckpointRow;
+    /// By its hash: evidence that no block carries yet.
+    EvidenceTable: Evidence, B256 => Evidence;
+    /// By validator id: the keys of those who are or were validators.
+    MembersTable: Members, Address => MemberRow;
 }
 
 impl Versioned for AccountsTable {
@@ -168,4 +175,4 @@ pub(crate) struct Identity {
     pub(crate) genesis: B256,
 }
 
-borsh_values!(Identity, WithdrawalRecord, DepositRecord, CheckpointRow);
+borsh_values!(Identity, WithdrawalRecord, DepositRecord, CheckpointRow, Evidence, MemberRow);

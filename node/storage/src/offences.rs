@@ -1,0 +1,102 @@
+//! What outlives a restart about offences: evidence that no block carries yet, and the keys of those who were validators, so
+//! that a late vote of one can still be verified. Neither is part of the chain: it is what this node alone has seen.
+
+use crate::{
+    error::StorageError,
+    schema::{EvidenceTable, MembersTable},
+    storage::Storage,
+};
+use alloy_primitives::{Address, B256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use causeway_consensus::{ConsensusKey, Evidence, MAX_KNOWN_KEYS};
+
+/// Most pieces of evidence that wait for a block. One is enough to convict a validator, and there are fewer validators.
+pub const MAX_PENDING_EVIDENCE: usize = 512;
+/// Most of them against one validator, so that nobody's offences hide another's.
+pub const MAX_EVIDENCE_OF_ONE: usize = 4;
+
+/// A validator's key, and the greatest height at which it is known to have been a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct MemberRow {
+    pub(crate) key: ConsensusKey,
+    pub(crate) last: u64,
+}
+
+impl Storage {
+    /// Keeps a piece of evidence until [`Storage::drop_evidence`]. Answers whether it is new and there was room.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`], [`StorageError::Corrupt`].
+    pub fn keep_evidence(&self, evidence: &Evidence) -> Result<bool, StorageError> {
+        let hash = evidence.hash();
+        let kept = self.pending_evidence()?;
+        let against_one = kept.iter().filter(|other| other.validator() == evidence.validator()).count();
+        if kept.len() >= MAX_PENDING_EVIDENCE
+            || against_one >= MAX_EVIDENCE_OF_ONE
+            || kept.iter().any(|other| other.hash() == hash)
+        {
+            return Ok(false);
+        }
+        let mut batch = self.store.engine.batch();
+        batch.put::<EvidenceTable>(&hash, evidence);
+        batch.commit()?;
+        Ok(true)
+    }
+
+    /// The evidence that waits, by its hash.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`], [`StorageError::Corrupt`].
+    pub fn pending_evidence(&self) -> Result<Vec<Evidence>, StorageError> {
+        let rows = self.store.engine.range::<EvidenceTable>(&B256::ZERO, &B256::repeat_byte(0xff));
+        rows.map(|row| row.map(|(_, evidence)| evidence)).collect()
+    }
+
+    /// Forgets pieces of evidence: a block carries them, or nothing can.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`].
+    pub fn drop_evidence(&self, hashes: &[B256]) -> Result<(), StorageError> {
+        let mut batch = self.store.engine.batch();
+        for hash in hashes {
+            batch.delete::<EvidenceTable>(hash);
+        }
+        batch.commit()
+    }
+
+    /// Notes that the validators with these keys are members at `height`, and forgets those who were last members before
+    /// `oldest`, and the longest gone when there are more than [`MAX_KNOWN_KEYS`].
+    ///
+    /// # Errors
+    /// [`StorageError::Database`], [`StorageError::Corrupt`].
+    pub fn note_members(
+        &self,
+        height: u64,
+        oldest: u64,
+        keys: impl IntoIterator<Item = ConsensusKey>,
+    ) -> Result<(), StorageError> {
+        let mut batch = self.store.engine.batch();
+        let mut others = self.former_members()?;
+        for key in keys {
+            others.retain(|(other, _)| *other != key);
+            batch.put::<MembersTable>(&key.id(), &MemberRow { key, last: height });
+        }
+        others.sort_by_key(|(key, last)| (*last, *key));
+        let surplus = others.len().saturating_sub(MAX_KNOWN_KEYS);
+        for (at, (key, last)) in others.iter().enumerate() {
+            if at < surplus || *last < oldest {
+                batch.delete::<MembersTable>(&key.id());
+            }
+        }
+        batch.commit()
+    }
+
+    /// The keys noted, each with the greatest height at which it is known to have been a member.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`], [`StorageError::Corrupt`].
+    pub fn former_members(&self) -> Result<Vec<(ConsensusKey, u64)>, StorageError> {
+        let rows = self.store.engine.range::<MembersTable>(&Address::ZERO, &Address::repeat_byte(0xff));
+        rows.map(|row| row.map(|(_, member)| (member.key, member.last))).collect()
+    }
+}
