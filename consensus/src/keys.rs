@@ -9,6 +9,8 @@ use alloy_primitives::{Address, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
+use crate::height::Round;
+
 /// Identifies a validator: the last 20 bytes of keccak256 over its ed25519 consensus key.
 pub type ValidatorId = Address;
 
@@ -66,6 +68,15 @@ pub trait Signer: Send {
     /// # Errors
     /// [`SignerError::Unavailable`] when no signature could be made; the host then stays silent.
     fn sign(&self, bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], SignerError>;
+
+    /// As [`Signer::sign`], with the round of the polka that a voted proposal rests on: what a signer with a sign state of its
+    /// own needs to hold its validator to a lock.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    fn sign_on_polka(&self, bytes: &[u8], _pol_round: Option<Round>) -> Result<[u8; SIGNATURE_BYTES], SignerError> {
+        self.sign(bytes)
+    }
 }
 
 /// A signer holding its ed25519 secret in memory.

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use borsh::BorshSerialize;
 
 /// Starts everything this crate signs.
-const DOMAIN: [u8; 8] = *b"causeway";
+pub(crate) const DOMAIN: [u8; 8] = *b"causeway";
 
 /// What kind of message is signed. Numbers are part of the signed bytes; never reuse one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ impl Inner {
             SignPermit::Again(signature) => Ok(signature),
             SignPermit::Fresh => {
                 let Some(signer) = &self.signer else { return Err(SignRefusal::NoSigner) };
-                let signature = signer.sign(request.bytes)?;
+                let signature = signer.sign_on_polka(request.bytes, request.pol_round)?;
                 self.sign_state.record(&request, signature);
                 self.out.push(Output::PersistSignState(self.sign_state.clone()));
                 Ok(signature)
