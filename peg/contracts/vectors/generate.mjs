@@ -59,6 +59,7 @@ const types = {
   Checkpoint:
     "Checkpoint(uint64 number,bytes32 prevDigest,uint64 height,bytes32 blockHash,bytes32 stateRoot,bytes32 withdrawalRoot,uint64 withdrawalCount,uint64 depositNonce,bytes32 depositAcc,uint64 epoch,bytes32 nextValset)",
   ParentView: "ParentView(uint64 parentHeight,bytes32 parentHash,uint64 depositNonce,bytes32 depositAcc)",
+  SetAcknowledged: "SetAcknowledged(uint64 epoch,bytes32 commitment)",
   Deposit: "Deposit(uint64 nonce,address token,address sender,address recipient,uint256 amount)",
   Withdrawal: "Withdrawal(uint64 index,address token,address sender,address recipient,uint256 amount,uint256 relayerFee)",
 };
@@ -82,6 +83,7 @@ const checkpoint = {
   nextValset: fill(0xa6, 32),
 };
 const parentView = { parentHeight: 123456, parentHash: fill(0xb1, 32), depositNonce: 34, depositAcc: fill(0xb2, 32) };
+const setAcknowledged = { epoch: 9, commitment: fill(0xb3, 32) };
 const deposits = [1, 2, 3].map((nonce) => ({
   nonce, token: fill(0, 20), sender: fill(0xc0 + nonce, 20), recipient: fill(0xd0 + nonce, 20),
   amount: hex(word(10n ** 18n * BigInt(nonce) + 7n)),
@@ -124,6 +126,7 @@ const digests = {
   domain, separator: hex(separator),
   checkpoint, checkpointDigest: hex(signingHash("Checkpoint", checkpoint)),
   parentView, parentViewDigest: hex(signingHash("ParentView", parentView)),
+  setAcknowledged, setAcknowledgedDigest: hex(signingHash("SetAcknowledged", setAcknowledged)),
   deposits, depositLeaves: deposits.map((d) => hex(structHash("Deposit", d))), accumulators,
   withdrawals, withdrawalLeaves: leaves.map(hex),
   withdrawalRoots: [0, 1, 2, 3, 4, 5].map((count) => hex(root(count))), zeroHashes: zeros.map(hex),

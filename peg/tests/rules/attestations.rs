@@ -1,7 +1,7 @@
 use alloy_primitives::{B256, keccak256};
 use causeway_peg::{
-    Attestation, Attestations, Checkpoint, Outcome, ParentView, PegMessage, Refusal,
-    attestations::{CHECKPOINTS_AHEAD, CHECKPOINTS_BEHIND, VIEW_WINDOW},
+    Attestation, Attestations, Checkpoint, Outcome, ParentView, PegMessage, Refusal, SetAcknowledged, Settled,
+    attestations::{ACKNOWLEDGEMENTS_OF_ONE, CHECKPOINTS_AHEAD, CHECKPOINTS_BEHIND, EPOCHS_AHEAD, VIEW_WINDOW},
     deposit::MAX_DEPOSITS_PER_VIEW,
     verify_signatures,
 };
@@ -23,7 +23,8 @@ fn view_message(federation: &Federation, position: usize, nonce: u64) -> PegMess
 
 /// A checkpoint of this number on a chain that `fork` names.
 fn checkpoint(number: u64, fork: &str) -> Checkpoint {
-    Checkpoint { number, height: number.saturating_mul(10), blockHash: keccak256(fork), ..Checkpoint::default() }
+    let height = number.saturating_mul(10);
+    Checkpoint { number, height, blockHash: keccak256(fork), epoch: 7, ..Checkpoint::default() }
 }
 
 fn digest(number: u64, fork: &str) -> B256 {
@@ -32,6 +33,11 @@ fn digest(number: u64, fork: &str) -> B256 {
 
 fn checkpoint_message(federation: &Federation, position: usize, number: u64, fork: &str) -> PegMessage {
     federation.message(position, Attestation::Checkpoint(checkpoint(number, fork)))
+}
+
+/// "The parent has this set in force."
+fn seen_message(federation: &Federation, position: usize, epoch: u64, set: &str) -> PegMessage {
+    federation.message(position, Attestation::SetAcknowledged(SetAcknowledged { epoch, commitment: keccak256(set) }))
 }
 
 fn collector() -> (Federation, Attestations) {
@@ -152,7 +158,9 @@ fn strangers_are_not_heard() {
 #[test]
 fn windows_bound_what_is_kept() {
     let (federation, mut attestations) = collector();
-    attestations.prune(1000, 5, 200);
+    let settled =
+        Settled { imported_nonce: 1000, recorded_checkpoint: 5, latest_checkpoint: 200, epoch: 7, acked_epoch: 5 };
+    attestations.prune(settled, &federation.set);
     let mut add = |message| attestations.add(message, &federation.set);
     let stale = Outcome::Refused(Refusal::Stale);
     let ahead = Outcome::Refused(Refusal::TooFarAhead);
@@ -166,8 +174,15 @@ fn windows_bound_what_is_kept() {
     assert_eq!(add(checkpoint_message(&federation, 0, 200 + CHECKPOINTS_AHEAD, "ours")), Outcome::Added);
     assert_eq!(add(checkpoint_message(&federation, 0, 201 + CHECKPOINTS_AHEAD, "ours")), ahead);
     assert_eq!(add(checkpoint_message(&federation, 0, u64::MAX, "ours")), ahead);
-    assert_eq!(attestations.len(), 4);
-    assert_eq!(attestations.messages().count(), 4);
+    let earlier = Checkpoint { epoch: 6, ..checkpoint(200, "ours") };
+    assert_eq!(add(federation.message(1, Attestation::Checkpoint(earlier))), stale, "of an epoch that is over");
+    assert_eq!(add(seen_message(&federation, 0, 5, "set")), stale);
+    assert_eq!(add(seen_message(&federation, 0, 6, "set")), Outcome::Added);
+    assert_eq!(add(seen_message(&federation, 0, 7 + EPOCHS_AHEAD, "set")), Outcome::Added);
+    assert_eq!(add(seen_message(&federation, 0, 8 + EPOCHS_AHEAD, "set")), ahead);
+    assert_eq!(add(seen_message(&federation, 0, u64::MAX, "set")), ahead);
+    assert_eq!(attestations.len(), 6);
+    assert_eq!(attestations.messages().count(), 6);
 }
 
 #[test]
@@ -177,7 +192,8 @@ fn pruning_drops_what_is_settled_and_keeps_the_rest() {
         attestations.add(view_message(&federation, 0, nonce), &federation.set);
         attestations.add(checkpoint_message(&federation, 0, nonce, "ours"), &federation.set);
     }
-    attestations.prune(2, 1, 3);
+    let settled = Settled { imported_nonce: 2, recorded_checkpoint: 1, latest_checkpoint: 3, ..Settled::default() };
+    attestations.prune(settled, &federation.set);
     let kept: Vec<Attestation> = attestations.messages().map(|message| message.attestation).collect();
     assert_eq!(
         kept,
@@ -193,7 +209,7 @@ fn pruning_drops_what_is_settled_and_keeps_the_rest() {
 fn long_outage_of_recording_does_not_stop_later_checkpoints() {
     // Nothing was recorded for a thousand checkpoints; the latest can still be certified.
     let (federation, mut attestations) = collector();
-    attestations.prune(0, 0, 1000);
+    attestations.prune(Settled { latest_checkpoint: 1000, ..Settled::default() }, &federation.set);
     let digest = digest(1000, "ours");
     for position in 0..3 {
         let message = checkpoint_message(&federation, position, 1000, "ours");
@@ -211,4 +227,85 @@ fn powers_count_as_the_set_asked_about_has_them() {
     let larger = Federation::new(&[9, 9, 9, 9, 9, 9, 9, 9]);
     assert!(attestations.best_parent_view(0, &federation.set).is_some());
     assert!(attestations.best_parent_view(0, &larger.set).is_none());
+}
+
+#[test]
+fn latest_acknowledgement_that_is_certified_and_has_begun_is_the_best() {
+    let (federation, mut attestations) = collector();
+    attestations.prune(Settled { epoch: 5, acked_epoch: 1, ..Settled::default() }, &federation.set);
+    let best = |attestations: &Attestations| attestations.acknowledgement(&federation.set).map(|(seen, _)| seen.epoch);
+    for epoch in [2, 3, 6] {
+        for position in 0..3 {
+            assert_eq!(best(&attestations).is_some(), epoch > 2);
+            let outcome = attestations.add(seen_message(&federation, position, epoch, "set"), &federation.set);
+            assert_eq!(outcome, Outcome::Added);
+        }
+    }
+    attestations.add(seen_message(&federation, 0, 5, "set"), &federation.set);
+    assert_eq!(best(&attestations), Some(3), "5 is not certified, 6 has not begun here");
+    let (seen, signatures) = attestations.acknowledgement(&federation.set).unwrap();
+    assert_eq!(signatures.len(), 3);
+    assert_eq!(verify_signatures(domain().set_acknowledged_digest(&seen), &signatures, &federation.set), Ok(()));
+    attestations.prune(Settled { epoch: 6, acked_epoch: 3, ..Settled::default() }, &federation.set);
+    assert_eq!(best(&attestations), Some(6));
+    attestations.prune(Settled { epoch: 6, acked_epoch: 6, ..Settled::default() }, &federation.set);
+    assert_eq!(best(&attestations), None);
+    assert!(attestations.is_empty());
+    attestations.prune(Settled { epoch: u64::MAX, acked_epoch: u64::MAX, ..Settled::default() }, &federation.set);
+    assert_eq!(best(&attestations), None);
+}
+
+#[test]
+fn signers_who_saw_different_sets_acknowledge_nothing() {
+    let (federation, mut attestations) = collector();
+    attestations.prune(Settled { epoch: 1, ..Settled::default() }, &federation.set);
+    for position in 0..4 {
+        let set = if position < 2 { "one" } else { "other" };
+        assert_eq!(attestations.add(seen_message(&federation, position, 1, set), &federation.set), Outcome::Added);
+    }
+    assert_eq!(attestations.acknowledgement(&federation.set), None);
+    let second = seen_message(&federation, 0, 1, "other");
+    assert!(matches!(attestations.add(second, &federation.set), Outcome::Equivocation(_)));
+}
+
+#[test]
+fn a_signers_acknowledgements_are_bounded_however_far_the_parent_is_behind() {
+    let (federation, mut attestations) = collector();
+    attestations.prune(Settled { epoch: 1_000, ..Settled::default() }, &federation.set);
+    attestations.add(seen_message(&federation, 1, 1, "set"), &federation.set);
+    for epoch in 1..=20 {
+        let outcome = attestations.add(seen_message(&federation, 0, epoch, "set"), &federation.set);
+        assert_eq!(outcome, Outcome::Added);
+    }
+    let own: Vec<u64> = attestations
+        .messages()
+        .filter(|message| message.signer == federation.set.validators()[0].address)
+        .map(|message| match message.attestation {
+            Attestation::SetAcknowledged(seen) => seen.epoch,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(own, (21 - u64::try_from(ACKNOWLEDGEMENTS_OF_ONE).unwrap()..=20).collect::<Vec<u64>>());
+    assert_eq!(attestations.len(), ACKNOWLEDGEMENTS_OF_ONE + 1, "the other signer keeps its own");
+}
+
+#[test]
+fn those_who_left_the_set_are_dropped_and_those_who_joined_are_heard() {
+    let (old, mut attestations) = collector();
+    // Keys 2 to 5: two of the old ones stay.
+    let new = Federation::of_epoch(1, 2, &[1, 1, 1, 1]);
+    let joins = (0..4).find(|i| old.set.get(&new.set.validators()[*i].address).is_none()).unwrap();
+    for position in 0..4 {
+        assert_eq!(attestations.add(view_message(&old, position, 5), &old.set), Outcome::Added);
+    }
+    let joiner = view_message(&new, joins, 5);
+    assert!(matches!(attestations.add(joiner, &old.set), Outcome::Refused(Refusal::UnknownSigner { .. })));
+    attestations.prune(Settled { epoch: 1, ..Settled::default() }, &new.set);
+    assert_eq!(attestations.len(), 2, "views of members of both sets stay");
+    assert_eq!(attestations.best_parent_view(0, &new.set), None);
+    assert_eq!(attestations.add(joiner, &new.set), Outcome::Added);
+    assert!(attestations.best_parent_view(0, &new.set).is_some());
+    let leaver = (0..4).find(|i| new.set.get(&old.set.validators()[*i].address).is_none()).unwrap();
+    let message = view_message(&old, leaver, 5);
+    assert!(matches!(attestations.add(message, &new.set), Outcome::Refused(Refusal::UnknownSigner { .. })));
 }

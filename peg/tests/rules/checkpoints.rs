@@ -1,17 +1,7 @@
 use alloy_primitives::{B256, U256, keccak256};
-use causeway_peg::{
-    CertificateError, Checkpoint, CheckpointRecorded, ModuleError, ParentHeaderInfo, PegFault, PegModule, layout, tree,
-};
+use causeway_peg::{CertificateError, Checkpoint, CheckpointRecorded, ModuleError, PegFault, PegModule, layout, tree};
 
-use crate::federation::{ALICE, BOB, Federation, INTERVAL, Memory, deposits, domain, genesis, view};
-
-fn header(number: u64) -> ParentHeaderInfo {
-    ParentHeaderInfo {
-        number,
-        hash: keccak256(format!("block {number}")),
-        state_root: keccak256(format!("state {number}")),
-    }
-}
+use crate::federation::{ALICE, BOB, Federation, INTERVAL, Memory, deposits, domain, genesis, header, view};
 
 fn chain() -> (Federation, PegModule, Memory) {
     let federation = Federation::new(&[1, 1, 1, 1]);
@@ -53,7 +43,7 @@ fn checkpoint_describes_the_state_after_its_block() {
         depositNonce: 4,
         depositAcc: view.depositAcc,
         epoch: 0,
-        nextValset: B256::ZERO,
+        nextValset: federation.set.commitment(),
     };
     assert_eq!(built, expected);
     assert_eq!(PegModule::checkpoint(&mut slots, 1).unwrap(), Some(expected));
@@ -103,17 +93,17 @@ fn certified_checkpoint_is_recorded_once_and_numbers_may_be_skipped() {
     }
     let digest = PegModule::checkpoint_digest(&mut slots, 2).unwrap();
     let signatures = federation.sign(digest, [0, 1, 3]);
-    assert_eq!(module.record_checkpoint(&mut slots, 2, &signatures), Ok(CheckpointRecorded { number: 2, digest }));
+    assert_eq!(module.record_checkpoint(&mut slots, 2, 25, &signatures), Ok(CheckpointRecorded { number: 2, digest }));
     assert_eq!(PegModule::recorded_checkpoint_number(&mut slots).unwrap(), 2);
     for number in [0, 1, 2] {
         let own = federation.all(PegModule::checkpoint_digest(&mut slots, number).unwrap());
         assert_eq!(
-            module.record_checkpoint(&mut slots, number, &own),
+            module.record_checkpoint(&mut slots, number, 26, &own),
             Err(ModuleError::Refused(PegFault::CheckpointNotNewer { recorded: 2, number }))
         );
     }
     let own = federation.all(PegModule::checkpoint_digest(&mut slots, 3).unwrap());
-    assert!(module.record_checkpoint(&mut slots, 3, &own).is_ok());
+    assert!(module.record_checkpoint(&mut slots, 3, 35, &own).is_ok());
 }
 
 #[test]
@@ -123,7 +113,7 @@ fn unknown_uncertified_and_forged_checkpoints_are_not_recorded() {
     let digest = domain().checkpoint_digest(&checkpoint);
     let before = slots.clone();
     let mut record = |number, signatures: &[_]| {
-        let result = module.record_checkpoint(&mut slots, number, signatures);
+        let result = module.record_checkpoint(&mut slots, number, INTERVAL + 2, signatures);
         assert_eq!(slots, before, "a refusal writes nothing");
         match result {
             Err(ModuleError::Refused(fault)) => fault,

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolInterface;
 use causeway_peg::{
-    Attestation, CertificateSig, Checkpoint, Deposit, IPeg, ParentView, PegMessage, Withdrawal,
+    Attestation, CertificateSig, Checkpoint, Deposit, IPeg, ParentView, PegMessage, SetAcknowledged, Withdrawal,
     abi::SignatureAbi,
     message::{MAX_PEG_MESSAGE_BYTES, MessageError},
 };
@@ -11,12 +11,13 @@ use proptest::prelude::*;
 
 use crate::federation::{Federation, domain};
 
-fn messages() -> [PegMessage; 2] {
+fn messages() -> [PegMessage; 3] {
     let federation = Federation::new(&[1]);
     let view = ParentView { parentHeight: 5, parentHash: keccak256("p"), depositNonce: 9, depositAcc: keccak256("a") };
     [
         federation.message(0, Attestation::ParentView(view)),
         federation.message(0, Attestation::Checkpoint(Checkpoint { number: 3, height: 30, ..Checkpoint::default() })),
+        federation.message(0, Attestation::SetAcknowledged(SetAcknowledged { epoch: 4, commitment: keccak256("s") })),
     ]
 }
 
@@ -34,8 +35,10 @@ fn messages_round_trip_within_the_size_limit() {
 fn message_encoding_is_golden() {
     // One more byte here is a new wire format for every node.
     let lengths = messages().map(|message| message.encode().len());
-    assert_eq!(lengths, [1 + 80 + 20 + 65, 1 + 232 + 20 + 65]);
-    assert_eq!(messages().map(|message| message.encode()[0]), [0, 1]);
+    assert_eq!(lengths, [1 + 80 + 20 + 65, 1 + 232 + 20 + 65, 1 + 40 + 20 + 65]);
+    assert_eq!(messages().map(|message| message.encode()[0]), [0, 1, 2]);
+    let seen = &messages()[2].encode()[..41];
+    assert_eq!(seen, [&[2, 4, 0, 0, 0, 0, 0, 0, 0][..], keccak256("s").as_slice()].concat());
 }
 
 #[test]
@@ -119,10 +122,12 @@ proptest! {
         prop_assert_eq!(borsh::from_slice::<Deposit>(&borsh::to_vec(&deposit).unwrap()).unwrap(), deposit);
         prop_assert_eq!(borsh::from_slice::<Withdrawal>(&borsh::to_vec(&withdrawal).unwrap()).unwrap(), withdrawal);
         prop_assert_eq!(borsh::from_slice::<ParentView>(&borsh::to_vec(&view).unwrap()).unwrap(), view);
+        let seen = SetAcknowledged { epoch: numbers[0], commitment: words[0].into() };
+        prop_assert_eq!(borsh::from_slice::<SetAcknowledged>(&borsh::to_vec(&seen).unwrap()).unwrap(), seen);
         prop_assert_eq!(borsh::to_vec(&checkpoint).unwrap().len(), 5 * 8 + 6 * 32);
-        let text = serde_json::to_string(&(checkpoint, deposit, withdrawal, view)).unwrap();
-        let back: (Checkpoint, Deposit, Withdrawal, ParentView) = serde_json::from_str(&text).unwrap();
-        prop_assert_eq!(back, (checkpoint, deposit, withdrawal, view));
+        let text = serde_json::to_string(&(checkpoint, deposit, withdrawal, view, seen)).unwrap();
+        let back: (Checkpoint, Deposit, Withdrawal, ParentView, SetAcknowledged) = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(back, (checkpoint, deposit, withdrawal, view, seen));
     }
 
     #[test]
@@ -137,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_calls_decode_without_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), selector in 0usize..3) {
+    fn mutated_calls_decode_without_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), selector in 0usize..4) {
         let federation = Federation::new(&[1]);
         let signatures: Vec<SignatureAbi> = federation.all(B256::ZERO).iter().map(Into::into).collect();
         let call = match selector {
@@ -146,7 +151,8 @@ proptest! {
                 signatures,
                 deposits: vec![Deposit::default(); 2],
             }),
-            1 => IPeg::IPegCalls::recordCheckpoint(IPeg::recordCheckpointCall { number: 1, signatures }),
+            1 => IPeg::IPegCalls::acknowledgeSet(IPeg::acknowledgeSetCall { epoch: 1, signatures }),
+            2 => IPeg::IPegCalls::recordCheckpoint(IPeg::recordCheckpointCall { number: 1, signatures }),
             _ => IPeg::IPegCalls::withdraw(IPeg::withdrawCall { recipient: Address::ZERO, relayerFee: U256::ZERO }),
         };
         let mut bytes = call.abi_encode();

@@ -1,11 +1,11 @@
 //! Validators with their keys, and a chain at genesis, for the other tests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_peg::{
-    Attestation, CertificateSig, Deposit, LocalPegSigner, ParentView, PegDomain, PegGenesis, PegMessage, PegModule,
-    PegSigner, PegValidator, PegValidatorSet, deposit::fold_deposits,
+    Attestation, CertificateSig, Deposit, LocalPegSigner, ParentHeaderInfo, ParentView, PegDomain, PegGenesis,
+    PegMessage, PegModule, PegSigner, PegValidator, PegValidatorSet, deposit::fold_deposits,
 };
 
 pub type Memory = BTreeMap<U256, U256>;
@@ -29,12 +29,16 @@ pub struct Federation {
 impl Federation {
     /// Powers must fall.
     pub fn new(powers: &[u64]) -> Self {
-        let mut signers: Vec<LocalPegSigner> =
-            (0..powers.len()).map(|seed| LocalPegSigner::new(keccak256(format!("peg key {seed}"))).unwrap()).collect();
+        Self::of_epoch(0, 0, powers)
+    }
+
+    /// The set of an epoch, of as many keys as powers, from `first_key` on.
+    pub fn of_epoch(epoch: u64, first_key: usize, powers: &[u64]) -> Self {
+        let mut signers: Vec<LocalPegSigner> = (first_key..first_key + powers.len()).map(key).collect();
         signers.sort_by_key(|signer| signer.address());
         let members =
             signers.iter().zip(powers).map(|(signer, power)| PegValidator { address: signer.address(), power: *power });
-        Self { set: PegValidatorSet::from_committed_order(0, members.collect()).unwrap(), signers }
+        Self { set: PegValidatorSet::from_committed_order(epoch, members.collect()).unwrap(), signers }
     }
 
     pub fn sign(&self, digest: B256, who: impl IntoIterator<Item = usize>) -> Vec<CertificateSig> {
@@ -46,12 +50,34 @@ impl Federation {
             .collect()
     }
 
+    /// By the first `count` members, or all when there are fewer.
+    pub fn first(&self, digest: B256, count: usize) -> Vec<CertificateSig> {
+        self.sign(digest, 0..count.min(self.signers.len()))
+    }
+
     pub fn all(&self, digest: B256) -> Vec<CertificateSig> {
         self.sign(digest, 0..self.signers.len())
     }
 
     pub fn message(&self, position: usize, attestation: Attestation) -> PegMessage {
         PegMessage::sign(&domain(), attestation, &self.signers[position]).unwrap()
+    }
+}
+
+/// The peg key `number`. Kept, because the random histories ask for a few of them thousands of times.
+fn key(number: usize) -> LocalPegSigner {
+    static KEYS: Mutex<BTreeMap<usize, LocalPegSigner>> = Mutex::new(BTreeMap::new());
+    let mut keys = KEYS.lock().unwrap();
+    let make = || LocalPegSigner::new(keccak256(format!("peg key {number}"))).unwrap();
+    keys.entry(number).or_insert_with(make).clone()
+}
+
+/// The block `number` as its child sees it.
+pub fn header(number: u64) -> ParentHeaderInfo {
+    ParentHeaderInfo {
+        number,
+        hash: keccak256(format!("block {number}")),
+        state_root: keccak256(format!("state {number}")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use alloy_primitives::{B256, Bytes};
 use causeway_peg::{
-    Checkpoint, Deposit, ParentView, PegDomain, PegValidator, PegValidatorSet, Withdrawal,
+    Checkpoint, Deposit, ParentView, PegDomain, PegValidator, PegValidatorSet, SetAcknowledged, Withdrawal,
     deposit::{deposit_leaf, extend_acc},
     tree,
     withdrawal::withdrawal_leaf,
@@ -46,6 +46,8 @@ fn domain_separator_and_signed_digests_are_the_golden_ones() {
     assert_eq!(domain.checkpoint_digest(&checkpoint), text::<B256>(&vectors["checkpointDigest"]));
     let view: ParentView = typed(&vectors["parentView"]);
     assert_eq!(domain.parent_view_digest(&view), text::<B256>(&vectors["parentViewDigest"]));
+    let seen: SetAcknowledged = typed(&vectors["setAcknowledged"]);
+    assert_eq!(domain.set_acknowledged_digest(&seen), text::<B256>(&vectors["setAcknowledgedDigest"]));
 }
 
 #[test]
@@ -54,6 +56,7 @@ fn each_part_of_the_domain_changes_every_digest() {
     let domain = domain(&vectors);
     let checkpoint: Checkpoint = typed(&vectors["checkpoint"]);
     let view: ParentView = typed(&vectors["parentView"]);
+    let seen: SetAcknowledged = typed(&vectors["setAcknowledged"]);
     for other in [
         PegDomain { parent_chain_id: domain.parent_chain_id + 1, ..domain },
         PegDomain { registry: domain.registry.create(0), ..domain },
@@ -61,6 +64,7 @@ fn each_part_of_the_domain_changes_every_digest() {
     ] {
         assert_ne!(other.checkpoint_digest(&checkpoint), domain.checkpoint_digest(&checkpoint));
         assert_ne!(other.parent_view_digest(&view), domain.parent_view_digest(&view));
+        assert_ne!(other.set_acknowledged_digest(&seen), domain.set_acknowledged_digest(&seen));
     }
 }
 

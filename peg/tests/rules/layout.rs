@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_peg::{
     ModuleError, PegFault, PegModule, PegValidator, PegValidatorSet, Slots,
-    layout::{self, CheckpointField},
+    layout::{self, CheckpointField, SetField},
 };
 
 use crate::federation::{Federation, INTERVAL, Memory, REGISTRY, VAULT, genesis};
@@ -14,7 +14,7 @@ use crate::federation::{Federation, INTERVAL, Memory, REGISTRY, VAULT, genesis};
 fn genesis_holds_the_configuration_the_set_and_no_supply() {
     let federation = Federation::new(&[9, 4, 4]);
     let (_, mut slots) = genesis(&federation);
-    assert_eq!(slots.len(), 5 + 1 + 3, "version, ids, interval; count; members; all else is zero");
+    assert_eq!(slots.len(), 5 + 2 * (2 + 3), "version, ids, interval; two sets; epoch 0 and all else is zero");
     assert_eq!(slots[&U256::from(0)], U256::from(layout::LAYOUT_VERSION));
     assert_eq!(PegModule::parent_chain_id(&mut slots).unwrap(), 1);
     assert_eq!(PegModule::vault(&mut slots).unwrap(), VAULT);
@@ -24,6 +24,12 @@ fn genesis_holds_the_configuration_the_set_and_no_supply() {
     assert_eq!(PegModule::deposit_nonce(&mut slots).unwrap(), 0);
     assert_eq!(PegModule::deposit_acc(&mut slots).unwrap(), B256::ZERO);
     assert_eq!(PegModule::validator_set(&mut slots).unwrap(), federation.set);
+    assert_eq!((PegModule::epoch(&mut slots).unwrap(), PegModule::acked_epoch(&mut slots).unwrap()), (0, 0));
+    let next = PegModule::validator_set_of(&mut slots, 1).unwrap().unwrap();
+    assert_eq!((next.epoch(), next.validators()), (1, federation.set.validators()));
+    for epoch in [2, u64::MAX] {
+        assert_eq!(PegModule::validator_set_of(&mut slots, epoch), Ok(None));
+    }
 }
 
 #[test]
@@ -41,6 +47,7 @@ fn largest_set_with_the_largest_powers_survives_its_slots() {
         validators: set.clone(),
     });
     assert_eq!(PegModule::validator_set(&mut slots).unwrap(), set);
+    assert_eq!((PegModule::epoch(&mut slots).unwrap(), PegModule::acked_epoch(&mut slots).unwrap()), (7, 7));
     assert_eq!(PegModule::parent_chain_id(&mut slots).unwrap(), u64::MAX);
 }
 
@@ -52,13 +59,17 @@ fn unknown_versions_and_broken_sets_are_no_peg() {
         let Ok(()) = slots.store(slot, value);
         assert_eq!(PegModule::validator_set(&mut slots), Err(ModuleError::Refused(PegFault::NotPegged)), "slot {slot}");
     };
-    broken(layout::VERSION, U256::from(2));
+    broken(layout::VERSION, U256::from(1));
+    broken(layout::VERSION, U256::from(3));
     broken(layout::VERSION, U256::ZERO);
-    broken(layout::VALIDATOR_COUNT, U256::ZERO);
-    broken(layout::VALIDATOR_COUNT, U256::from(3));
-    broken(layout::VALIDATOR_COUNT, U256::from(257));
-    broken(layout::VALIDATOR_COUNT, U256::MAX);
-    broken(layout::validator(0), slots[&layout::validator(1)]);
+    broken(layout::VALIDATOR_EPOCH, U256::from(2));
+    let count = layout::validator_set(0, SetField::Count);
+    broken(count, U256::ZERO);
+    broken(count, U256::from(3));
+    broken(count, U256::from(257));
+    broken(count, U256::MAX);
+    let member = |position| layout::validator_set(0, SetField::Member(position));
+    broken(member(0), slots[&member(1)]);
 }
 
 #[test]
@@ -75,7 +86,12 @@ fn no_two_values_share_a_slot() {
     let slots: Vec<U256> = (0..=14u64)
         .map(U256::from)
         .chain((0..32).map(layout::frontier))
-        .chain((0..256).map(layout::validator))
+        .chain((0..200).flat_map(|epoch| {
+            [SetField::Commitment, SetField::Count, SetField::Handover]
+                .into_iter()
+                .chain((0..256).map(SetField::Member))
+                .map(move |field| layout::validator_set(epoch, field))
+        }))
         .chain((1..200).flat_map(|number| fields.map(|field| layout::checkpoint(number, field))))
         .collect();
     let unique: BTreeSet<U256> = slots.iter().copied().collect();
@@ -95,7 +111,7 @@ fn no_two_values_share_a_slot() {
         layout::LATEST_CHECKPOINT,
         layout::RECORDED_CHECKPOINT,
         layout::VALIDATOR_EPOCH,
-        layout::VALIDATOR_COUNT,
+        layout::ACKED_EPOCH,
     ];
     for (number, slot) in fixed.into_iter().enumerate() {
         assert_eq!(slot, U256::from(number));
@@ -111,6 +127,22 @@ fn checkpoint_records_sit_where_solidity_would_put_them() {
         layout::checkpoint(3, CheckpointField::NextValset),
         U256::from_be_bytes(base.0).wrapping_add(U256::from(6))
     );
+}
+
+#[test]
+fn validator_sets_sit_where_solidity_would_put_them() {
+    // mapping(uint64 => Record) at 0x20000.
+    let base = keccak256([U256::from(5).to_be_bytes::<32>(), U256::from(0x20000).to_be_bytes::<32>()].concat());
+    let slot = |offset: u64| U256::from_be_bytes(base.0).wrapping_add(U256::from(offset));
+    for (field, offset) in [
+        (SetField::Commitment, 0),
+        (SetField::Count, 1),
+        (SetField::Handover, 2),
+        (SetField::Member(0), 0x100),
+        (SetField::Member(255), 0x1ff),
+    ] {
+        assert_eq!(layout::validator_set(5, field), slot(offset));
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod federation;
 mod golden;
 mod layout;
 mod model;
+mod relay;
+mod rotation;
 mod tree;
 mod validators;
 mod withdrawals;

@@ -1,13 +1,18 @@
 //! Random histories of deposits, imports, withdrawals, checkpoints and attacks, against a model that keeps plain
 //! lists. After every step: I7 (locked = supply + deposited-unminted + burned-unclaimed) and I8 (each deposit and
 //! each withdrawal happens at most once).
+//!
+//! Validator sets rotate meanwhile. Whoever holds the signatures of a set submits any checkpoint that it could have signed,
+//! recorded or not: the model's registry never meets a second name for one epoch's set, follows a relayer through all
+//! epochs, and hears no set that has left.
 
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_peg::{
-    Checkpoint, Deposit, ModuleError, ParentHeaderInfo, ParentView, PegFault, PegModule, Withdrawal,
-    deposit::fold_deposits, tree, verify_signatures, withdrawal::withdrawal_leaf,
+    Checkpoint, Deposit, HandoverRecord, ModuleError, ParentHeaderInfo, ParentView, PegFault, PegModule, RegistryState,
+    SetAcknowledged, Withdrawal, deposit::fold_deposits, next_handover, tree, verify_signatures,
+    withdrawal::withdrawal_leaf,
 };
 use proptest::prelude::*;
 
@@ -28,7 +33,9 @@ enum Step {
         amount: u64,
         fee: u64,
     },
-    Block,
+    Blocks {
+        count: u64,
+    },
     /// Record the latest checkpoint with this many signatures.
     Record {
         signatures: usize,
@@ -36,6 +43,31 @@ enum Step {
     /// Claim this withdrawal on the model's parent, perhaps again.
     Claim {
         pick: u64,
+    },
+    /// Record any checkpoint, signed by all of the current set or of the checkpoint's own.
+    RecordAny {
+        pick: usize,
+        own_set: bool,
+    },
+    /// Announce another set for the next epoch.
+    Announce {
+        first_key: usize,
+        powers: [u64; 3],
+    },
+    /// End the epoch, and announce a set for the one after the next.
+    Rotate {
+        first_key: usize,
+    },
+    /// Submit any checkpoint that its epoch's set could have certified.
+    Submit {
+        pick: usize,
+    },
+    /// A relayer brings the registry up to date.
+    CatchUp,
+    /// The current set certifies that the parent has the set of this epoch in force.
+    Acknowledge {
+        epoch: u64,
+        signatures: usize,
     },
 }
 
@@ -64,17 +96,40 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             4 => (1u64..6).prop_map(|count| Step::Import { count }),
             2 => bad.prop_map(Step::BadImport),
             4 => (0u64..1500, 0u64..20).prop_map(|(amount, fee)| Step::Withdraw { amount, fee }),
-            6 => Just(Step::Block),
-            2 => (0usize..=4).prop_map(|signatures| Step::Record { signatures }),
+            8 => (1..=INTERVAL).prop_map(|count| Step::Blocks { count }),
+            4 => (0usize..=4).prop_map(|signatures| Step::Record { signatures }),
             4 => any::<u64>().prop_map(|pick| Step::Claim { pick }),
+            1 => (any::<usize>(), any::<bool>()).prop_map(|(pick, own_set)| Step::RecordAny { pick, own_set }),
+            2 => (0usize..5, [1u64..4, 1u64..4, 1u64..4])
+                .prop_map(|(first_key, powers)| Step::Announce { first_key, powers }),
+            3 => (0usize..5).prop_map(|first_key| Step::Rotate { first_key }),
+            3 => any::<usize>().prop_map(|pick| Step::Submit { pick }),
+            1 => Just(Step::CatchUp),
+            1 => (0u64..8, 0usize..=4).prop_map(|(epoch, signatures)| Step::Acknowledge { epoch, signatures }),
         ],
-        1..60,
+        1..120,
     )
+}
+
+/// The registry's rules about epochs and numbers, and nothing else of it.
+struct Registry {
+    number: u64,
+    epoch: u64,
+    /// Commitments by epoch.
+    sets: Vec<B256>,
 }
 
 /// The parent as plain lists, and the sidechain under test.
 struct World {
-    federation: Federation,
+    /// By epoch: every set so far, the current one and the announced one.
+    sets: Vec<Federation>,
+    epoch: u64,
+    /// Checkpoints by number, from 1.
+    checkpoints: Vec<Checkpoint>,
+    /// First recorded checkpoint by epoch, and the block.
+    handovers: Vec<Option<HandoverRecord>>,
+    acked: u64,
+    registry: Registry,
     module: PegModule,
     slots: Memory,
     height: u64,
@@ -92,8 +147,14 @@ impl World {
     fn new() -> Self {
         let federation = Federation::new(&[1, 1, 1, 1]);
         let (module, slots) = genesis(&federation);
+        let registry = Registry { number: 0, epoch: 0, sets: vec![federation.set.commitment()] };
         Self {
-            federation,
+            sets: vec![federation, Federation::of_epoch(1, 0, &[1, 1, 1, 1])],
+            epoch: 0,
+            checkpoints: Vec::new(),
+            handovers: vec![None],
+            acked: 0,
+            registry,
             module,
             slots,
             height: 0,
@@ -104,6 +165,17 @@ impl World {
             withdrawals: Vec::new(),
             recorded: 0,
         }
+    }
+
+    fn current(&self) -> &Federation {
+        &self.sets[Self::place(self.epoch)]
+    }
+
+    /// Whether the first `signers` members of the current set are a quorum.
+    fn is_quorum(&self, signers: usize) -> bool {
+        let powers: Vec<u64> = self.current().set.validators().iter().map(|member| member.power).collect();
+        let signed: u64 = powers.iter().take(signers).sum();
+        signed * 3 > powers.iter().sum::<u64>() * 2
     }
 
     fn place(nonce: u64) -> usize {
@@ -120,7 +192,7 @@ impl World {
     }
 
     fn import(&mut self, view: &ParentView, deposits: &[Deposit], signers: usize) -> Result<usize, PegFault> {
-        let signatures = self.federation.sign(domain().parent_view_digest(view), 0..signers);
+        let signatures = self.current().first(domain().parent_view_digest(view), signers);
         let before = self.slots.clone();
         match self.module.import_deposits(&mut self.slots, view, &signatures, deposits) {
             Ok(mints) => Ok(mints.len()),
@@ -144,7 +216,7 @@ impl World {
                 let pending = u64::try_from(self.deposits.len()).unwrap() - self.minted;
                 let end = self.minted + count.min(pending);
                 let batch = self.deposits[Self::place(self.minted)..Self::place(end)].to_vec();
-                let result = self.import(&self.view_at(end), &batch, 3);
+                let result = self.import(&self.view_at(end), &batch, 4);
                 if batch.is_empty() {
                     assert_eq!(result, Err(PegFault::NoDeposits));
                 } else {
@@ -154,9 +226,23 @@ impl World {
             }
             Step::BadImport(bad) => self.bad_import(bad),
             Step::Withdraw { amount, fee } => self.withdraw(amount, fee),
-            Step::Block => self.block(),
+            Step::Blocks { count } => (0..count).for_each(|_| self.block()),
             Step::Record { signatures } => self.record(signatures),
             Step::Claim { pick } => self.claim(pick),
+            Step::RecordAny { pick, own_set } => self.record_any(pick, own_set),
+            Step::Announce { first_key, mut powers } => {
+                powers.sort_unstable_by(|a, b| b.cmp(a));
+                self.announce(first_key, &powers);
+            }
+            Step::Rotate { first_key } => self.rotate(first_key),
+            Step::Submit { pick } => {
+                if !self.checkpoints.is_empty() {
+                    let checkpoint = self.checkpoints[pick % self.checkpoints.len()];
+                    self.submit(&checkpoint);
+                }
+            }
+            Step::CatchUp => self.catch_up(),
+            Step::Acknowledge { epoch, signatures } => self.acknowledge(epoch, signatures),
         }
     }
 
@@ -178,7 +264,10 @@ impl World {
                 batch.swap(0, 1);
                 (self.view_at(all), batch, 4)
             }
-            BadImport::Underpowered if !pending.is_empty() => (self.view_at(all), pending, 2),
+            BadImport::Underpowered if !pending.is_empty() => {
+                let signers = (0..).find(|signers| self.is_quorum(*signers)).unwrap() - 1;
+                (self.view_at(all), pending, signers)
+            }
             BadImport::Unsigned if !pending.is_empty() => (self.view_at(all), pending, 0),
             _ => return,
         };
@@ -209,20 +298,125 @@ impl World {
             assert_eq!(checkpoint.depositAcc, fold_deposits(B256::ZERO, &self.deposits[..Self::place(self.minted)]));
             let leaves: Vec<B256> = self.withdrawals.iter().map(withdrawal_leaf).collect();
             assert_eq!(checkpoint.withdrawalRoot, tree::root_of(&leaves).unwrap());
+            assert_eq!(checkpoint.epoch, self.epoch);
+            assert_eq!(checkpoint.nextValset, self.sets.last().unwrap().set.commitment());
+            self.checkpoints.push(checkpoint);
         }
     }
 
     fn record(&mut self, signers: usize) {
         let latest = self.height / INTERVAL;
         let digest = PegModule::checkpoint_digest(&mut self.slots, latest).unwrap();
-        let signatures = self.federation.sign(digest, 0..signers);
-        let result = self.module.record_checkpoint(&mut self.slots, latest, &signatures);
-        assert_eq!(result.is_ok(), latest > self.recorded && signers >= 3, "{result:?}");
+        let signatures = self.current().first(digest, signers);
+        let block = self.height + 1;
+        let result = self.module.record_checkpoint(&mut self.slots, latest, block, &signatures);
+        let of_this_epoch = self.checkpoints.last().is_some_and(|checkpoint| checkpoint.epoch == self.epoch);
+        assert_eq!(result.is_ok(), latest > self.recorded && of_this_epoch && self.is_quorum(signers), "{result:?}");
         if result.is_ok() {
-            self.recorded = latest;
+            self.recorded_as(latest);
             // The relayer submits it; the parent verifies the same signatures.
-            assert!(verify_signatures(digest, &signatures, &self.federation.set).is_ok());
+            assert!(verify_signatures(digest, &signatures, &self.current().set).is_ok());
             self.accepted = PegModule::checkpoint(&mut self.slots, latest).unwrap();
+        }
+    }
+
+    fn record_any(&mut self, pick: usize, own_set: bool) {
+        if self.checkpoints.is_empty() {
+            return;
+        }
+        let checkpoint = self.checkpoints[pick % self.checkpoints.len()];
+        let by = if own_set { checkpoint.epoch } else { self.epoch };
+        let signatures = self.sets[Self::place(by)].all(domain().checkpoint_digest(&checkpoint));
+        let before = self.slots.clone();
+        let result = self.module.record_checkpoint(&mut self.slots, checkpoint.number, self.height + 1, &signatures);
+        let expected = checkpoint.number > self.recorded && checkpoint.epoch == self.epoch;
+        assert_eq!(result.is_ok(), expected, "{result:?}");
+        if expected {
+            self.recorded_as(checkpoint.number);
+        } else {
+            assert_eq!(self.slots, before, "a refusal writes nothing");
+        }
+    }
+
+    fn recorded_as(&mut self, number: u64) {
+        self.recorded = number;
+        let handover = self.handovers.last_mut().unwrap();
+        handover.get_or_insert(HandoverRecord { checkpoint: number, block: self.height + 1 });
+    }
+
+    fn announce(&mut self, first_key: usize, powers: &[u64]) {
+        let named = self.checkpoints.last().is_some_and(|checkpoint| checkpoint.epoch == self.epoch);
+        assert_eq!(PegModule::next_is_open(&mut self.slots).unwrap(), !named);
+        let federation = Federation::of_epoch(self.epoch + 1, first_key, powers);
+        let same = self.sets.last().unwrap().set == federation.set;
+        let result = PegModule::announce_next(&mut self.slots, &federation.set);
+        assert_eq!(result.is_ok(), !named || same, "{result:?}");
+        if result.is_ok() {
+            *self.sets.last_mut().unwrap() = federation;
+        }
+    }
+
+    fn rotate(&mut self, first_key: usize) {
+        let ready = self.handovers.last().unwrap().is_some();
+        assert_eq!(PegModule::handover_ready(&mut self.slots).unwrap(), ready);
+        let result = PegModule::rotate(&mut self.slots);
+        assert_eq!(result.is_ok(), ready, "{result:?}");
+        if ready {
+            self.epoch += 1;
+            let federation = Federation::of_epoch(self.epoch + 1, first_key, &[2, 1, 1, 1]);
+            PegModule::announce_next(&mut self.slots, &federation.set).unwrap();
+            self.sets.push(federation);
+            self.handovers.push(None);
+        }
+    }
+
+    /// The registry's rules, on a checkpoint certified by its epoch's set. Whether it was accepted.
+    fn submit(&mut self, checkpoint: &Checkpoint) -> bool {
+        let registry = &mut self.registry;
+        let known = registry.sets.get(Self::place(checkpoint.epoch)).copied();
+        let heard = checkpoint.epoch == registry.epoch || checkpoint.epoch == registry.epoch + 1;
+        if checkpoint.number <= registry.number || !heard {
+            return false;
+        }
+        let Some(known) = known else { return false };
+        assert_eq!(known, self.sets[Self::place(checkpoint.epoch)].set.commitment(), "the parent knows our own set");
+        let next = Self::place(checkpoint.epoch + 1);
+        match registry.sets.get(next) {
+            Some(named) => assert_eq!(*named, checkpoint.nextValset, "one name for each epoch's set"),
+            None => registry.sets.push(checkpoint.nextValset),
+        }
+        (registry.number, registry.epoch) = (checkpoint.number, checkpoint.epoch);
+        true
+    }
+
+    fn catch_up(&mut self) {
+        loop {
+            let knows_next = self.registry.sets.len() > Self::place(self.registry.epoch) + 1;
+            let registry = RegistryState { number: self.registry.number, epoch: self.registry.epoch, knows_next };
+            let Some((epoch, handover)) = next_handover(&mut self.slots, &registry).unwrap() else { break };
+            let checkpoint = self.checkpoints[Self::place(handover.checkpoint) - 1];
+            assert_eq!((checkpoint.epoch, Some(handover)), (epoch, self.handovers[Self::place(epoch)]));
+            assert!(self.submit(&checkpoint), "every step is accepted");
+        }
+        // It is in the last epoch that has a handover, and the latest recorded checkpoint is of use to it.
+        assert!(self.registry.epoch + 1 >= self.epoch);
+        let handed_over = self.handovers.last().unwrap().is_some();
+        assert!(self.registry.epoch == self.epoch || !handed_over);
+        if let Some(checkpoint) = self.recorded.checked_sub(1).map(|place| self.checkpoints[Self::place(place)]) {
+            assert!(self.registry.number >= checkpoint.number || self.submit(&checkpoint));
+        }
+    }
+
+    fn acknowledge(&mut self, epoch: u64, signers: usize) {
+        let commitment = self.sets.get(Self::place(epoch)).map(|federation| federation.set.commitment());
+        let seen = SetAcknowledged { epoch, commitment: commitment.unwrap_or_default() };
+        let signatures = self.current().first(domain().set_acknowledged_digest(&seen), signers);
+        let result = self.module.acknowledge_set(&mut self.slots, epoch, &signatures);
+        let expected = self.acked < epoch && epoch <= self.epoch && self.is_quorum(signers);
+        assert_eq!(result.is_ok(), expected, "{result:?}");
+        if let Ok(recorded) = result {
+            assert_eq!(recorded, seen);
+            self.acked = epoch;
         }
     }
 
@@ -262,6 +456,20 @@ impl World {
         let count = u64::try_from(self.withdrawals.len()).unwrap();
         assert_eq!(PegModule::withdrawal_count(&mut self.slots).unwrap(), count, "I8");
         assert_eq!(PegModule::recorded_checkpoint_number(&mut self.slots).unwrap(), self.recorded);
+        assert_eq!(PegModule::epoch(&mut self.slots).unwrap(), self.epoch);
+        assert_eq!(PegModule::acked_epoch(&mut self.slots).unwrap(), self.acked);
+        for (epoch, federation) in (0u64..).zip(&self.sets) {
+            let commitment = PegModule::validator_set_commitment(&mut self.slots, epoch).unwrap();
+            assert_eq!(commitment, federation.set.commitment());
+        }
+        for (epoch, handover) in (0u64..).zip(&self.handovers) {
+            assert_eq!(PegModule::handover_of(&mut self.slots, epoch).unwrap(), *handover);
+        }
+        let epoch = self.epoch;
+        for epoch in [0, epoch, epoch + 1] {
+            let set = PegModule::validator_set_of(&mut self.slots, epoch).unwrap();
+            assert_eq!(set.as_ref(), Some(&self.sets[Self::place(epoch)].set));
+        }
     }
 }
 
