@@ -42,10 +42,13 @@ pub struct RpcLimits {
     pub params_bytes: usize,
     /// Bytes of one response body (a batch counts as one).
     pub response_bytes: u32,
-    /// Bytes of HTTP answers that their clients have yet to read, of all connections together.
+    /// Bytes of answers that are being built in batches or that their clients have yet to read, of all connections together.
     pub answer_bytes_in_flight: usize,
     /// Time in which a client must have read an HTTP answer, in milliseconds.
     pub answer_ms: u64,
+    /// Bytes that one WebSocket may hold of requests being worked on, and as many of answers and events that its client has
+    /// yet to read. A client that reads nothing for `answer_ms` is disconnected.
+    pub websocket_bytes_in_flight: usize,
     /// Requests in one batch.
     pub batch: u32,
     /// Time that one batch may take, in milliseconds: what is left then is refused.
@@ -101,6 +104,7 @@ impl Default for RpcLimits {
             response_bytes: 25 * 1024 * 1024,
             answer_bytes_in_flight: 256 * 1024 * 1024,
             answer_ms: 60_000,
+            websocket_bytes_in_flight: 32 * 1024 * 1024,
             batch: 1_000,
             batch_ms: 60_000,
             connections: 512,

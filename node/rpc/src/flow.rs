@@ -14,38 +14,54 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use jsonrpsee::core::BoxError;
 use jsonrpsee::server::http::response;
-use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
+use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, ws};
 use jsonrpsee::types::{ErrorObject, Id, Response, ResponsePayload};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
 
+use crate::budget::{Budgets, Exhausted, Held};
 use crate::config::RpcLimits;
 use crate::errors::CODE_LIMIT;
+use crate::unread::Unread;
 
 /// Bytes of an answer that leave at once.
 const FRAME_BYTES: usize = 64 * 1024;
 const REQUEST_TIMEOUT: u16 = 408;
 const UNAVAILABLE: u16 = 503;
 
-/// Wraps the server in the bounds; clones share the budgets.
+/// Wraps one connection's server in the bounds.
 #[derive(Debug, Clone)]
 pub(crate) struct FlowLayer {
     bounds: Arc<Bounds>,
 }
 
 impl FlowLayer {
-    pub(crate) fn new(limits: &RpcLimits) -> Self {
+    /// `unread` is the connection's account, for when it becomes a WebSocket.
+    pub(crate) fn new(limits: &RpcLimits, budgets: Arc<Budgets>, unread: Arc<Unread>) -> Self {
         Self {
             bounds: Arc::new(Bounds {
-                bodies: Budget::new("body_bytes_in_flight", limits.body_bytes_in_flight),
-                answers: Budget::new("answer_bytes_in_flight", limits.answer_bytes_in_flight),
+                budgets,
+                unread,
                 request_bytes: limits.request_bytes,
                 body_ms: limits.body_ms,
                 answer_ms: limits.answer_ms,
             }),
         }
+    }
+}
+
+/// What of an answer's bytes is taken from the budget already, or why the answer was not built; travels with the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Built(Arc<Mutex<Result<Held, Exhausted>>>);
+
+impl Built {
+    pub(crate) fn new(built: Result<Held, Exhausted>) -> Self {
+        Self(Arc::new(Mutex::new(built)))
+    }
+
+    fn take(&self) -> Result<Held, Exhausted> {
+        std::mem::replace(&mut *self.0.lock(), Ok(Held::default()))
     }
 }
 
@@ -78,8 +94,12 @@ where
         self.inner.poll_ready(cx)
     }
 
-    /// A WebSocket's upgrade has no body, and what it upgrades travels in the extensions: it passes as it is.
-    fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
+    /// A WebSocket's upgrade has no body, and what it upgrades travels in the extensions: it passes as it is, with the account
+    /// that its calls will find there.
+    fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
+        if ws::is_upgrade_request(&request) {
+            request.extensions_mut().insert(Arc::clone(&self.bounds.unread));
+        }
         let (mut inner, bounds) = (self.inner.clone(), Arc::clone(&self.bounds));
         Box::pin(async move {
             let (parts, body) = request.into_parts();
@@ -96,8 +116,8 @@ where
 
 #[derive(Debug)]
 struct Bounds {
-    bodies: Budget,
-    answers: Budget,
+    budgets: Arc<Budgets>,
+    unread: Arc<Unread>,
     request_bytes: u32,
     body_ms: u64,
     answer_ms: u64,
@@ -125,19 +145,20 @@ impl Bounds {
             if data.len() > request_bytes.saturating_sub(read.len()) {
                 return Err(response::too_large(self.request_bytes));
             }
-            held.add(self.bodies.take(data.len())?);
+            held.add(self.budgets.bodies.take(data.len())?);
             read.extend_from_slice(&data);
         }
     }
 
     /// The answer with a body that holds its share of the budget, or the refusal to send instead.
     async fn meter(&self, answer: HttpResponse) -> Result<HttpResponse, BoxError> {
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
+        let built = parts.extensions.remove::<Built>().map_or_else(|| Ok(Held::default()), |built| built.take());
         let data = whole(body).await?;
         if data.is_empty() {
             return Ok(HttpResponse::from_parts(parts, HttpBody::empty()));
         }
-        Ok(match self.answers.take(data.len()) {
+        Ok(match built.and_then(|held| self.held(held, data.len())) {
             Ok(held) => {
                 let body = Answer::new(data, held, Duration::from_millis(self.answer_ms));
                 HttpResponse::from_parts(parts, HttpBody::new(body))
@@ -145,53 +166,17 @@ impl Bounds {
             Err(exhausted) => exhausted.into(),
         })
     }
-}
 
-/// Bytes that all connections share.
-#[derive(Debug)]
-struct Budget {
-    name: &'static str,
-    limit: usize,
-    free: Arc<Semaphore>,
-}
-
-impl Budget {
-    fn new(name: &'static str, limit: usize) -> Self {
-        let limit = limit.min(Semaphore::MAX_PERMITS);
-        Self { name, limit, free: Arc::new(Semaphore::new(limit)) }
+    /// Takes what is missing of `bytes`.
+    fn held(&self, mut held: Held, bytes: usize) -> Result<Held, Exhausted> {
+        held.add(self.budgets.answers.take(bytes.saturating_sub(held.bytes()))?);
+        Ok(held)
     }
-
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Exhausted> {
-        u32::try_from(bytes)
-            .ok()
-            .and_then(|bytes| Arc::clone(&self.free).try_acquire_many_owned(bytes).ok())
-            .ok_or(Exhausted { name: self.name, limit: self.limit })
-    }
-}
-
-/// A budget that has less left than was asked for.
-#[derive(Debug)]
-struct Exhausted {
-    name: &'static str,
-    limit: usize,
 }
 
 impl From<Exhausted> for HttpResponse {
-    fn from(Exhausted { name, limit }: Exhausted) -> Self {
-        refusal(UNAVAILABLE, format!("too much is in flight: {name}, the limit of {limit} bytes, is reached"))
-    }
-}
-
-/// A share of a budget that grows.
-#[derive(Debug, Default)]
-struct Held(Option<OwnedSemaphorePermit>);
-
-impl Held {
-    fn add(&mut self, more: OwnedSemaphorePermit) {
-        match &mut self.0 {
-            Some(held) => held.merge(more),
-            None => self.0 = Some(more),
-        }
+    fn from(exhausted: Exhausted) -> Self {
+        refusal(UNAVAILABLE, exhausted.to_string())
     }
 }
 
@@ -204,14 +189,14 @@ struct Answer {
 
 #[derive(Debug)]
 enum Rest {
-    Data { data: Bytes, _held: OwnedSemaphorePermit },
+    Data { data: Bytes, _held: Held },
     Drained,
     Late,
 }
 
 impl Answer {
     /// The watch takes the rest away at the deadline even when nobody asks for a frame any more, as with a stuck socket.
-    fn new(data: Bytes, held: OwnedSemaphorePermit, time: Duration) -> Self {
+    fn new(data: Bytes, held: Held, time: Duration) -> Self {
         let rest = Arc::new(Mutex::new(Rest::Data { data, _held: held }));
         let watched = Arc::downgrade(&rest);
         let watch = tokio::spawn(async move {

@@ -9,8 +9,10 @@
 //! Start reading at `server.rs` (what is registered, which limits hold), then `api.rs` (how a method runs), then one file
 //! for each concern.
 
+mod accept;
 mod api;
 mod args;
+mod budget;
 mod chain;
 mod config;
 mod consensus;
@@ -30,6 +32,7 @@ mod feed;
 mod fees;
 mod filters;
 mod flow;
+mod gate;
 mod hosts;
 mod logs;
 mod net;
@@ -42,6 +45,7 @@ mod server;
 mod subscriptions;
 mod subtrees;
 mod txpool;
+mod unread;
 mod words;
 mod work;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
-use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::core::traits::IdProvider;
-use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerConfig, ServerHandle, stop_channel};
 use jsonrpsee::types::SubscriptionId;
+use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
+use crate::accept::{Serving, accept};
 use crate::api::{Api, Clock, system_clock};
 use crate::config::{RpcConfig, RpcLimits};
 use crate::context::RpcContext;
@@ -19,11 +20,9 @@ use crate::criteria::TermBudget;
 use crate::feed::HeadFeed;
 use crate::fees::TipCache;
 use crate::filters::{Filters, random_id};
-use crate::flow::FlowLayer;
 use crate::hosts::HostCheckLayer;
 use crate::peg_summary::BurnedCache;
 use crate::subtrees::Subtrees;
-use crate::words::{BatchBounds, Words};
 use crate::work::Workers;
 use crate::{
     consensus, debug, debug_trace, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs,
@@ -68,25 +67,20 @@ pub(crate) async fn start_at(
     clock: Clock,
 ) -> Result<(ServerHandle, SocketAddr), RpcError> {
     let methods = methods(&config.limits, ctx, clock)?;
-    let http = tower::ServiceBuilder::new()
-        .layer(HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins))
-        .layer(cors(&config.cors_origins)?)
-        .layer(FlowLayer::new(&config.limits));
-    let bounds = BatchBounds {
-        response_bytes: usize::try_from(config.limits.response_bytes).unwrap_or(usize::MAX),
-        time_ms: config.limits.batch_ms,
+    let serving = Serving {
+        config: server_config(&config.limits),
+        hosts: HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins),
+        cors: cors(&config.cors_origins)?,
+        methods: methods.into(),
+        limits: config.limits,
     };
     let listen = |source| RpcError::Listen { address: config.listen, source };
-    let server = Server::builder()
-        .set_config(server_config(&config.limits))
-        .set_http_middleware(http)
-        .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(move |service| Words::new(service, bounds)))
-        .build(config.listen)
-        .await
-        .map_err(listen)?;
-    let address = server.local_addr().map_err(listen)?;
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
     tracing::info!(%address, "JSON-RPC listens");
-    Ok((server.start(methods), address))
+    let (stop, handle) = stop_channel();
+    tokio::spawn(accept(listener, serving, stop));
+    Ok((handle, address))
 }
 
 fn server_config(limits: &RpcLimits) -> ServerConfig {

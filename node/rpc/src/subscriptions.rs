@@ -16,6 +16,7 @@ use crate::args::Args;
 use crate::convert;
 use crate::criteria::{Criteria, HeldCriteria, LogQuery};
 use crate::errors::Fault;
+use crate::unread::Unread;
 use crate::work::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
@@ -23,10 +24,11 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, api, _extensions| async move {
+        |params, pending, api, extensions| async move {
+            let unread = extensions.get::<Arc<Unread>>().cloned();
             let parsing = Arc::clone(&api);
             match api.workers.run(Cost::Read, move |_| wanted(&params, &parsing)).await {
-                Ok(wanted) => serve(wanted, pending, api).await,
+                Ok(wanted) => serve(wanted, pending, api, unread).await,
                 Err(fault) => {
                     pending.reject(ErrorObjectOwned::from(fault)).await;
                     Ok(())
@@ -64,16 +66,21 @@ fn wanted(params: &Params<'_>, api: &Api) -> Result<Wanted, Fault> {
     })
 }
 
-async fn serve(wanted: Wanted, pending: PendingSubscriptionSink, api: Arc<Api>) -> Result<(), SubscriptionError> {
+async fn serve(
+    wanted: Wanted,
+    pending: PendingSubscriptionSink,
+    api: Arc<Api>,
+    unread: Option<Arc<Unread>>,
+) -> Result<(), SubscriptionError> {
     // Subscribed before the answer leaves: nothing that is committed after the answer can be missed.
     match wanted {
         Wanted::Heads => {
             let feed = api.heads.subscribe();
-            follow(feed, accept(pending).await?, |event| encode(&event.header).into_iter().collect()).await
+            follow(feed, accept(pending, unread).await?, |event| encode(&event.header).into_iter().collect()).await
         }
         Wanted::Logs(criteria) => {
             let feed = api.heads.subscribe();
-            follow(feed, accept(pending).await?, move |event| {
+            follow(feed, accept(pending, unread).await?, move |event| {
                 if !criteria.may_match(&event.bloom) {
                     return Vec::new();
                 }
@@ -83,7 +90,7 @@ async fn serve(wanted: Wanted, pending: PendingSubscriptionSink, api: Arc<Api>) 
         }
         Wanted::Pending { full } => {
             let feed = api.ctx.pending.subscribe();
-            follow(feed, accept(pending).await?, move |tx| {
+            follow(feed, accept(pending, unread).await?, move |tx| {
                 let message = if full { encode(&convert::pending_transaction(tx)) } else { encode(&tx.hash) };
                 message.into_iter().collect()
             })
@@ -92,16 +99,24 @@ async fn serve(wanted: Wanted, pending: PendingSubscriptionSink, api: Arc<Api>) 
     }
 }
 
-async fn accept(pending: PendingSubscriptionSink) -> Result<SubscriptionSink, SubscriptionError> {
-    pending.accept().await.map_err(|error| SubscriptionError::from(error.to_string()))
+/// Where a subscriber's events go, and the account they are on.
+struct Outlet {
+    sink: SubscriptionSink,
+    unread: Option<Arc<Unread>>,
+}
+
+async fn accept(pending: PendingSubscriptionSink, unread: Option<Arc<Unread>>) -> Result<Outlet, SubscriptionError> {
+    let sink = pending.accept().await.map_err(|error| SubscriptionError::from(error.to_string()))?;
+    Ok(Outlet { sink, unread })
 }
 
 /// Passes on what `messages` makes of each event until the client leaves, the node stops, or the client lags too far behind.
-async fn follow<T, F>(mut feed: Receiver<Arc<T>>, sink: SubscriptionSink, messages: F) -> Result<(), SubscriptionError>
+async fn follow<T, F>(mut feed: Receiver<Arc<T>>, outlet: Outlet, messages: F) -> Result<(), SubscriptionError>
 where
     T: Send + Sync + 'static,
     F: Fn(&T) -> Vec<Box<RawValue>> + Send,
 {
+    let Outlet { sink, unread } = outlet;
     loop {
         let event = tokio::select! {
             () = sink.closed() => return Ok(()),
@@ -110,6 +125,11 @@ where
         match event {
             Ok(event) => {
                 for message in messages(&event) {
+                    if let Some(unread) = &unread {
+                        unread
+                            .queue(message.get().len())
+                            .map_err(|full| format!("subscription dropped: the client is too slow: {full}"))?;
+                    }
                     if sink.send(message).await.is_err() {
                         return Ok(());
                     }

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn, ready};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http_body::Body as _;
@@ -14,7 +15,9 @@ use tower::{Layer, Service};
 
 use super::fixture::*;
 use crate::RpcLimits;
+use crate::budget::Budgets;
 use crate::flow::{Flow, FlowLayer};
+use crate::unread::Unread;
 
 const CHAIN_ID_CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
 
@@ -39,7 +42,9 @@ impl Service<HttpRequest> for Zeros {
 fn server(answer: usize, change: impl FnOnce(&mut RpcLimits)) -> Flow<Zeros> {
     let mut limits = RpcLimits::default();
     change(&mut limits);
-    FlowLayer::new(&limits).layer(Zeros(answer))
+    let budgets = Arc::new(Budgets::new(&limits));
+    let unread = Arc::new(Unread::new(limits.websocket_bytes_in_flight, budgets.clone()));
+    FlowLayer::new(&limits, budgets, unread).layer(Zeros(answer))
 }
 
 fn ask(server: &mut Flow<Zeros>, body: &str) -> impl Future<Output = HttpResponse> + use<> {
@@ -195,6 +200,105 @@ async fn answers_of_many_frames_arrive_whole_and_answers_beyond_the_budget_name_
         }
     }
     assert!(post(f.address, CHAIN_ID_CALL.to_owned()).await.contains("0x1092"));
+}
+
+/// A WebSocket opened by hand, of which nothing after the handshake is ever read.
+fn deaf_websocket(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    write!(stream, "{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    stream
+}
+
+/// A text frame of at most 125 bytes, masked with zeros.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).unwrap();
+    assert!(length <= 125);
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+const BLOCK_CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",true]}"#;
+
+#[tokio::test]
+async fn a_websocket_that_never_reads_is_not_read_from_and_then_closed_and_gives_its_share_back() {
+    let f = Fixture::limited(|limits| {
+        limits.websocket_bytes_in_flight = 1_000_000;
+        limits.answer_bytes_in_flight = 2_000_000;
+        limits.answer_ms = 300;
+    })
+    .await;
+    f.push_all(&(0..100).map(|nonce| invoke(nonce, LOGGER, word(nonce))).collect::<Vec<_>>());
+    let address = f.address;
+    let deaf = tokio::task::spawn_blocking(move || {
+        let mut stream = deaf_websocket(address);
+        let asked = frame(BLOCK_CALL);
+        // Ends with the connection: there is no other way to an error here.
+        let mut sent = 0usize;
+        while stream.write_all(&asked).is_ok() {
+            sent += 1;
+            assert!(sent < 10_000_000, "the server reads on");
+        }
+    });
+    // Everybody else is served all the while, and one batch may need all of the budget afterwards.
+    while !deaf.is_finished() {
+        assert_eq!(f.ok("eth_chainId", json!([])).await, "0x1092");
+    }
+    deaf.await.unwrap();
+    let batch = format!("[{}]", vec![BLOCK_CALL; 20].join(","));
+    loop {
+        let answer = post(f.address, batch.clone()).await;
+        if answer.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+        assert!(answer.contains("answer_bytes_in_flight"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_whose_client_reads_has_as_many_answers_as_it_asks_for() {
+    use jsonrpsee::core::client::ClientT;
+    let f = Fixture::limited(|limits| {
+        limits.websocket_bytes_in_flight = 200_000;
+        limits.answer_bytes_in_flight = 200_000;
+    })
+    .await;
+    f.push_all(&(0..100).map(|nonce| invoke(nonce, LOGGER, word(nonce))).collect::<Vec<_>>());
+    let ws = f.ws().await;
+    for _ in 0..50 {
+        let block: Value = ws.request("eth_getBlockByNumber", jsonrpsee::rpc_params!["latest", true]).await.unwrap();
+        assert_eq!(block["transactions"].as_array().unwrap().len(), 100);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_websocket_may_not_hold_is_refused_with_the_limits_name() {
+    use jsonrpsee::core::client::{ClientT, Error};
+    use jsonrpsee::core::params::BatchRequestBuilder;
+    let f = Fixture::limited(|limits| limits.websocket_bytes_in_flight = 1_000).await;
+    f.push_all(&(0..100).map(|nonce| invoke(nonce, LOGGER, word(nonce))).collect::<Vec<_>>());
+    let ws = f.ws().await;
+    let refusal = ws.request::<Value, _>("eth_getBlockByNumber", jsonrpsee::rpc_params!["latest", true]).await;
+    let Err(Error::Call(refusal)) = refusal else { panic!("{refusal:?}") };
+    assert_eq!(refusal.code(), -32005);
+    assert!(refusal.message().contains("websocket_bytes_in_flight, the limit of 1000 bytes"), "{refusal}");
+    // A request that is too large is not even run.
+    let data = format!("0x{}", "00".repeat(600));
+    let refusal = ws.request::<Value, _>("web3_sha3", jsonrpsee::rpc_params![data]).await;
+    let Err(Error::Call(refusal)) = refusal else { panic!("{refusal:?}") };
+    assert!(refusal.message().contains("websocket_bytes_in_flight"), "{refusal}");
+    let mut small = BatchRequestBuilder::new();
+    small.insert("eth_chainId", jsonrpsee::rpc_params![]).unwrap();
+    small.insert("eth_blockNumber", jsonrpsee::rpc_params![]).unwrap();
+    for _ in 0..100 {
+        assert_eq!(ws.batch_request::<Value>(small.clone()).await.unwrap().num_successful_calls(), 2);
+    }
 }
 
 /// A request after which the server closes.
