@@ -2,9 +2,12 @@
 
 use alloy_primitives::{B256, U256};
 use causeway_contracts::CheckpointRegistry;
-use causeway_peg::Checkpoint;
+use causeway_peg::{Checkpoint, PegModule, PegValidatorSet, RegistryState, next_handover};
 
-use crate::world::{World, validators};
+use crate::{
+    chain::Outcome,
+    world::{ALICE, BOB, World, ether, validators},
+};
 
 /// The world after a checkpoint that announces the set of epoch 1, with that set's secrets swapped in by
 /// [`rotate`].
@@ -102,4 +105,238 @@ fn malformed_next_set_can_be_announced_but_never_signs() {
         .chain
         .send(world.deployer, world.registry, U256::ZERO, &call)
         .refused_with(CheckpointRegistry::InvalidValidatorSet {});
+}
+
+/// The sidechain's own rules and the contracts, over epochs. A checkpoint is kept with the certificate of its epoch's set.
+struct Epochs {
+    world: World,
+    /// By epoch, the announced one included.
+    sets: Vec<(PegValidatorSet, Vec<B256>)>,
+}
+
+impl Epochs {
+    fn new() -> Self {
+        let world = World::new(&[1, 1, 1, 1]);
+        let first = (world.set.clone(), world.secrets.clone());
+        let next = PegValidatorSet::new(1, first.0.validators().to_vec()).unwrap();
+        let secrets = first.1.clone();
+        Self { world, sets: vec![first, (next, secrets)] }
+    }
+
+    fn sign_as(&mut self, epoch: u64) {
+        let (set, secrets) = self.sets[usize::try_from(epoch).unwrap()].clone();
+        (self.world.set, self.world.secrets) = (set, secrets);
+    }
+
+    fn epoch(&mut self) -> u64 {
+        PegModule::epoch(&mut self.world.slots).unwrap()
+    }
+
+    /// Builds the next checkpoint and records it with everybody's signatures.
+    fn recorded(&mut self) -> Checkpoint {
+        let checkpoint = self.world.checkpoint();
+        self.sign_as(checkpoint.epoch);
+        let signatures = self.world.sign(self.world.domain().checkpoint_digest(&checkpoint), &self.world.everybody());
+        let (module, block) = (self.world.module, checkpoint.height + 2);
+        module.record_checkpoint(&mut self.world.slots, checkpoint.number, block, &signatures).unwrap();
+        checkpoint
+    }
+
+    /// The announced set takes over, and a set of other keys and powers is announced.
+    fn rotate(&mut self) {
+        let epoch = PegModule::rotate(&mut self.world.slots).unwrap();
+        let powers: Vec<u64> = (1..=3 + epoch % 3).rev().collect();
+        let next = validators(epoch + 1, &powers);
+        PegModule::announce_next(&mut self.world.slots, &next.0).unwrap();
+        self.sets.push(next);
+    }
+
+    /// `count` epochs of two checkpoints each, both recorded.
+    fn pass(&mut self, count: usize) {
+        for _ in 0..count {
+            self.recorded();
+            self.recorded();
+            self.rotate();
+        }
+    }
+
+    /// Submits a checkpoint with its own set's certificate, as anybody can who has the signatures.
+    fn submit(&mut self, number: u64) -> Outcome {
+        let checkpoint = self.world.checkpoints[usize::try_from(number).unwrap() - 1];
+        self.sign_as(checkpoint.epoch);
+        self.world.submit(&checkpoint, &self.world.everybody())
+    }
+
+    fn registry(&mut self) -> RegistryState {
+        let registry = self.world.registry;
+        let latest = self.world.chain.view(registry, &CheckpointRegistry::latestCall {});
+        let next = CheckpointRegistry::validatorSetOfCall { epoch: latest.epoch + 1 };
+        let knows_next = !self.world.chain.view(registry, &next).is_zero();
+        RegistryState { number: latest.number, epoch: latest.epoch, knows_next }
+    }
+
+    /// What a relayer does: one handover after the other, then the latest recorded checkpoint.
+    fn catch_up(&mut self) -> Vec<u64> {
+        let mut submitted = Vec::new();
+        loop {
+            let registry = self.registry();
+            let Some((_, handover)) = next_handover(&mut self.world.slots, &registry).unwrap() else { break };
+            assert!(self.submit(handover.checkpoint).ok(), "{registry:?} {handover:?}");
+            submitted.push(handover.checkpoint);
+        }
+        let recorded = PegModule::recorded_checkpoint_number(&mut self.world.slots).unwrap();
+        if recorded > self.registry().number {
+            assert!(self.submit(recorded).ok());
+            submitted.push(recorded);
+        }
+        submitted
+    }
+
+    /// The registry knows the sets of all epochs up to `epoch` as the sidechain has them, and none after it.
+    fn knows_up_to(&mut self, last: u64) {
+        for epoch in 0..last + 3 {
+            let call = CheckpointRegistry::validatorSetOfCall { epoch };
+            let known = self.world.chain.view(self.world.registry, &call);
+            let own = PegModule::validator_set_commitment(&mut self.world.slots, epoch).unwrap();
+            assert_eq!(known, if epoch <= last { own } else { B256::ZERO }, "epoch {epoch}");
+        }
+    }
+}
+
+#[test]
+fn registry_follows_the_sidechain_epoch_by_epoch() {
+    let mut epochs = Epochs::new();
+    for epoch in 0..5 {
+        let handover = epochs.recorded();
+        assert!(epochs.submit(handover.number).ok());
+        assert_eq!(epochs.registry(), RegistryState { number: handover.number, epoch, knows_next: true });
+        epochs.knows_up_to(epoch + 1);
+        let later = epochs.recorded();
+        assert!(epochs.submit(later.number).ok(), "the same set is named again");
+        epochs.rotate();
+    }
+}
+
+#[test]
+fn registry_ten_epochs_behind_catches_up_by_one_checkpoint_of_each_and_claims_work() {
+    let mut epochs = Epochs::new();
+    epochs.world.deposit(ALICE, ALICE, ether(2));
+    epochs.world.import();
+    epochs.pass(10);
+    epochs.world.withdraw(ALICE, BOB, ether(1), U256::ZERO);
+    epochs.recorded();
+    epochs.recorded();
+    assert_eq!(epochs.epoch(), 10);
+    assert_eq!(epochs.registry(), RegistryState { number: 0, epoch: 0, knows_next: false });
+    // Two checkpoints an epoch: 1 and 2 of epoch 0, 3 and 4 of epoch 1, ... 21 and 22 of epoch 10.
+    let handovers: Vec<u64> = (0..=10).map(|epoch| 2 * epoch + 1).collect();
+    assert_eq!(epochs.catch_up(), [handovers.as_slice(), &[22]].concat());
+    assert_eq!(epochs.registry(), RegistryState { number: 22, epoch: 10, knows_next: true });
+    epochs.knows_up_to(11);
+    assert!(epochs.world.claim(0).ok());
+    assert_eq!(epochs.catch_up(), [0u64; 0], "nothing is left to do");
+}
+
+#[test]
+fn catching_up_goes_on_where_another_relayer_or_an_interruption_left_it() {
+    let mut epochs = Epochs::new();
+    epochs.pass(4);
+    // Somebody submits the second checkpoint of epoch 0 and, later, both of epoch 2.
+    assert!(epochs.submit(2).ok());
+    epochs.submit(1).refused_with(CheckpointRegistry::NumberNotNewer { latest: 2, number: 1 });
+    assert!(epochs.submit(3).ok());
+    for number in [5, 6] {
+        assert!(epochs.submit(number).ok());
+    }
+    assert_eq!(epochs.catch_up(), [7, 8]);
+    assert_eq!(epochs.registry(), RegistryState { number: 8, epoch: 3, knows_next: true });
+    let first = epochs.recorded();
+    assert_eq!(epochs.catch_up(), [first.number]);
+}
+
+#[test]
+fn epochs_are_not_skipped_and_numbers_do_not_go_back() {
+    let mut epochs = Epochs::new();
+    epochs.pass(4);
+    // A fresh registry knows the set of epoch 0 alone.
+    for number in [3, 5, 7] {
+        epochs.submit(number).refused_with(CheckpointRegistry::UnknownEpoch { epoch: (number - 1) / 2 });
+    }
+    assert!(epochs.submit(1).ok());
+    for number in [5, 7] {
+        epochs.submit(number).refused_with(CheckpointRegistry::UnknownEpoch { epoch: (number - 1) / 2 });
+    }
+    assert!(epochs.submit(3).ok());
+    // Epoch 0 is over at the parent, though its checkpoint 2 is certified; and so is checkpoint 1.
+    for number in [1, 2, 3] {
+        epochs.submit(number).refused_with(CheckpointRegistry::NumberNotNewer { latest: 3, number });
+    }
+    assert!(epochs.submit(6).ok(), "the handover itself may be passed over by a later one of its epoch");
+    epochs.submit(5).refused_with(CheckpointRegistry::NumberNotNewer { latest: 6, number: 5 });
+    assert!(epochs.submit(8).ok());
+    assert_eq!(epochs.catch_up(), [0u64; 0]);
+}
+
+#[test]
+fn sets_that_left_are_refused_for_ever() {
+    let mut epochs = Epochs::new();
+    epochs.pass(3);
+    let latest = epochs.recorded();
+    epochs.catch_up();
+    for epoch in 0..3 {
+        epochs.sign_as(epoch);
+        // A new number of their old epoch, and one of the present epoch.
+        let own = Checkpoint { number: 99, height: 9_900, epoch, ..latest };
+        let outcome = epochs.world.submit(&own, &epochs.world.everybody());
+        // The epoch before the registry's is over with the first checkpoint of the registry's own.
+        outcome.refused_with(CheckpointRegistry::UnknownEpoch { epoch });
+        let present = Checkpoint { number: 99, height: 9_900, ..latest };
+        epochs.world.submit(&present, &epochs.world.everybody()).refused_as::<CheckpointRegistry::WrongValidatorSet>();
+    }
+}
+
+#[test]
+fn checkpoint_that_was_never_recorded_names_the_same_set_as_the_handover() {
+    // Certified by gossip alone, submitted by anyone, before or after the recorded one: no second name appears.
+    for first in [1u64, 2] {
+        let mut epochs = Epochs::new();
+        let other = validators(1, &[9, 5]);
+        PegModule::announce_next(&mut epochs.world.slots, &other.0).unwrap();
+        epochs.sets[1] = other;
+        let unrecorded = epochs.world.checkpoint();
+        let third = validators(1, &[7, 7]).0;
+        let refused = PegModule::announce_next(&mut epochs.world.slots, &third);
+        assert!(refused.is_err(), "once a checkpoint is due, no other set can be announced");
+        let recorded = epochs.recorded();
+        assert_eq!((unrecorded.number, recorded.number), (1, 2));
+        for number in first..=2 {
+            assert!(epochs.submit(number).ok());
+        }
+        epochs.knows_up_to(1);
+        epochs.rotate();
+        let next = epochs.recorded();
+        assert_eq!(epochs.catch_up(), [next.number]);
+    }
+}
+
+#[test]
+fn second_name_for_a_set_would_stop_the_registry_for_ever() {
+    // Why the module never lets a named set change: with another set on the sidechain, the parent waits for one that
+    // never signs.
+    let mut epochs = Epochs::new();
+    let named = epochs.world.checkpoint();
+    epochs.sign_as(0);
+    assert!(epochs.world.submit(&named, &[0, 1, 2]).ok());
+    let other = validators(1, &[3, 2, 1]);
+    let renamed = Checkpoint {
+        number: 2,
+        height: named.height + 1,
+        prevDigest: epochs.world.domain().checkpoint_digest(&named),
+        nextValset: other.0.commitment(),
+        ..named
+    };
+    epochs.world.submit(&renamed, &[0, 1, 2]).refused_as::<CheckpointRegistry::ConflictingNextSet>();
+    let by_other = Checkpoint { epoch: 1, ..renamed };
+    (epochs.world.set, epochs.world.secrets) = other;
+    epochs.world.submit(&by_other, &[0, 1, 2]).refused_as::<CheckpointRegistry::WrongValidatorSet>();
 }
