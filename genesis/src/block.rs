@@ -14,6 +14,7 @@ use alloy_trie::{
 };
 use causeway_consensus::{ConsensusKey, Validator, ValidatorSet};
 use causeway_peg::{PegDomain, PegGenesis, PegModule, PegValidator, PegValidatorSet};
+use causeway_staking::{StakingModule, StakingParams};
 
 use crate::{
     addresses,
@@ -101,6 +102,11 @@ impl Genesis {
         self.peg.as_ref().map(|(_, set)| set.clone())
     }
 
+    /// The rules of staking.
+    pub fn staking_params(&self) -> StakingParams {
+        self.spec.staking_params()
+    }
+
     /// What peg signatures of this chain commit to; `None` on a standalone chain.
     pub fn peg_domain(&self) -> Option<PegDomain> {
         self.peg.as_ref().map(|(domain, _)| *domain)
@@ -143,6 +149,12 @@ fn state(spec: &ChainSpec, peg: Option<&PegValidatorSet>) -> BTreeMap<Address, G
         .collect();
     for module in addresses::NATIVE_MODULES {
         accounts.insert(module, contract(Bytes::from_static(&addresses::NATIVE_CODE)));
+    }
+    if let Some(module) = accounts.get_mut(&addresses::STAKING) {
+        let members = spec.genesis_members();
+        let slots =
+            StakingModule::genesis_slots(&spec.staking_params(), &members, &spec.staking.alloc, spec.timestamp);
+        module.storage = slots.into_iter().filter(|(_, value)| !value.is_zero()).collect();
     }
     accounts.insert(addresses::HISTORY_STORAGE, contract(eip2935::HISTORY_STORAGE_CODE.clone()));
     accounts.insert(addresses::BEACON_ROOTS, contract(eip4788::BEACON_ROOTS_CODE.clone()));

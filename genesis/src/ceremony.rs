@@ -13,6 +13,7 @@ use crate::{
     keys::NodeKeys,
     rules::SpecFault,
     spec::{ChainSpec, GenesisValidator, PegSpec},
+    staking::StakingSpec,
 };
 
 /// Block interval of a new chain in milliseconds.
@@ -38,6 +39,7 @@ pub fn new_spec(chain_id: u64, name: &str, timestamp: u64, peg: Option<PegSpec>)
         epoch_length: DEFAULT_EPOCH_LENGTH,
         checkpoint_interval: DEFAULT_CHECKPOINT_INTERVAL,
         validators: Vec::new(),
+        staking: StakingSpec::default(),
         peg,
         alloc: BTreeMap::new(),
     }
@@ -64,6 +66,7 @@ pub fn validator_entry(name: &str, operator: Address, stake: U256, keys: &NodeKe
         consensus_key: B256::from(keys.consensus_public().0),
         peg_address: keys.peg_address(),
         stake,
+        commission_bps: 0,
     }
 }
 

@@ -16,8 +16,10 @@ pub mod ceremony;
 pub mod keys;
 pub mod rules;
 pub mod spec;
+pub mod staking;
 
 pub use block::{Genesis, GenesisAccount, GenesisError};
 pub use keys::{KeyError, NodeKeys, SecretKey};
 pub use rules::SpecFault;
 pub use spec::{AllocAccount, ChainSpec, GenesisValidator, PegSpec, SpecError};
+pub use staking::StakingSpec;

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256, U256};
+use causeway_staking::GenesisFault;
 use ed25519_dalek::VerifyingKey;
 
 use crate::{
     addresses,
     spec::{AllocAccount, ChainSpec, GenesisValidator, PegSpec},
+    staking::StakingSpec,
 };
 
 /// Greatest chain id: JavaScript wallets hold it in a double.
@@ -32,6 +34,22 @@ pub const MAX_EPOCH_LENGTH: u64 = 10_000_000;
 pub const MAX_CHECKPOINT_INTERVAL: u64 = 1_000_000;
 /// Most validators a genesis may name.
 pub const MAX_VALIDATORS: usize = 128;
+/// Longest unbonding period and longest jail in seconds: a year.
+pub const MAX_SECONDS: u64 = 31_536_000;
+/// Shortest window of downtime in blocks.
+pub const MIN_DOWNTIME_WINDOW: u64 = 10;
+/// Longest window of downtime in blocks.
+pub const MAX_DOWNTIME_WINDOW: u64 = 1_000_000;
+/// The whole in millionths.
+pub const PPM: u64 = 1_000_000;
+/// Greatest share of the reporter in millionths: were it the whole, slashing would only move stake.
+pub const MAX_REPORTER_PPM: u64 = 500_000;
+/// Greatest issuance per epoch in millionths of the bonded stake.
+pub const MAX_ISSUANCE_PPM: u64 = 10_000;
+/// The whole in hundredths of a percent.
+pub const BPS: u64 = 10_000;
+/// Most epochs that may pass while stake is unbonding: they bound how far back evidence and trust reach.
+pub const MAX_UNBONDING_EPOCHS: u64 = 10_000;
 /// Most accounts a genesis may place.
 pub const MAX_ALLOC: usize = 100_000;
 /// Latest genesis time: 9999-12-31T23:59:59Z.
@@ -64,8 +82,30 @@ pub enum SpecFault {
     ConsensusKey { index: usize, key: B256 },
     #[error("validators[{index}].stake is zero")]
     NoStake { index: usize },
-    #[error("the stakes add up to 2^256 or more")]
+    #[error("the stakes and staking.alloc add up to 2^128 or more")]
     StakeOverflow,
+    #[error("validators[{index}].stake is {stake}, below staking.minSelfBond ({minimum}): raise it, or lower the minimum")]
+    StakeBelowMinimum { index: usize, stake: U256, minimum: U256 },
+    #[error("validators[{index}].commissionBps is {bps}, but at most 10000 (everything) is possible")]
+    Commission { index: usize, bps: u16 },
+    #[error("there are {count} validators, but staking.maxValidators is {max}: raise it, or remove validators")]
+    AboveMaxValidators { count: usize, max: u64 },
+    #[error("staking.{0} must be 1 to 2^128 - 1")]
+    Amount(&'static str),
+    #[error(transparent)]
+    Staking(#[from] GenesisFault),
+    #[error("staking.alloc[{0}] must not be the zero address or an address the protocol owns")]
+    StakeReservedAddress(Address),
+    #[error("staking.alloc[{0}] is zero: remove it")]
+    StakeAllocZero(Address),
+    #[error(
+        "staking.unbondingSeconds ({seconds}) spans {epochs} epochs of epochLength * blockIntervalMs, but at most {max} are allowed: make the epochs longer or the unbonding period shorter"
+    )]
+    UnbondingEpochs { seconds: u64, epochs: u64, max: u64 },
+    #[error(
+        "checkpointInterval ({interval}) may be at most half of epochLength ({length}) on a pegged chain: each epoch hands over to the next by a checkpoint"
+    )]
+    CheckpointsPerEpoch { interval: u64, length: u64 },
     #[error("the stakes cannot be scaled to voting powers: {0}")]
     StakeScale(String),
     #[error(
@@ -100,7 +140,11 @@ pub enum SpecFault {
 
 pub(crate) fn check(spec: &ChainSpec) -> Result<(), SpecFault> {
     numbers(spec)?;
-    validators(&spec.validators)?;
+    staking(spec)?;
+    let bonded = validators(&spec.validators, &spec.staking)?;
+    stake_alloc(&spec.staking, bonded)?;
+    // The module's own rules, of which those above are the stricter half in the words of the file.
+    causeway_staking::check_genesis(&spec.staking_params(), &spec.genesis_members(), &spec.staking.alloc)?;
     if let Some(peg) = &spec.peg {
         deployment(spec.chain_id, peg)?;
     }
@@ -125,18 +169,71 @@ fn numbers(spec: &ChainSpec) -> Result<(), SpecFault> {
     within("checkpointInterval", spec.checkpoint_interval, 1, MAX_CHECKPOINT_INTERVAL)
 }
 
-fn validators(validators: &[GenesisValidator]) -> Result<(), SpecFault> {
+fn staking(spec: &ChainSpec) -> Result<(), SpecFault> {
+    let staking = &spec.staking;
+    let most = u64::try_from(MAX_VALIDATORS).unwrap_or(u64::MAX);
+    within("staking.maxValidators", staking.max_validators, 1, most)?;
+    within("staking.unbondingSeconds", staking.unbonding_seconds, 1, MAX_SECONDS)?;
+    within("staking.downtimeWindow", staking.downtime_window, MIN_DOWNTIME_WINDOW, MAX_DOWNTIME_WINDOW)?;
+    within("staking.downtimeSlashPpm", staking.downtime_slash_ppm, 0, PPM)?;
+    within("staking.jailSeconds", staking.jail_seconds, 0, MAX_SECONDS)?;
+    within("staking.doubleSignSlashPpm", staking.double_sign_slash_ppm, 0, PPM)?;
+    within("staking.reporterPpm", staking.reporter_ppm, 0, MAX_REPORTER_PPM)?;
+    within("staking.issuancePpm", staking.issuance_ppm, 0, MAX_ISSUANCE_PPM)?;
+    within("staking.maxCommissionChangeBps", u64::from(staking.max_commission_change_bps), 0, BPS)?;
+    for (key, amount) in [("minSelfBond", staking.min_self_bond), ("minDelegation", staking.min_delegation)] {
+        if amount.is_zero() || amount > U256::from(u128::MAX) {
+            return Err(SpecFault::Amount(key));
+        }
+    }
+    // All factors are within their bounds by now: no product leaves 64 bits.
+    let epoch_ms = spec.epoch_length.saturating_mul(spec.block_interval_ms);
+    let epochs = staking.unbonding_seconds.saturating_mul(1_000).checked_div(epoch_ms).unwrap_or(u64::MAX);
+    if epochs > MAX_UNBONDING_EPOCHS {
+        let (seconds, max) = (staking.unbonding_seconds, MAX_UNBONDING_EPOCHS);
+        return Err(SpecFault::UnbondingEpochs { seconds, epochs, max });
+    }
+    let (interval, length) = (spec.checkpoint_interval, spec.epoch_length);
+    if spec.peg.is_some() && interval.saturating_mul(2) > length {
+        return Err(SpecFault::CheckpointsPerEpoch { interval, length });
+    }
+    Ok(())
+}
+
+/// Adds the liquid stake to what is bonded. The bound leaves amounts room to be multiplied in 256 bits.
+fn stake_alloc(staking: &StakingSpec, bonded: U256) -> Result<(), SpecFault> {
+    if staking.alloc.len() > MAX_ALLOC {
+        return Err(SpecFault::TooMany { key: "staking.alloc", count: staking.alloc.len(), max: MAX_ALLOC });
+    }
+    let mut total = bonded;
+    for (address, amount) in &staking.alloc {
+        if addresses::is_reserved(address) {
+            return Err(SpecFault::StakeReservedAddress(*address));
+        }
+        if amount.is_zero() {
+            return Err(SpecFault::StakeAllocZero(*address));
+        }
+        total = total.checked_add(*amount).ok_or(SpecFault::StakeOverflow)?;
+    }
+    if total > U256::from(u128::MAX) { Err(SpecFault::StakeOverflow) } else { Ok(()) }
+}
+
+/// Checks the validators and returns the sum of their stakes.
+fn validators(validators: &[GenesisValidator], staking: &StakingSpec) -> Result<U256, SpecFault> {
     if validators.is_empty() {
         return Err(SpecFault::NoValidators);
     }
     if validators.len() > MAX_VALIDATORS {
         return Err(SpecFault::TooMany { key: "validators", count: validators.len(), max: MAX_VALIDATORS });
     }
+    if u64::try_from(validators.len()).is_ok_and(|count| count > staking.max_validators) {
+        return Err(SpecFault::AboveMaxValidators { count: validators.len(), max: staking.max_validators });
+    }
     let (mut names, mut operators) = (BTreeSet::new(), BTreeSet::new());
     let (mut keys, mut peg_addresses) = (BTreeSet::new(), BTreeSet::new());
     let mut total = U256::ZERO;
     for (index, validator) in validators.iter().enumerate() {
-        one_validator(index, validator)?;
+        one_validator(index, validator, staking.min_self_bond)?;
         let duplicate = |key, value: String| Err(SpecFault::Duplicate { index, key, value });
         if !names.insert(&validator.name) {
             return duplicate("name", validator.name.clone());
@@ -152,10 +249,10 @@ fn validators(validators: &[GenesisValidator]) -> Result<(), SpecFault> {
         }
         total = total.checked_add(validator.stake).ok_or(SpecFault::StakeOverflow)?;
     }
-    Ok(())
+    Ok(total)
 }
 
-fn one_validator(index: usize, validator: &GenesisValidator) -> Result<(), SpecFault> {
+fn one_validator(index: usize, validator: &GenesisValidator, minimum: U256) -> Result<(), SpecFault> {
     let name = &validator.name;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > MAX_VALIDATOR_NAME_BYTES || !name.bytes().all(allowed) {
@@ -174,6 +271,12 @@ fn one_validator(index: usize, validator: &GenesisValidator) -> Result<(), SpecF
     }
     if validator.stake.is_zero() {
         return Err(SpecFault::NoStake { index });
+    }
+    if validator.stake < minimum {
+        return Err(SpecFault::StakeBelowMinimum { index, stake: validator.stake, minimum });
+    }
+    if u64::from(validator.commission_bps) > BPS {
+        return Err(SpecFault::Commission { index, bps: validator.commission_bps });
     }
     Ok(())
 }

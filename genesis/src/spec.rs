@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::SpecFault;
+use crate::{rules::SpecFault, staking::StakingSpec};
 
 /// A spec file larger than this is refused unread.
 pub const MAX_SPEC_BYTES: u64 = 16 * 1024 * 1024;
@@ -40,6 +40,9 @@ pub struct ChainSpec {
     pub checkpoint_interval: u64,
     /// The first validators.
     pub validators: Vec<GenesisValidator>,
+    /// Figures of proof of stake.
+    #[serde(default)]
+    pub staking: StakingSpec,
     /// Where the chain is pegged; absent for a standalone development chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peg: Option<PegSpec>,
@@ -60,8 +63,11 @@ pub struct GenesisValidator {
     pub consensus_key: B256,
     /// Address of the secp256k1 key that signs checkpoints and parent views.
     pub peg_address: Address,
-    /// Stake in units of 10^-18 of the staking token.
+    /// Stake in units of 10^-18 of the staking token, bonded by the operator itself.
     pub stake: U256,
+    /// Part of the rewards that the operator keeps before they are shared, in hundredths of a percent, at most 10 000.
+    #[serde(default, skip_serializing_if = "is_zero_bps")]
+    pub commission_bps: u16,
 }
 
 /// The deployment on the parent chain. Its addresses follow from deployer and nonce, so genesis can name contracts that will
@@ -104,6 +110,10 @@ fn has_no_code(code: &Bytes) -> bool {
 }
 
 fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+fn is_zero_bps(value: &u16) -> bool {
     *value == 0
 }
 

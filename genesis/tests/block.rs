@@ -29,7 +29,7 @@ fn the_hash_survives_a_round_trip_through_json() {
 #[test]
 fn the_hash_commits_to_every_field() {
     type Change = fn(&mut ChainSpec);
-    let changes: [Change; 17] = [
+    let changes: [Change; 30] = [
         |spec| spec.chain_id += 1,
         |spec| spec.name.push('!'),
         |spec| spec.timestamp += 1,
@@ -44,6 +44,21 @@ fn the_hash_commits_to_every_field() {
         |spec| spec.validators[0].peg_address = validator(99).peg_address,
         |spec| spec.validators[0].stake += U256::from(1),
         |spec| spec.validators.swap(0, 1),
+        |spec| spec.validators[0].commission_bps += 1,
+        |spec| spec.staking.max_validators += 1,
+        |spec| spec.staking.min_self_bond += U256::from(1),
+        |spec| spec.staking.min_delegation += U256::from(1),
+        |spec| spec.staking.unbonding_seconds += 1,
+        |spec| spec.staking.downtime_window += 1,
+        |spec| spec.staking.downtime_slash_ppm += 1,
+        |spec| spec.staking.jail_seconds += 1,
+        |spec| spec.staking.double_sign_slash_ppm += 1,
+        |spec| spec.staking.reporter_ppm += 1,
+        |spec| spec.staking.issuance_ppm += 1,
+        |spec| spec.staking.max_commission_change_bps += 1,
+        |spec| {
+            spec.staking.alloc.insert(Address::repeat_byte(0x78), U256::from(1));
+        },
         |spec| spec.peg = ceremony::predicted_peg(31_338, Address::repeat_byte(0xdd), 5),
         |spec| spec.peg = ceremony::predicted_peg(31_337, Address::repeat_byte(0xdd), 6),
         |spec| {

@@ -5,7 +5,7 @@ mod support;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_genesis::{
-    AllocAccount, ChainSpec, Genesis, SpecError, SpecFault, addresses, ceremony,
+    AllocAccount, ChainSpec, Genesis, SpecError, SpecFault, StakingSpec, addresses, ceremony,
     rules::{MAX_CHAIN_ID, MAX_VALIDATORS},
 };
 use proptest::prelude::*;
@@ -69,6 +69,8 @@ fn numbers_at_their_bounds_are_allowed() {
     let mut spec = dev_spec();
     (spec.block_interval_ms, spec.gas_limit, spec.base_fee_initial) = (10, 5_000_000, 8);
     (spec.epoch_length, spec.checkpoint_interval, spec.timestamp) = (4, 1, 0);
+    // 10 000 epochs of 40 ms.
+    spec.staking.unbonding_seconds = 400;
     spec.validate().unwrap();
     (spec.block_interval_ms, spec.gas_limit, spec.base_fee_initial) = (60_000, 1_000_000_000, 1_000_000_000_000);
     (spec.epoch_length, spec.checkpoint_interval) = (10_000_000, 1_000_000);
@@ -92,7 +94,12 @@ fn at_least_one_and_at_most_128_validators() {
     let many = |count: u8| (0..count).map(validator).collect();
     let too_many = u8::try_from(MAX_VALIDATORS).unwrap() + 1;
     assert!(matches!(fault(|spec| spec.validators = many(too_many)), SpecFault::TooMany { count: 129, .. }));
-    Genesis::build(ChainSpec { validators: many(too_many - 1), ..dev_spec() }).unwrap();
+    let wide = StakingSpec { max_validators: 128, ..StakingSpec::default() };
+    Genesis::build(ChainSpec { validators: many(too_many - 1), staking: wide, ..dev_spec() }).unwrap();
+    assert_eq!(
+        fault(|spec| spec.validators = many(101)),
+        SpecFault::AboveMaxValidators { count: 101, max: 100 }
+    );
 }
 
 #[test]
@@ -120,6 +127,153 @@ fn stake_is_positive_and_its_sum_fits() {
         }),
         SpecFault::StakeOverflow
     );
+    // What is bonded and what is liquid count together, up to 2^128 - 1.
+    let mut spec = dev_spec();
+    spec.validators.truncate(1);
+    let holder = Address::repeat_byte(0x78);
+    spec.staking.alloc.insert(holder, U256::from(u128::MAX) - spec.validators[0].stake);
+    spec.validate().unwrap();
+    *spec.staking.alloc.get_mut(&holder).unwrap() += U256::from(1);
+    assert_eq!(spec.validate(), Err(SpecFault::StakeOverflow));
+    *spec.staking.alloc.get_mut(&holder).unwrap() = U256::MAX;
+    assert_eq!(spec.validate(), Err(SpecFault::StakeOverflow));
+}
+
+#[test]
+fn figures_of_staking_outside_their_bounds_are_refused() {
+    type Change = fn(&mut StakingSpec);
+    let cases: [(&str, Change); 14] = [
+        ("staking.maxValidators", |staking| staking.max_validators = 0),
+        ("staking.maxValidators", |staking| staking.max_validators = 129),
+        ("staking.unbondingSeconds", |staking| staking.unbonding_seconds = 0),
+        ("staking.unbondingSeconds", |staking| staking.unbonding_seconds = 31_536_001),
+        ("staking.downtimeWindow", |staking| staking.downtime_window = 9),
+        ("staking.downtimeWindow", |staking| staking.downtime_window = 1_000_001),
+        ("staking.downtimeSlashPpm", |staking| staking.downtime_slash_ppm = 1_000_001),
+        ("staking.jailSeconds", |staking| staking.jail_seconds = 31_536_001),
+        ("staking.doubleSignSlashPpm", |staking| staking.double_sign_slash_ppm = 1_000_001),
+        ("staking.reporterPpm", |staking| staking.reporter_ppm = 500_001),
+        ("staking.issuancePpm", |staking| staking.issuance_ppm = 10_001),
+        ("staking.maxCommissionChangeBps", |staking| staking.max_commission_change_bps = 10_001),
+        ("staking.maxValidators", |staking| staking.max_validators = u64::MAX),
+        ("staking.unbondingSeconds", |staking| staking.unbonding_seconds = u64::MAX),
+    ];
+    for (expected, change) in cases {
+        match fault(|spec| change(&mut spec.staking)) {
+            SpecFault::OutOfRange { key, .. } => assert_eq!(key, expected),
+            other => panic!("{expected}: {other}"),
+        }
+    }
+    for amount in [U256::ZERO, U256::from(u128::MAX) + U256::from(1), U256::MAX] {
+        assert_eq!(fault(|spec| spec.staking.min_self_bond = amount), SpecFault::Amount("minSelfBond"));
+        assert_eq!(fault(|spec| spec.staking.min_delegation = amount), SpecFault::Amount("minDelegation"));
+    }
+}
+
+#[test]
+fn figures_of_staking_at_their_bounds_are_allowed() {
+    let one = U256::from(1);
+    let mut spec = dev_spec();
+    spec.staking = StakingSpec {
+        max_validators: 4,
+        min_self_bond: spec.validators[0].stake,
+        min_delegation: one,
+        unbonding_seconds: 1,
+        downtime_window: 10,
+        downtime_slash_ppm: 0,
+        jail_seconds: 0,
+        double_sign_slash_ppm: 0,
+        reporter_ppm: 0,
+        issuance_ppm: 0,
+        max_commission_change_bps: 0,
+        alloc: [(Address::repeat_byte(0x78), one)].into(),
+    };
+    spec.validate().unwrap();
+    spec.staking = StakingSpec {
+        max_validators: 128,
+        min_self_bond: one,
+        unbonding_seconds: 31_536_000,
+        downtime_window: 1_000_000,
+        downtime_slash_ppm: 1_000_000,
+        jail_seconds: 31_536_000,
+        double_sign_slash_ppm: 1_000_000,
+        reporter_ppm: 500_000,
+        issuance_ppm: 10_000,
+        max_commission_change_bps: 10_000,
+        ..StakingSpec::default()
+    };
+    spec.validate().unwrap();
+}
+
+#[test]
+fn a_genesis_validator_bonds_at_least_the_minimum() {
+    let minimum = StakingSpec::default().min_self_bond;
+    let stake = minimum - U256::from(1);
+    let refused = fault(|spec| spec.validators[3].stake = stake);
+    assert_eq!(refused, SpecFault::StakeBelowMinimum { index: 3, stake, minimum });
+    let mut spec = dev_spec();
+    spec.validators[3].stake = minimum;
+    spec.validate().unwrap();
+}
+
+#[test]
+fn a_commission_is_at_most_everything() {
+    let refused = fault(|spec| spec.validators[1].commission_bps = 10_001);
+    assert_eq!(refused, SpecFault::Commission { index: 1, bps: 10_001 });
+    let mut spec = dev_spec();
+    spec.validators[1].commission_bps = 10_000;
+    spec.validate().unwrap();
+}
+
+#[test]
+fn liquid_stake_belongs_to_accounts_that_can_move_it() {
+    let alloc = |address, amount| {
+        fault(move |spec| {
+            spec.staking.alloc.insert(address, amount);
+        })
+    };
+    for address in [Address::ZERO, addresses::STAKING, addresses::STAKE_TOKEN, addresses::SYSTEM] {
+        assert_eq!(alloc(address, U256::from(1)), SpecFault::StakeReservedAddress(address));
+    }
+    let holder = Address::repeat_byte(0x78);
+    assert_eq!(alloc(holder, U256::ZERO), SpecFault::StakeAllocZero(holder));
+}
+
+#[test]
+fn the_unbonding_period_spans_a_bounded_number_of_epochs() {
+    let with = |unbonding_seconds: u64| {
+        let mut spec = dev_spec();
+        (spec.epoch_length, spec.block_interval_ms) = (4, 250);
+        spec.staking.unbonding_seconds = unbonding_seconds;
+        spec.validate()
+    };
+    with(10_000).unwrap();
+    let refused = SpecFault::UnbondingEpochs { seconds: 10_001, epochs: 10_001, max: 10_000 };
+    assert_eq!(with(10_001), Err(refused));
+}
+
+#[test]
+fn a_pegged_chain_has_two_checkpoints_an_epoch() {
+    let change = |spec: &mut ChainSpec| (spec.epoch_length, spec.checkpoint_interval) = (119, 60);
+    assert_eq!(pegged_fault(change), SpecFault::CheckpointsPerEpoch { interval: 60, length: 119 });
+    let mut standalone = dev_spec();
+    change(&mut standalone);
+    standalone.validate().unwrap();
+    let mut pegged = pegged_spec();
+    (pegged.epoch_length, pegged.checkpoint_interval) = (120, 60);
+    pegged.validate().unwrap();
+}
+
+#[test]
+fn a_spec_without_figures_of_staking_has_the_defaults() {
+    let mut json: serde_json::Value = serde_json::from_str(&dev_spec().to_json()).unwrap();
+    json.as_object_mut().unwrap().remove("staking").unwrap();
+    assert_eq!(ChainSpec::from_json(&json.to_string()).unwrap(), dev_spec());
+    json["staking"] = serde_json::json!({"unbondingSeconds": 60, "minSelfBond": "5"});
+    let spec = ChainSpec::from_json(&json.to_string()).unwrap();
+    let expected =
+        StakingSpec { unbonding_seconds: 60, min_self_bond: U256::from(5), ..StakingSpec::default() };
+    assert_eq!(spec.staking, expected);
 }
 
 #[test]
@@ -241,7 +395,12 @@ fn the_sum_of_balances_is_checked() {
 #[test]
 fn unknown_keys_are_refused_at_every_level_with_their_path() {
     let json: serde_json::Value = serde_json::from_str(&pegged_spec().to_json()).unwrap();
-    for (pointer, expected) in [("", "the top level"), ("/validators/1", "validators[1]"), ("/peg", "peg")] {
+    for (pointer, expected) in [
+        ("", "the top level"),
+        ("/validators/1", "validators[1]"),
+        ("/peg", "peg"),
+        ("/staking", "staking"),
+    ] {
         let mut changed = json.clone();
         let object = changed.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
         object.insert("surprise".into(), 1.into());
