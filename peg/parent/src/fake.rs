@@ -47,8 +47,8 @@ pub(crate) struct Chain {
     /// Most blocks a log query may span; 0 is no limit.
     pub(crate) max_range: u64,
     pub(crate) checkpoint: (u64, B256),
-    /// Epoch of the registry, and the commitments of the sets it knows.
-    pub(crate) epoch: u64,
+    /// Epoch of the registry from a height on, and the commitments of the sets it knows.
+    pub(crate) epochs: BTreeMap<u64, u64>,
     pub(crate) sets: BTreeMap<u64, B256>,
     /// Requests by method.
     pub(crate) requests: BTreeMap<String, usize>,
@@ -147,7 +147,8 @@ impl Chain {
                     let log = known.iter().find(|l| l.deposit.nonce == call.nonce);
                     log.map_or(B256::ZERO, |l| l.deposit_acc).abi_encode()
                 } else if CheckpointRegistry::latestCall::abi_decode(&data).is_ok() {
-                    (self.checkpoint.0, 7u64, 0u64, self.epoch).abi_encode()
+                    let epoch = self.epochs.range(..=height).next_back().map_or(0, |(_, epoch)| *epoch);
+                    (self.checkpoint.0, 7u64, 0u64, epoch).abi_encode()
                 } else if let Ok(call) = CheckpointRegistry::validatorSetOfCall::abi_decode(&data) {
                     self.sets.get(&call.epoch).copied().unwrap_or_default().abi_encode()
                 } else {

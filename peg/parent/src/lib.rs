@@ -25,6 +25,8 @@ mod watcher;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod registry_tests;
+#[cfg(test)]
 mod submitter_tests;
 #[cfg(test)]
 mod watcher_tests;

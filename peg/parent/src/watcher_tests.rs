@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-struct Setup {
+pub(crate) struct Setup {
     watcher: ParentWatcher,
-    status: watch::Receiver<ParentStatus>,
+    pub(crate) status: watch::Receiver<ParentStatus>,
     updates: mpsc::Receiver<ParentUpdate>,
 }
 
@@ -30,13 +30,13 @@ fn watch_from(config: ParentConfig, start: WatchFrom) -> Setup {
     Setup { watcher, status, updates }
 }
 
-fn setup(parents: &[&FakeParent]) -> Setup {
+pub(crate) fn setup(parents: &[&FakeParent]) -> Setup {
     watch_from(config(parents), WatchFrom::default())
 }
 
 impl Setup {
     /// One poll, and the updates it gave.
-    async fn poll(&mut self) -> Vec<ParentUpdate> {
+    pub(crate) async fn poll(&mut self) -> Vec<ParentUpdate> {
         assert!(self.watcher.poll().await);
         let mut updates = Vec::new();
         while let Ok(update) = self.updates.try_recv() {
@@ -45,7 +45,7 @@ impl Setup {
         updates
     }
 
-    fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         self.status.borrow().unreachable.clone().map(|(_, reason)| reason).unwrap_or_default()
     }
 }

@@ -1,0 +1,169 @@
+//! What the watcher and the submitter say of the registry.
+#![allow(clippy::unwrap_used)]
+
+use crate::{
+    Conflict, ParentUpdate, Submitter, SubmitterConfig,
+    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
+    watcher_tests::setup,
+};
+use alloy_primitives::B256;
+use alloy_signer_local::PrivateKeySigner;
+use causeway_peg::RegistryState;
+use serde_json::json;
+
+fn set(byte: u8) -> B256 {
+    B256::repeat_byte(byte)
+}
+
+/// Epochs and commitments reported.
+fn sets(updates: &[ParentUpdate]) -> Vec<(u64, B256)> {
+    let set = |update: &ParentUpdate| match update {
+        ParentUpdate::SetCommitted { epoch, commitment } => Some((*epoch, *commitment)),
+        _ => None,
+    };
+    updates.iter().filter_map(set).collect()
+}
+
+#[tokio::test]
+async fn set_in_force_is_reported_once_when_it_changes_at_a_finalised_block() {
+    let parent = FakeParent::start().await;
+    {
+        let mut chain = parent.chain();
+        // Announced to the registry, but no checkpoint of epoch 1 is accepted before block 12.
+        chain.sets.insert(1, set(1));
+        chain.epochs.insert(12, 1);
+    }
+    let mut setup = setup(&[&parent]);
+    assert_eq!(sets(&setup.poll().await), [(0, set(0x5e))]);
+    parent.chain().finalized = 11;
+    assert_eq!(sets(&setup.poll().await), []);
+    parent.chain().finalized = 12;
+    assert_eq!(sets(&setup.poll().await), [(1, set(1))]);
+    assert_eq!(setup.status.borrow().set_in_force, Some((1, set(1))));
+    parent.chain().finalized = 20;
+    assert_eq!(sets(&setup.poll().await), []);
+}
+
+#[tokio::test]
+async fn many_epochs_at_once_are_reported_as_the_last_one() {
+    let parent = FakeParent::start().await;
+    let mut setup = setup(&[&parent]);
+    setup.poll().await;
+    {
+        let mut chain = parent.chain();
+        chain.sets.extend((1..=11).map(|epoch| (epoch, set(u8::try_from(epoch).unwrap()))));
+        chain.epochs.extend((1..=10).map(|epoch| (10 + epoch, epoch)));
+        chain.finalized = 30;
+        chain.requests.clear();
+    }
+    assert_eq!(sets(&setup.poll().await), [(10, set(10))]);
+    // The vault's count; the registry's latest checkpoint, its digest and the set in force.
+    assert_eq!(parent.chain().requests["eth_call"], 4, "however many epochs passed");
+}
+
+#[tokio::test]
+async fn set_in_force_is_reported_again_after_a_restart() {
+    let parent = FakeParent::start().await;
+    for _ in 0..2 {
+        let mut setup = setup(&[&parent]);
+        assert_eq!(sets(&setup.poll().await), [(0, set(0x5e))]);
+        assert_eq!(setup.poll().await, [], "and once only");
+    }
+}
+
+#[tokio::test]
+async fn sources_that_differ_on_the_registry_report_no_set_until_they_agree() {
+    let (a, b) = (FakeParent::start().await, FakeParent::start().await);
+    b.chain().sets.insert(0, set(9));
+    let mut setup = setup(&[&a, &b]);
+    let updates = setup.poll().await;
+    assert_eq!(sets(&updates), []);
+    assert!(
+        matches!(updates.last(), Some(ParentUpdate::Conflict(Conflict::Registry { height: 10, .. }))),
+        "{updates:?}"
+    );
+    // The parent stands still: the conflict stays until it is over.
+    assert_eq!(setup.poll().await, []);
+    assert!(setup.status.borrow().conflict.is_some());
+    b.chain().sets.insert(0, set(0x5e));
+    let updates = setup.poll().await;
+    assert_eq!(sets(&updates), [(0, set(0x5e))]);
+    assert!(updates.contains(&ParentUpdate::Recovered));
+}
+
+#[tokio::test]
+async fn one_silent_source_of_two_holds_the_set_back() {
+    let (a, b) = (FakeParent::start().await, FakeParent::start().await);
+    let mut setup = setup(&[&a, &b]);
+    b.chain().mood = Mood::Refuse("eth_call", "no state here");
+    assert!(matches!(setup.poll().await[..], [ParentUpdate::Unreachable { .. }]));
+    b.chain().mood = Mood::Honest;
+    assert_eq!(sets(&setup.poll().await), [(0, set(0x5e))]);
+}
+
+#[tokio::test]
+async fn failed_read_of_the_registry_is_tried_again_while_the_parent_stands_still() {
+    let parent = FakeParent::start().await;
+    parent.chain().sets.clear();
+    let mut setup = setup(&[&parent]);
+    let updates = setup.poll().await;
+    assert_eq!(sets(&updates), []);
+    assert!(setup.reason().contains("has no set for it"), "{}", setup.reason());
+    parent.chain().sets.insert(0, set(7));
+    let updates = setup.poll().await;
+    assert_eq!(sets(&updates), [(0, set(7))]);
+    assert!(updates.contains(&ParentUpdate::Recovered));
+    parent.chain().requests.clear();
+    assert_eq!(setup.poll().await, []);
+    assert!(!parent.chain().requests.contains_key("eth_call"), "nothing is asked again");
+}
+
+#[tokio::test]
+async fn no_set_is_reported_while_the_parents_finality_is_broken() {
+    let parent = FakeParent::start().await;
+    let mut setup = setup(&[&parent]);
+    setup.poll().await;
+    {
+        let mut chain = parent.chain();
+        chain.fork = Some((8, 1));
+        chain.epochs.insert(9, 1);
+        chain.sets.insert(1, set(1));
+        chain.finalized = 12;
+    }
+    let updates = setup.poll().await;
+    assert_eq!(sets(&updates), []);
+    assert!(matches!(updates[..], [ParentUpdate::Conflict(Conflict::FinalityBroken { .. })]), "{updates:?}");
+}
+
+async fn submitter(parent: &FakeParent) -> Submitter {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    Submitter::connect(SubmitterConfig::new(parent.url.clone(), CHAIN_ID), signer).await.unwrap()
+}
+
+#[tokio::test]
+async fn registry_state_tells_whether_the_next_set_is_known() {
+    let parent = FakeParent::start().await;
+    let submitter = submitter(&parent).await;
+    let state = submitter.registry_state(REGISTRY).await.unwrap();
+    assert_eq!(state, RegistryState { number: 0, epoch: 0, knows_next: false });
+    {
+        let mut chain = parent.chain();
+        chain.checkpoint = (7, set(7));
+        chain.epochs.insert(3, 4);
+        chain.sets.insert(5, set(5));
+    }
+    let state = submitter.registry_state(REGISTRY).await.unwrap();
+    assert_eq!(state, RegistryState { number: 7, epoch: 4, knows_next: true });
+    parent.chain().mood = Mood::Instead("eth_call", json!("0x"));
+    assert!(submitter.registry_state(REGISTRY).await.is_err());
+}
+
+#[tokio::test]
+async fn vaults_memory_begins_4095_deposits_before_its_last() {
+    let parent = FakeParent::start().await;
+    let submitter = submitter(&parent).await;
+    for (taken, oldest) in [(0u64, 0u64), (1, 0), (4_095, 0), (4_096, 1), (5_000, 905)] {
+        parent.chain().mood = Mood::Instead("eth_call", json!(B256::from(alloy_primitives::U256::from(taken))));
+        assert_eq!(submitter.oldest_remembered_deposit(VAULT).await.unwrap(), oldest);
+    }
+}
