@@ -230,7 +230,7 @@ impl Executor {
             block.basefee = 0;
         }
         let db = StateDb::new(state, &self.codes).for_call(&overrides.state);
-        let mut evm = new_evm(db, block, self.genesis.spec.chain_id, NativeModules::new(self.peg));
+        let mut evm = new_evm(db, block, self.genesis.spec.chain_id, NativeModules::new(self.rules.clone()));
         // EIP-7825's cap concerns transactions; a call may use up to the gas cap.
         evm.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
         evm.ctx.cfg.disable_nonce_check = true;

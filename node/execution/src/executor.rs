@@ -8,7 +8,6 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_trie::root::ordered_trie_root_with_encoder;
 use causeway_consensus::CommitCertificate;
 use causeway_genesis::{Genesis, addresses::SYSTEM};
-use causeway_peg::PegDomain;
 use tracing::{debug, warn};
 
 use crate::{
@@ -16,12 +15,13 @@ use crate::{
     database::CodeCache,
     fault::{BlockFault, ExecutionError, LocalError},
     header::{self, MAX_EXTRA_DATA_BYTES},
+    modules::ModuleRules,
     peg_events::{PegEvent, peg_events},
     receipt::Receipt,
     run::{BlockRun, RunOutcome, UserTxError},
     state::{StateDiff, StateSource},
     transaction::{RecoveredTx, SystemTx, Transaction},
-    validate::{self, ValidationContext},
+    validate::{self, SystemKind, ValidationContext},
 };
 
 /// Gas limit of a system transaction, or what is left of the block when that is less. An import of 256 deposits by 100
@@ -87,15 +87,15 @@ pub struct ExecutedBlock {
 #[derive(Debug)]
 pub struct Executor {
     pub(crate) genesis: Arc<Genesis>,
-    pub(crate) peg: Option<PegDomain>,
+    pub(crate) rules: ModuleRules,
     pub(crate) codes: CodeCache,
 }
 
 impl Executor {
     /// An executor for the chain of `genesis`.
     pub fn new(genesis: Arc<Genesis>) -> Self {
-        let peg = genesis.peg_domain();
-        Self { genesis, peg, codes: CodeCache::default() }
+        let rules = ModuleRules::of(&genesis);
+        Self { genesis, rules, codes: CodeCache::default() }
     }
 
     /// The chain executed.
@@ -136,7 +136,7 @@ impl Executor {
         let extra = attributes.extra_data.len().min(MAX_EXTRA_DATA_BYTES);
         header.extra_data = attributes.extra_data.slice(..extra);
 
-        let mut run = self.begin(&header, parent, state)?;
+        let mut run = BlockRun::begin(self, &header, parent, attributes.parent_certificate.as_ref(), state)?;
         let mut body = Body::new(attributes.max_bytes, attributes.parent_certificate.as_ref());
         place_system_calls(&mut run, &mut body, header.number, system)?;
         place_transactions(&mut run, &mut body, attributes.stop, txs)?;
@@ -181,7 +181,7 @@ impl Executor {
         senders: Vec<Address>,
     ) -> Result<ExecutedBlock, ExecutionError> {
         let header = &block.header;
-        let mut run = self.begin(header, parent, state)?;
+        let mut run = BlockRun::begin(self, header, parent, block.parent_certificate.as_ref(), state)?;
         for (index, (tx, sender)) in block.transactions.iter().zip(&senders).enumerate() {
             match tx {
                 Transaction::System(tx) => {
@@ -206,15 +206,6 @@ impl Executor {
         let hash = block.hash();
         Ok(executed(block, hash, senders, outcome))
     }
-
-    fn begin<'a>(
-        &'a self,
-        header: &Header,
-        parent: &Header,
-        state: &'a dyn StateSource,
-    ) -> Result<BlockRun<'a>, LocalError> {
-        BlockRun::begin(header, parent, state, &self.codes, self.genesis.spec.chain_id, self.peg)
-    }
 }
 
 /// Root of the transactions trie of a block.
@@ -227,15 +218,18 @@ fn place_system_calls(
     run: &mut BlockRun<'_>,
     body: &mut Body,
     block_number: u64,
-    calls: Vec<SystemCall>,
+    mut calls: Vec<SystemCall>,
 ) -> Result<(), LocalError> {
+    // In the order that blocks must have, whatever the caller's. What is unknown comes first and is left out.
+    calls.sort_by_key(|call| validate::system_kind(call.to, &call.input));
     for SystemCall { to, input } in calls {
         let index = u32::try_from(body.transactions.len()).unwrap_or(u32::MAX);
         let gas_limit = SYSTEM_TX_GAS.min(run.gas_available());
         let tx = SystemTx { block_number, index, to, gas_limit, input };
         let placed = Transaction::System(tx.clone());
         let size = placed.network_len();
-        if validate::system_kind(&tx).is_none() || body.holds_kind(&tx) || !body.fits(size) {
+        let kind = validate::system_kind(to, &tx.input);
+        if kind.is_none() || body.last_kind() == kind || !body.fits(size) {
             warn!(block_number, %to, "system call left out: unknown, repeated or too long");
             continue;
         }
@@ -308,11 +302,10 @@ impl Body {
         size <= self.bytes_left
     }
 
-    fn holds_kind(&self, tx: &SystemTx) -> bool {
-        self.transactions
-            .iter()
-            .filter_map(Transaction::as_system)
-            .any(|other| validate::system_kind(other) == validate::system_kind(tx))
+    /// Kind of the last system transaction placed.
+    fn last_kind(&self) -> Option<SystemKind> {
+        let last = self.transactions.iter().filter_map(Transaction::as_system).next_back()?;
+        validate::system_kind(last.to, &last.input)
     }
 
     fn push(&mut self, tx: Transaction, sender: Address, size: usize) {

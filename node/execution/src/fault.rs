@@ -157,12 +157,15 @@ pub enum BlockFault {
     /// A system transaction numbered other than its place.
     #[error("system transaction {0} has the wrong block number or index")]
     SystemNumber(usize),
-    /// A system transaction that is neither an import nor a checkpoint record, or whose gas limit is not the protocol's.
+    /// A system transaction that calls none of the functions the protocol knows, or whose gas limit is not the protocol's.
     #[error("system transaction {0} is of no known kind")]
     SystemKind(usize),
     /// More than one system transaction of a kind.
     #[error("system transaction {0} repeats a kind already present")]
     SystemRepeated(usize),
+    /// A system transaction whose kind belongs before that of the one in front of it.
+    #[error("system transaction {0} is out of order")]
+    SystemOrder(usize),
     /// A system transaction that fails.
     #[error("system transaction {index} failed: {output}")]
     SystemFailed {

@@ -21,6 +21,7 @@ pub mod executor;
 pub mod fault;
 pub mod genesis_state;
 pub mod header;
+mod hooks;
 pub mod modules;
 pub mod overlay;
 pub mod peg_events;
@@ -40,7 +41,10 @@ pub use executor::{BuildAttributes, ExecutedBlock, Executor, SystemCall};
 pub use fault::{BlockFault, ExecutionError, LocalError};
 pub use genesis_state::genesis_state;
 pub use header::next_base_fee;
-pub use modules::peg::{PegSlots, PegSlotsError, peg_state};
+pub use modules::{
+    peg::{PegSlots, PegSlotsError, peg_state},
+    staking::{StakingSlots, StakingSlotsError, next_validator_set_at, staking_state, validator_set_at},
+};
 pub use overlay::OverlayState;
 pub use peg_events::{PegEvent, PegEventKind, peg_events};
 pub use receipt::Receipt;

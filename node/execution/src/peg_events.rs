@@ -40,12 +40,14 @@ pub fn peg_events(receipts: &[Receipt]) -> Vec<PegEvent> {
                 && let Ok(event) = IPeg::IPegEvents::decode_raw_log(log.data.topics(), &log.data.data)
             {
                 let kind = match event {
-                    IPeg::IPegEvents::DepositMinted(event) => PegEventKind::DepositMinted(event),
-                    IPeg::IPegEvents::WithdrawalRequested(event) => PegEventKind::WithdrawalRequested(event),
-                    IPeg::IPegEvents::DepositsImported(event) => PegEventKind::DepositsImported(event),
-                    IPeg::IPegEvents::CheckpointRecorded(event) => PegEventKind::CheckpointRecorded(event),
+                    // Of no interest to an index: the state holds the latest acknowledgement.
+                    IPeg::IPegEvents::ValidatorSetAcknowledged(_) => None,
+                    IPeg::IPegEvents::DepositMinted(event) => Some(PegEventKind::DepositMinted(event)),
+                    IPeg::IPegEvents::WithdrawalRequested(event) => Some(PegEventKind::WithdrawalRequested(event)),
+                    IPeg::IPegEvents::DepositsImported(event) => Some(PegEventKind::DepositsImported(event)),
+                    IPeg::IPegEvents::CheckpointRecorded(event) => Some(PegEventKind::CheckpointRecorded(event)),
                 };
-                events.push(PegEvent { transaction_index, log_index, kind });
+                events.extend(kind.map(|kind| PegEvent { transaction_index, log_index, kind }));
             }
             log_index = log_index.saturating_add(1);
         }

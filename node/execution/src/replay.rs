@@ -50,8 +50,7 @@ impl Executor {
         range: Range<usize>,
         options: TraceOptions,
     ) -> Result<Vec<CallFrame>, TraceError> {
-        let spec = &self.genesis.spec;
-        let mut run = BlockRun::begin(&block.header, parent, state, &self.codes, spec.chain_id, self.peg)?;
+        let mut run = BlockRun::begin(self, &block.header, parent, block.parent_certificate.as_ref(), state)?;
         let mut frames = Vec::new();
         let mut bytes = 0usize;
         for (index, (tx, sender)) in block.transactions.iter().zip(senders).enumerate().take(range.end) {

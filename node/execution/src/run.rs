@@ -3,19 +3,21 @@
 use alloy_consensus::{Header, Transaction as _, TxEnvelope};
 use alloy_eips::Typed2718;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
-use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, PEG};
-use causeway_peg::{ParentHeaderInfo, PegDomain, PegModule};
+use causeway_consensus::CommitCertificate;
+use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE};
 use revm::context_interface::{
     ContextTr, JournalTr,
     result::{ExecutionResult, InvalidTransaction},
 };
 
 use crate::{
-    database::{CodeCache, StateDb},
+    database::StateDb,
     diff,
     evm::{ChainEvm, ChainResult, Mode, TxError, block_env, new_evm, system_call, transact, tx_env},
+    executor::Executor,
     fault::LocalError,
-    modules::{NativeModules, meter::HookSlots},
+    hooks,
+    modules::NativeModules,
     receipt::{Receipt, logs_bloom, receipts_root},
     state::{StateDiff, StateSource},
     trace::{CallFrame, CallTracer, TraceOptions},
@@ -60,17 +62,18 @@ pub(crate) struct RunOutcome {
 }
 
 impl<'a> BlockRun<'a> {
-    /// Opens the block described by `header` (roots ignored) on `parent` and runs the hooks every block starts with.
+    /// Opens the block described by `header` (roots ignored) on `parent`, which `certificate` decided, and runs the hooks every
+    /// block starts with.
     pub(crate) fn begin(
+        executor: &'a Executor,
         header: &Header,
         parent: &Header,
+        certificate: Option<&CommitCertificate>,
         source: &'a dyn StateSource,
-        codes: &'a CodeCache,
-        chain_id: u64,
-        peg: Option<PegDomain>,
     ) -> Result<Self, LocalError> {
-        let db = StateDb::new(source, codes).with_parent(parent.number, header.parent_hash);
-        let evm = new_evm(db, block_env(header), chain_id, NativeModules::new(peg));
+        let db = StateDb::new(source, &executor.codes).with_parent(parent.number, header.parent_hash);
+        let chain_id = executor.genesis.spec.chain_id;
+        let evm = new_evm(db, block_env(header), chain_id, NativeModules::new(executor.rules.clone()));
         let mut run = Self {
             evm,
             source,
@@ -81,17 +84,10 @@ impl<'a> BlockRun<'a> {
             traced: false,
             receipts: Vec::new(),
         };
-        let certificate = header.parent_beacon_block_root.unwrap_or_default();
-        run.hook(BEACON_ROOTS, certificate)?;
+        let certificate_hash = header.parent_beacon_block_root.unwrap_or_default();
+        run.hook(BEACON_ROOTS, certificate_hash)?;
         run.hook(HISTORY_STORAGE, header.parent_hash)?;
-        if let Some(domain) = peg {
-            let info =
-                ParentHeaderInfo { number: parent.number, hash: header.parent_hash, state_root: parent.state_root };
-            let mut slots = HookSlots::load_module(&mut run.evm.ctx, PEG)?;
-            PegModule::new(domain).begin_block(&mut slots, &info)?;
-            // Closes the hook as if it were a transaction, so that what follows finds cold slots.
-            run.evm.ctx.journal_mut().commit_tx();
-        }
+        hooks::begin_block(&mut run.evm.ctx, &executor.rules, header, parent, certificate)?;
         Ok(run)
     }
 

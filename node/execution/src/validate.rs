@@ -9,9 +9,10 @@ use alloy_sol_types::SolCall;
 use causeway_consensus::{CommitCertificate, ValidatorSet};
 use causeway_genesis::{
     Genesis,
-    addresses::{PEG, SYSTEM},
+    addresses::{PEG, STAKING, SYSTEM},
 };
 use causeway_peg::IPeg;
+use causeway_staking::abi::IStaking;
 use rayon::prelude::*;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     fault::{BlockFault, ExecutionError, LocalError},
     header::{MAX_EXTRA_DATA_BYTES, mix_hash, next_base_fee},
     run::RunOutcome,
-    transaction::{MAX_TRANSACTION_BYTES, SystemTx, Transaction, TransactionError},
+    transaction::{MAX_TRANSACTION_BYTES, Transaction, TransactionError},
 };
 
 /// How far a block's timestamp may be ahead of the validator's clock, in milliseconds.
@@ -135,19 +136,23 @@ fn certificate(
     Ok(certificate.hash())
 }
 
-/// The kinds of system transactions there are; a block carries at most one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kinds of system transactions there are; a block carries at most one of each, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SystemKind {
     ImportDeposits,
     RecordCheckpoint,
+    AcknowledgeSet,
+    ReportEvidence,
 }
 
 /// What a system transaction does, `None` when it is nothing this chain knows.
-pub(crate) fn system_kind(tx: &SystemTx) -> Option<SystemKind> {
-    let selector: [u8; 4] = tx.input.get(..4)?.try_into().ok()?;
-    match (tx.to, selector) {
+pub(crate) fn system_kind(to: Address, input: &[u8]) -> Option<SystemKind> {
+    let selector: [u8; 4] = input.get(..4)?.try_into().ok()?;
+    match (to, selector) {
         (PEG, IPeg::importDepositsCall::SELECTOR) => Some(SystemKind::ImportDeposits),
         (PEG, IPeg::recordCheckpointCall::SELECTOR) => Some(SystemKind::RecordCheckpoint),
+        (PEG, IPeg::acknowledgeSetCall::SELECTOR) => Some(SystemKind::AcknowledgeSet),
+        (STAKING, IStaking::reportEvidenceCall::SELECTOR) => Some(SystemKind::ReportEvidence),
         _ => None,
     }
 }
@@ -165,7 +170,7 @@ pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
     if block.header.transactions_root != root {
         return Err(BlockFault::TransactionsRoot { expected: root, actual: block.header.transactions_root });
     }
-    let mut kinds = Vec::new();
+    let mut last_kind = None;
     let mut users = false;
     for (index, tx) in block.transactions.iter().enumerate() {
         match tx {
@@ -182,11 +187,12 @@ pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
                 if tx.block_number != block.header.number || u32::try_from(index) != Ok(tx.index) {
                     return Err(BlockFault::SystemNumber(index));
                 }
-                let kind = system_kind(tx).ok_or(BlockFault::SystemKind(index))?;
-                if kinds.contains(&kind) {
-                    return Err(BlockFault::SystemRepeated(index));
+                let kind = system_kind(tx.to, &tx.input).ok_or(BlockFault::SystemKind(index))?;
+                match last_kind.replace(kind) {
+                    Some(last) if last == kind => return Err(BlockFault::SystemRepeated(index)),
+                    Some(last) if last > kind => return Err(BlockFault::SystemOrder(index)),
+                    _ => {}
                 }
-                kinds.push(kind);
             }
         }
     }

@@ -15,10 +15,12 @@ use causeway_execution::{
     AccountOverride, Block, BlockOverrides, CallRequest, ExecutionError, Overrides, StateOverrides, SystemTx,
     Transaction, executor::transactions_root,
 };
-use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, PEG, REWARD_POOL, STAKING, SYSTEM};
+use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, PEG, REWARD_POOL, STAKE_TOKEN, STAKING, SYSTEM};
+use alloy_sol_types::SolCall as _;
 use causeway_peg::IPeg;
+use causeway_staking::abi::{IStakeToken, IStaking};
 use proptest::prelude::*;
-use support::{ETHER, TestChain, peg, wallet};
+use support::{ETHER, TestChain, peg, staking, wallet};
 
 fn edge_u64() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), Just(1), Just(21_000), Just(u64::MAX), Just(u64::MAX - 1), Just(1 << 24), any::<u64>()]
@@ -43,6 +45,7 @@ fn some_address() -> impl Strategy<Value = Address> {
         prop::sample::select(vec![
             PEG,
             STAKING,
+            STAKE_TOKEN,
             SYSTEM,
             REWARD_POOL,
             HISTORY_STORAGE,
@@ -61,19 +64,23 @@ fn kind() -> impl Strategy<Value = TxKind> {
     prop_oneof![4 => some_address().prop_map(TxKind::Call), 1 => Just(TxKind::Create)]
 }
 
-/// Random bytes that often start like a call of the peg.
+/// Selectors of all modules.
+fn selectors() -> Vec<[u8; 4]> {
+    [IPeg::IPegCalls::SELECTORS, IStaking::IStakingCalls::SELECTORS, IStakeToken::IStakeTokenCalls::SELECTORS].concat()
+}
+
+/// Random bytes that often start like a call of a module.
 fn input() -> impl Strategy<Value = Bytes> {
-    let selectors: Vec<[u8; 4]> = IPeg::IPegCalls::SELECTORS.to_vec();
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..80).prop_map(Bytes::from),
-        (prop::sample::select(selectors), prop::collection::vec(any::<u8>(), 0..400)).prop_map(|(selector, rest)| [
+        (prop::sample::select(selectors()), prop::collection::vec(any::<u8>(), 0..400)).prop_map(|(selector, rest)| [
             selector.as_slice(),
             &rest
         ]
         .concat()
         .into()),
         // Offsets and lengths that point far away or into each other.
-        (prop::sample::select(IPeg::IPegCalls::SELECTORS.to_vec()), prop::collection::vec(edge_u256(), 0..14))
+        (prop::sample::select(selectors()), prop::collection::vec(edge_u256(), 0..14))
             .prop_map(|(selector, words)| {
                 let words: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
                 [selector.as_slice(), &words].concat().into()
@@ -272,6 +279,63 @@ proptest! {
         }
         if let Err(error) = chain.executor.estimate_gas(&chain.head, &chain.state, &request, &overrides) {
             prop_assert!(!local(&error.to_string()), "{error}");
+        }
+    }
+}
+
+/// Sound calls of the staking modules.
+fn staking_calls() -> Vec<Bytes> {
+    let (at, user) = (support::operator(1), wallet::address(0));
+    let evidence = staking::double_vote(chain().genesis.hash, 2, 1);
+    let calls = [
+        IStaking::epochCall {}.abi_encode(),
+        IStaking::activeSetCall {}.abi_encode(),
+        IStaking::nextSetCall {}.abi_encode(),
+        IStaking::validatorCall { operator: at }.abi_encode(),
+        IStaking::validatorsCall {}.abi_encode(),
+        IStaking::delegationCall { delegator: at, validator: at }.abi_encode(),
+        IStaking::pendingRewardsCall { delegator: at, validator: at }.abi_encode(),
+        IStaking::unbondingsCall { delegator: at }.abi_encode(),
+        IStaking::redelegationsCall { delegator: at }.abi_encode(),
+        IStaking::totalsCall {}.abi_encode(),
+        IStaking::delegateCall { validator: at, amount: staking::stake(1) }.abi_encode(),
+        IStaking::undelegateCall { validator: at, amount: staking::stake(1) }.abi_encode(),
+        IStaking::redelegateCall { from: at, to: support::operator(2), amount: staking::stake(1) }.abi_encode(),
+        IStaking::claimRewardsCall { validator: at }.abi_encode(),
+        IStaking::claimCommissionCall {}.abi_encode(),
+        IStaking::setCommissionCall { bps: 1 }.abi_encode(),
+        IStaking::unjailCall {}.abi_encode(),
+        IStaking::exitCall {}.abi_encode(),
+        staking::report(&evidence, 0).abi_encode(),
+        IStakeToken::transferCall { to: user, amount: U256::from(1) }.abi_encode(),
+        IStakeToken::balanceOfCall { account: at }.abi_encode(),
+        IStakeToken::totalSupplyCall {}.abi_encode(),
+    ];
+    calls.into_iter().map(Bytes::from).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// `eth_call` may pretend any state; a damaged database would be one, too.
+    #[test]
+    fn calls_into_a_staking_state_of_nonsense_do_not_panic(
+        broken in prop::collection::vec((any::<prop::sample::Index>(), edge_u256()), 1..4),
+        input in prop::sample::select(staking_calls()),
+    ) {
+        let chain = chain();
+        let slots: Vec<U256> =
+            chain.state.storage.keys().filter(|(owner, _)| *owner == STAKING).map(|(_, slot)| *slot).collect();
+        let state_diff = broken.iter().map(|(at, value)| (*at.get(&slots), *value)).collect();
+        let change = AccountOverride { state_diff, ..AccountOverride::default() };
+        let state = StateOverrides { accounts: [(STAKING, change)].into() };
+        let overrides = Overrides { state, ..Overrides::default() };
+        for to in [STAKING, STAKE_TOKEN] {
+            let from = Some(support::operator(1));
+            let gas = Some(30_000_000);
+            let request = CallRequest { from, to: Some(to), gas, input: input.clone(), ..CallRequest::default() };
+            let result = chain.executor.call(&chain.head, &chain.state, &request, &overrides);
+            prop_assert!(result.is_ok(), "{result:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use causeway_peg::{Frontier, IPeg, IPeg::IPegErrors, PegModule, Slots, TREE_DEPT
 use support::{
     ETHER, TestChain,
     asm::{self, Asm},
-    peg, wallet,
+    contracts, peg, wallet,
 };
 
 /// A pegged chain on which wallet 0 and wallet 1 hold 10 coin each.
@@ -263,29 +263,11 @@ fn a_chain_without_a_peg_answers_not_pegged() {
 
 /// Deploys `runtime` from wallet 1 and returns its address.
 fn install(chain: &mut TestChain, runtime: &Bytes) -> Address {
-    let nonce = chain.nonce(1);
-    chain.push_ok(&[wallet::create(1, nonce, asm::deploy(runtime))]);
-    wallet::address(1).create(nonce)
+    contracts::install(chain, 1, runtime)
 }
 
-/// Forwards calldata and value to the peg by `kind`, bubbling success or failure.
 fn forwarder(kind: u8) -> Bytes {
-    let value = matches!(kind, asm::CALL | asm::CALLCODE).then(|| Asm::new().op(asm::CALLVALUE));
-    let code = Asm::new().calldata_to_memory().forward(kind, PEG, value);
-    // success ? return : revert, both with the return data.
-    let copy = Asm::new().op(asm::RETURNDATASIZE).push(0u64).push(0u64).op(asm::RETURNDATACOPY).bytes();
-    let head = code.clone().bytes().len() + 33 + 1;
-    let revert_len = copy.len() + 1 + 33 + 1;
-    let target = head + revert_len;
-    code.push(target as u64)
-        .op(asm::JUMPI)
-        .ops(&copy)
-        .op(asm::RETURNDATASIZE)
-        .push(0u64)
-        .op(asm::REVERT)
-        .op(asm::JUMPDEST)
-        .return_data()
-        .bytes()
+    contracts::forwarder(kind, PEG)
 }
 
 #[test]
@@ -350,14 +332,8 @@ fn a_call_inside_a_static_call_is_static_too() {
     assert_eq!(Revert::abi_decode(&output).unwrap().reason, "state change in a static call");
 }
 
-/// Calls the peg with all calldata and value, then does `tail`.
 fn withdraw_then(tail: Asm) -> Bytes {
-    Asm::new()
-        .calldata_to_memory()
-        .forward(asm::CALL, PEG, Some(Asm::new().op(asm::CALLVALUE)))
-        .op(asm::POP)
-        .ops(&tail.bytes())
-        .bytes()
+    contracts::call_then(PEG, tail)
 }
 
 #[test]
@@ -366,20 +342,13 @@ fn a_frame_that_reverts_after_a_withdrawal_undoes_it_at_any_depth() {
     let reverting = install(&mut chain, &withdraw_then(Asm::new().push(0u64).push(0u64).op(asm::REVERT)));
     let halting = install(&mut chain, &withdraw_then(Asm::new().op(asm::INVALID)));
     let input = peg::withdraw_input(Address::repeat_byte(0xee), 0);
-    let swallow = |target| {
-        Asm::new()
-            .calldata_to_memory()
-            .forward(asm::CALL, target, Some(Asm::new().op(asm::CALLVALUE)))
-            .op(asm::STOP)
-            .bytes()
-    };
     for victim in [reverting, halting] {
         let nonce = chain.nonce(0);
         let executed = chain.push(Vec::new(), &[wallet::call_gas(0, nonce, victim, ETHER, input.clone(), 300_000)]);
         assert!(!executed.receipts[0].status && executed.peg_events.is_empty());
         // Two frames further down, the failure swallowed on the way.
-        let inner = install(&mut chain, &swallow(victim));
-        let outer = install(&mut chain, &swallow(inner));
+        let inner = install(&mut chain, &contracts::swallower(victim));
+        let outer = install(&mut chain, &contracts::swallower(inner));
         let nonce = chain.nonce(0);
         let executed = chain.push(Vec::new(), &[wallet::call_gas(0, nonce, outer, ETHER, input.clone(), 2_000_000)]);
         assert!(executed.receipts[0].status && executed.peg_events.is_empty());

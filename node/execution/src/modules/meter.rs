@@ -1,11 +1,10 @@
 //! One call into a native module: metered access to the journal.
 
 use alloy_primitives::{Address, Bytes, Log, LogData, U256};
-use causeway_genesis::addresses::SYSTEM;
-use causeway_peg::Slots;
+use causeway_genesis::addresses::{REWARD_POOL, SYSTEM};
 use revm::{
     context_interface::{
-        Cfg as _, ContextTr, JournalTr,
+        Block as _, Cfg as _, ContextTr, JournalTr,
         journaled_state::{JournalLoadError, account::JournaledAccountTr},
     },
     interpreter::{CallInputs, Gas},
@@ -24,6 +23,8 @@ pub(crate) const SIGNATURE_GAS: u64 = 3_000;
 pub(crate) const LEAF_GAS: u64 = 150;
 /// Gas of hashing two words, as a step of a Merkle tree does.
 pub(crate) const TREE_STEP_GAS: u64 = 42;
+/// Gas per 32 bytes hashed beyond decoding them.
+pub(crate) const HASH_WORD_GAS: u64 = 6;
 /// Gas of crediting an account beyond loading it (the write behind a value transfer).
 pub(crate) const CREDIT_GAS: u64 = 6_700;
 
@@ -52,6 +53,8 @@ pub(crate) struct ModuleCall<'c, 'a> {
     ctx: &'c mut Ctx<'a>,
     gas: Gas,
     address: Address,
+    /// Whose storage the module works on.
+    storage: Address,
     caller: Address,
     value: U256,
     is_static: bool,
@@ -59,11 +62,13 @@ pub(crate) struct ModuleCall<'c, 'a> {
 }
 
 impl<'c, 'a> ModuleCall<'c, 'a> {
-    pub(crate) fn new(ctx: &'c mut Ctx<'a>, inputs: &CallInputs, system: bool) -> Self {
+    /// A call to the module at `inputs`' address, whose state is the storage of `storage`.
+    pub(crate) fn new(ctx: &'c mut Ctx<'a>, inputs: &CallInputs, storage: Address, system: bool) -> Self {
         Self {
             ctx,
             gas: Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir),
             address: inputs.bytecode_address,
+            storage,
             caller: inputs.caller,
             value: inputs.value.get(),
             is_static: inputs.is_static,
@@ -82,6 +87,21 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
     /// Wei sent along, already credited to the module's account.
     pub(crate) const fn value(&self) -> U256 {
         self.value
+    }
+
+    /// Height of the block.
+    pub(crate) fn block_number(&self) -> u64 {
+        self.ctx.block().number().saturating_to()
+    }
+
+    /// Seconds since the Unix epoch of the block.
+    pub(crate) fn timestamp(&self) -> u64 {
+        self.ctx.block().timestamp().saturating_to()
+    }
+
+    /// Operator of the validator that built the block.
+    pub(crate) fn beneficiary(&self) -> Address {
+        self.ctx.block().beneficiary()
     }
 
     /// Whether this is the call of a system transaction (not a call further down).
@@ -104,15 +124,50 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
         if self.is_static { Err(Stop::Revert(revert_reason("state change in a static call"))) } else { Ok(()) }
     }
 
+    /// Runs `read` on the storage of another module.
+    pub(crate) fn with_storage_of<T>(
+        &mut self,
+        module: Address,
+        read: impl FnOnce(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let own = std::mem::replace(&mut self.storage, module);
+        let result = self.load_storage().and_then(|()| read(self));
+        self.storage = own;
+        result
+    }
+
+    /// Makes the account whose storage the module works on known to the journal, which has slots of loaded accounts only. It
+    /// is warm like all modules.
+    pub(crate) fn load_storage(&mut self) -> Result<(), Stop> {
+        let storage = self.storage;
+        self.ctx.journal_mut().load_account(storage).map(|_| ()).map_err(|error| Stop::Fatal(error.to_string()))
+    }
+
     /// Emits an event from the module's address.
     pub(crate) fn log(&mut self, data: LogData) -> Result<(), Stop> {
+        self.log_from(self.address, data)
+    }
+
+    /// Emits an event from the address of a module that shares this one's state.
+    pub(crate) fn log_from(&mut self, address: Address, data: LogData) -> Result<(), Stop> {
         self.require_mutable()?;
         let topics = u8::try_from(data.topics().len()).unwrap_or(u8::MAX);
         let length = u64::try_from(data.data.len()).unwrap_or(u64::MAX);
         let cost = self.ctx.cfg().gas_params().log_cost(topics, length);
         self.charge(LOG_BASE_GAS.saturating_add(cost))?;
-        self.ctx.journal_mut().log(Log { address: self.address, data });
+        self.ctx.journal_mut().log(Log { address, data });
         Ok(())
+    }
+
+    /// Moves `amount` wei from the reward pool to `recipient` without calling it.
+    pub(crate) fn pay(&mut self, recipient: Address, amount: U256) -> Result<(), Stop> {
+        self.require_mutable()?;
+        let mut pool =
+            self.ctx.journal_mut().load_account_mut(REWARD_POOL).map_err(|error| Stop::Fatal(error.to_string()))?;
+        if !pool.data.decr_balance(amount) {
+            return Err(Stop::Revert(revert_reason("the reward pool holds less than it owes")));
+        }
+        self.mint(recipient, amount)
     }
 
     /// Creates `amount` wei at `recipient` without calling it.
@@ -140,17 +195,15 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
     }
 }
 
-impl Slots for ModuleCall<'_, '_> {
-    type Error = Stop;
-
+impl ModuleCall<'_, '_> {
     /// As SLOAD: 100 gas, 2,100 for the first access in the transaction.
-    fn load(&mut self, slot: U256) -> Result<U256, Stop> {
+    fn sload(&mut self, slot: U256) -> Result<U256, Stop> {
         let params = self.ctx.cfg().gas_params();
         let (warm, cold) = (params.warm_storage_read_cost(), params.cold_storage_additional_cost());
         self.charge(warm)?;
         // The read is skipped when its price could not be paid, so that gas bounds the disk's work.
         let skip_cold = self.gas.remaining() < cold;
-        let load = self.ctx.journal_mut().sload_skip_cold_load(self.address, slot, skip_cold).map_err(Stop::load)?;
+        let load = self.ctx.journal_mut().sload_skip_cold_load(self.storage, slot, skip_cold).map_err(Stop::load)?;
         if load.is_cold {
             self.charge(cold)?;
         }
@@ -158,7 +211,7 @@ impl Slots for ModuleCall<'_, '_> {
     }
 
     /// As SSTORE: EIP-2200's stipend rule, EIP-2929's cold access, EIP-3529's refunds.
-    fn store(&mut self, slot: U256, value: U256) -> Result<(), Stop> {
+    fn sstore(&mut self, slot: U256, value: U256) -> Result<(), Stop> {
         self.require_mutable()?;
         let params = self.ctx.cfg().gas_params();
         let (stipend, base, cold) = (params.call_stipend(), params.sstore_static_gas(), params.cold_storage_cost());
@@ -168,13 +221,37 @@ impl Slots for ModuleCall<'_, '_> {
         self.charge(base)?;
         let skip_cold = self.gas.remaining() < cold;
         let load =
-            self.ctx.journal_mut().sstore_skip_cold_load(self.address, slot, value, skip_cold).map_err(Stop::load)?;
+            self.ctx.journal_mut().sstore_skip_cold_load(self.storage, slot, value, skip_cold).map_err(Stop::load)?;
         let params = self.ctx.cfg().gas_params();
         let (cost, refund) =
             (params.sstore_dynamic_gas(true, &load.data, load.is_cold), params.sstore_refund(true, &load.data));
         self.charge(cost)?;
         self.gas.record_refund(refund);
         Ok(())
+    }
+}
+
+impl causeway_peg::Slots for ModuleCall<'_, '_> {
+    type Error = Stop;
+
+    fn load(&mut self, slot: U256) -> Result<U256, Stop> {
+        self.sload(slot)
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), Stop> {
+        self.sstore(slot, value)
+    }
+}
+
+impl causeway_staking::Slots for ModuleCall<'_, '_> {
+    type Error = Stop;
+
+    fn load(&mut self, slot: U256) -> Result<U256, Stop> {
+        self.sload(slot)
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), Stop> {
+        self.sstore(slot, value)
     }
 }
 
@@ -190,17 +267,37 @@ impl<'c, 'a> HookSlots<'c, 'a> {
         ctx.journal_mut().load_account(address)?;
         Ok(Self { ctx, address })
     }
-}
 
-impl Slots for HookSlots<'_, '_> {
-    type Error = SourceError;
-
-    fn load(&mut self, slot: U256) -> Result<U256, SourceError> {
+    fn sload(&mut self, slot: U256) -> Result<U256, SourceError> {
         Ok(self.ctx.journal_mut().sload(self.address, slot)?.data)
     }
 
-    fn store(&mut self, slot: U256, value: U256) -> Result<(), SourceError> {
+    fn sstore(&mut self, slot: U256, value: U256) -> Result<(), SourceError> {
         self.ctx.journal_mut().sstore(self.address, slot, value)?;
         Ok(())
+    }
+}
+
+impl causeway_peg::Slots for HookSlots<'_, '_> {
+    type Error = SourceError;
+
+    fn load(&mut self, slot: U256) -> Result<U256, SourceError> {
+        self.sload(slot)
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), SourceError> {
+        self.sstore(slot, value)
+    }
+}
+
+impl causeway_staking::Slots for HookSlots<'_, '_> {
+    type Error = SourceError;
+
+    fn load(&mut self, slot: U256) -> Result<U256, SourceError> {
+        self.sload(slot)
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), SourceError> {
+        self.sstore(slot, value)
     }
 }

@@ -3,20 +3,23 @@
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolInterface};
 use causeway_genesis::addresses::PEG;
-use causeway_peg::{CertificateSig, IPeg, ModuleError, PegFault, PegModule, Slots, TREE_DEPTH, abi::SignatureAbi};
+use causeway_peg::{CertificateSig, IPeg, ModuleError, PegFault, PegModule, Slots, TREE_DEPTH, abi::{PegMember, SignatureAbi}};
 use thiserror::Error;
 
-use super::meter::{INPUT_WORD_GAS, LEAF_GAS, ModuleCall, SIGNATURE_GAS, Stop, TREE_STEP_GAS};
+use super::{
+    ModuleRules,
+    meter::{INPUT_WORD_GAS, LEAF_GAS, ModuleCall, SIGNATURE_GAS, Stop, TREE_STEP_GAS},
+};
 use crate::state::{SourceError, StateSource};
 
 use IPeg::IPegCalls as Call;
 
 type Outcome = Result<Bytes, Stop>;
 
-/// Runs one call. `peg` is `None` on a chain without a peg.
-pub(crate) fn run(peg: Option<&PegModule>, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
+/// Runs one call.
+pub(crate) fn run(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
     call.charge_each(input.len().div_ceil(32), INPUT_WORD_GAS)?;
-    let Some(peg) = peg else {
+    let Some(peg) = &rules.peg else {
         return revert(IPeg::NotPegged {});
     };
     // Validating: no two encodings of one call, no dirty upper bits.
@@ -31,6 +34,7 @@ pub(crate) fn run(peg: Option<&PegModule>, call: &mut ModuleCall<'_, '_>, input:
         Call::withdraw(request) => withdraw(peg, call, &request),
         Call::importDeposits(request) => import_deposits(peg, call, &request),
         Call::recordCheckpoint(request) => record_checkpoint(peg, call, &request),
+        Call::acknowledgeSet(request) => acknowledge_set(peg, call, &request),
         view => views(call, &view),
     }
 }
@@ -84,8 +88,19 @@ fn import_deposits(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPe
 fn record_checkpoint(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPeg::recordCheckpointCall) -> Outcome {
     require_system(call)?;
     let signatures = signatures(call, &request.signatures)?;
-    let recorded = peg.record_checkpoint(call, request.number, &signatures).map_err(stop)?;
+    let block = call.block_number();
+    let recorded = peg.record_checkpoint(call, request.number, block, &signatures).map_err(stop)?;
     let event = IPeg::CheckpointRecorded { number: recorded.number, digest: recorded.digest };
+    call.log(event.encode_log_data())?;
+    Ok(Bytes::new())
+}
+
+fn acknowledge_set(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPeg::acknowledgeSetCall) -> Outcome {
+    require_system(call)?;
+    let signatures = signatures(call, &request.signatures)?;
+    let acknowledged = peg.acknowledge_set(call, request.epoch, &signatures).map_err(stop)?;
+    let event =
+        IPeg::ValidatorSetAcknowledged { epoch: acknowledged.epoch, commitment: acknowledged.commitment };
     call.log(event.encode_log_data())?;
     Ok(Bytes::new())
 }
@@ -123,8 +138,27 @@ fn views(call: &mut ModuleCall<'_, '_>, request: &Call) -> Outcome {
             let returns = IPeg::checkpointReturn { checkpoint_: checkpoint, digest };
             IPeg::checkpointCall::abi_encode_returns(&returns)
         }
+        Call::epoch(_) => IPeg::epochCall::abi_encode_returns(&PegModule::epoch(call)?),
+        Call::ackedEpoch(_) => IPeg::ackedEpochCall::abi_encode_returns(&PegModule::acked_epoch(call)?),
+        Call::validatorSet(request) => {
+            let Some(set) = PegModule::validator_set_of(call, request.epoch_)? else {
+                let current = PegModule::epoch(call)?;
+                return revert(IPeg::UnknownEpoch { current, epoch: request.epoch_ });
+            };
+            let validators = set.validators().iter().map(PegMember::from).collect();
+            let returns = IPeg::validatorSetReturn { validators, commitment: set.commitment() };
+            IPeg::validatorSetCall::abi_encode_returns(&returns)
+        }
+        Call::handover(request) => {
+            let record = PegModule::handover_of(call, request.epoch_)?;
+            let (checkpoint_, block_) = record.map_or((0, 0), |record| (record.checkpoint, record.block));
+            let returns = IPeg::handoverReturn { checkpoint_, block_ };
+            IPeg::handoverCall::abi_encode_returns(&returns)
+        }
         // Handled by `run`; listed so that a new function of the interface does not compile unhandled.
-        Call::withdraw(_) | Call::importDeposits(_) | Call::recordCheckpoint(_) => return revert(IPeg::InvalidCall {}),
+        Call::withdraw(_) | Call::importDeposits(_) | Call::recordCheckpoint(_) | Call::acknowledgeSet(_) => {
+            return revert(IPeg::InvalidCall {});
+        }
     }
     .into())
 }

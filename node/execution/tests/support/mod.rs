@@ -3,10 +3,15 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 pub mod asm;
+pub mod contracts;
 pub mod peg;
+pub mod staking;
 pub mod wallet;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
+};
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -15,11 +20,12 @@ use alloy_trie::{
     root::{state_root_unhashed, storage_root_unhashed},
 };
 use causeway_consensus::{
-    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, ValidatorSet, Vote, VoteKind,
+    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, ValidatorId, ValidatorSet, Vote,
+    VoteKind,
 };
 use causeway_execution::{
     Account, Block, BuildAttributes, CallRequest, CallResult, ExecutedBlock, ExecutionError, Executor, MAX_BLOCK_BYTES,
-    Overrides, RecoveredTx, SourceError, StateSource, SystemCall, ValidationContext, genesis_state,
+    Overrides, RecoveredTx, SourceError, StateSource, SystemCall, ValidationContext, genesis_state, validator_set_at,
 };
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
 use causeway_trie::{MemoryNodes, Nibbles, NodeSource, NodeSourceError};
@@ -134,6 +140,16 @@ pub fn role_bytes(role: u8, seed: u8) -> [u8; 32] {
     bytes
 }
 
+pub fn validator_id(seed: u8) -> ValidatorId {
+    Ed25519Signer::new(&role_bytes(1, seed)).validator()
+}
+
+/// The number whose consensus key has this id.
+pub fn seed_of(id: &ValidatorId) -> u8 {
+    static SEEDS: OnceLock<BTreeMap<ValidatorId, u8>> = OnceLock::new();
+    SEEDS.get_or_init(|| (1..=MAX_SEED).map(|seed| (validator_id(seed), seed)).collect())[id]
+}
+
 pub fn operator(seed: u8) -> Address {
     Address::repeat_byte(0xb0 | seed)
 }
@@ -151,13 +167,21 @@ fn spec(peg: bool) -> ChainSpec {
     spec
 }
 
-/// A chain of four validators, its state and its head.
+/// Greatest number of a validator key that a test may register.
+pub const MAX_SEED: u8 = 128;
+
+/// A chain that starts with four validators, its state and its head.
 pub struct TestChain {
     pub genesis: Arc<Genesis>,
     pub executor: Executor,
     pub state: MemoryState,
     pub head: Header,
+    /// The set of the head's height, which signs its certificate.
     pub validators: ValidatorSet,
+    /// Numbers of the keys that leave certificates unsigned.
+    pub silent: BTreeSet<u8>,
+    /// The validator that builds; `None` for the first of the set.
+    pub builder: Option<Address>,
 }
 
 impl TestChain {
@@ -196,18 +220,22 @@ impl TestChain {
             executor: Executor::new(genesis.clone()),
             head: genesis.header.clone(),
             validators: genesis.validator_set(),
+            silent: BTreeSet::new(),
+            builder: None,
             state,
             genesis,
         }
     }
 
-    /// The certificate that decided the head, by all validators.
+    /// The certificate that decided the head, by all its validators but the silent ones.
     pub fn head_certificate(&self) -> Option<CommitCertificate> {
         (self.head.number > 0).then(|| self.certificate(self.head.number, self.head.hash_slow()))
     }
 
     pub fn certificate(&self, height: u64, block_hash: B256) -> CommitCertificate {
-        let mut signatures: Vec<_> = (1..=VALIDATORS)
+        let members = self.validators.iter().map(|validator| seed_of(&validator.id));
+        let mut signatures: Vec<_> = members
+            .filter(|seed| !self.silent.contains(seed))
             .map(|seed| {
                 let signer = Ed25519Signer::new(&role_bytes(1, seed));
                 let vote = Vote {
@@ -226,7 +254,13 @@ impl TestChain {
     }
 
     pub fn proposer(&self) -> Address {
-        operator(1)
+        self.builder.unwrap_or_else(|| self.genesis.spec.validators[0].operator)
+    }
+
+    /// The set that decides the next block, and its operators.
+    pub fn next_set(&self) -> (ValidatorSet, BTreeSet<Address>) {
+        let (set, operators) = validator_set_at(&self.state).unwrap();
+        (set, operators.into_values().collect())
     }
 
     pub fn attributes(&self) -> BuildAttributes<'static> {
@@ -260,7 +294,7 @@ impl TestChain {
         let checks = ValidationContext {
             now_ms: self.now_ms(),
             parent_validators: &self.validators,
-            operators: &std::collections::BTreeSet::from([self.proposer()]),
+            operators: &self.next_set().1,
         };
         self.executor.execute(&self.head, &self.state, Arc::new(block), senders, &checks)
     }
@@ -284,6 +318,7 @@ impl TestChain {
         let executed = self.execute(block).unwrap();
         assert_same(&built, &executed);
         let uncounted = self.state.total_balance() - self.supply();
+        self.validators = self.next_set().0;
         self.state.apply(&executed);
         assert!(self.state.total_balance() - self.supply() <= uncounted, "coin appears by the peg only");
         assert_eq!(self.state.root_from_scratch(), executed.block.header.state_root);

@@ -1,25 +1,34 @@
 //! Certificates by the test chain's federation, and the system calls that carry them.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
+use std::{collections::BTreeMap, sync::OnceLock};
+
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use causeway_execution::{SystemCall, peg_state};
 use causeway_genesis::addresses::PEG;
 use causeway_peg::{
-    CertificateSig, Deposit, IPeg, LocalPegSigner, ParentView, PegModule, PegSigner, abi::SignatureAbi,
+    CertificateSig, Deposit, IPeg, LocalPegSigner, ParentView, PegModule, PegSigner, SetAcknowledged,
+    abi::SignatureAbi,
     deposit::fold_deposits,
 };
 
-use super::{TestChain, VALIDATORS, role_bytes};
+use super::{MAX_SEED, TestChain, role_bytes};
 
-/// Signatures of all validators over `digest`, in the set's order.
+fn signers() -> &'static BTreeMap<Address, LocalPegSigner> {
+    static SIGNERS: OnceLock<BTreeMap<Address, LocalPegSigner>> = OnceLock::new();
+    SIGNERS.get_or_init(|| {
+        let signers = (1..=MAX_SEED).map(|seed| LocalPegSigner::new(B256::from(role_bytes(2, seed))).unwrap());
+        signers.map(|signer| (signer.address(), signer)).collect()
+    })
+}
+
+/// Signatures of all of the present federation over `digest`, in the set's order.
 pub fn certify(chain: &TestChain, digest: B256) -> Vec<CertificateSig> {
-    let set = chain.genesis.peg_validator_set().unwrap();
-    let mut signatures: Vec<_> = (1..=VALIDATORS)
-        .map(|seed| {
-            let signer = LocalPegSigner::new(B256::from(role_bytes(2, seed))).unwrap();
-            CertificateSig { signer: signer.address(), signature: signer.sign(digest).unwrap() }
-        })
+    let set = PegModule::validator_set(&mut peg_state(&chain.state)).unwrap();
+    let signers = set.validators().iter().map(|member| &signers()[&member.address]);
+    let mut signatures: Vec<_> = signers
+        .map(|signer| CertificateSig { signer: signer.address(), signature: signer.sign(digest).unwrap() })
         .collect();
     signatures.sort_by_key(|signature| set.get(&signature.signer).unwrap().0);
     signatures
@@ -72,6 +81,14 @@ pub fn record(chain: &TestChain, number: u64) -> SystemCall {
     let digest = PegModule::checkpoint_digest(&mut peg_state(&chain.state), number).unwrap();
     let signatures = abi(&certify(chain, digest));
     let input = IPeg::recordCheckpointCall { number, signatures }.abi_encode();
+    SystemCall { to: PEG, input: input.into() }
+}
+
+/// A certified acknowledgement of the set of `epoch` by the parent.
+pub fn acknowledge(chain: &TestChain, epoch: u64) -> SystemCall {
+    let commitment = PegModule::validator_set_commitment(&mut peg_state(&chain.state), epoch).unwrap();
+    let digest = chain.genesis.peg_domain().unwrap().set_acknowledged_digest(&SetAcknowledged { epoch, commitment });
+    let input = IPeg::acknowledgeSetCall { epoch, signatures: abi(&certify(chain, digest)) }.abi_encode();
     SystemCall { to: PEG, input: input.into() }
 }
 

@@ -1,0 +1,100 @@
+//! What the native modules do at the start of every block, before any transaction.
+//!
+//! The order is part of the rules: the peg first stores the checkpoint of the parent's state; then staking closes the
+//! parent's accounts and, at the end of an epoch, rotates; the peg's federation follows in the same breath, so that both always
+//! are of one epoch.
+
+use alloy_consensus::Header;
+use alloy_primitives::B256;
+use causeway_consensus::CommitCertificate;
+use causeway_genesis::addresses::{PEG, REWARD_POOL, STAKING};
+use causeway_peg::{ParentHeaderInfo, PegModule, PegValidator, PegValidatorSet};
+use causeway_staking::{BlockContext, Member, views};
+use revm::context_interface::{ContextTr, JournalTr};
+
+use crate::{
+    evm::Ctx,
+    fault::LocalError,
+    modules::{ModuleRules, meter::HookSlots},
+    state::SourceError,
+};
+
+/// Runs the hooks of the block `header` on `parent`, which `certificate` decided.
+pub(crate) fn begin_block(
+    ctx: &mut Ctx<'_>,
+    rules: &ModuleRules,
+    header: &Header,
+    parent: &Header,
+    certificate: Option<&CommitCertificate>,
+) -> Result<(), LocalError> {
+    // Without a parent nobody needs to be told before a set takes over.
+    let (mut handover_ready, mut next_open, mut acked_epoch) = (true, true, 0);
+    if let Some(peg) = &rules.peg {
+        let info = ParentHeaderInfo { number: parent.number, hash: header.parent_hash, state_root: parent.state_root };
+        let mut slots = HookSlots::load_module(ctx, PEG)?;
+        peg.begin_block(&mut slots, &info)?;
+        handover_ready = PegModule::handover_ready(&mut slots)?;
+        next_open = PegModule::next_is_open(&mut slots)?;
+        acked_epoch = PegModule::acked_epoch(&mut slots)?;
+    }
+    let reward_pool = ctx.journal_mut().load_account(REWARD_POOL).map_err(SourceError::from)?.data.info.balance;
+    let mut slots = HookSlots::load_module(ctx, STAKING)?;
+    let parent_signers = signers(&mut slots, certificate)?;
+    let outcome = rules.staking.begin_block(
+        &mut slots,
+        &BlockContext {
+            height: header.number,
+            timestamp: header.timestamp,
+            // Nobody proposed genesis.
+            parent_proposer: (parent.number > 0).then_some(parent.beneficiary),
+            parent_signers: &parent_signers,
+            reward_pool,
+            handover_ready,
+            next_open,
+            acked_epoch,
+        },
+    );
+    let outcome = outcome.map_err(staking_error)?;
+    if rules.peg.is_some() {
+        let mut slots = HookSlots::load_module(ctx, PEG)?;
+        if outcome.rotated_to.is_some() {
+            PegModule::rotate(&mut slots).map_err(peg_error)?;
+        }
+        if let Some((epoch, members)) = &outcome.next {
+            PegModule::announce_next(&mut slots, &federation(*epoch, members)?).map_err(peg_error)?;
+        }
+    }
+    // Closes the hooks as if they were a transaction, so that what follows finds cold slots.
+    ctx.journal_mut().commit_tx();
+    Ok(())
+}
+
+/// Consensus keys of those who signed `certificate`. All of them are registered: keys stay so for ever.
+fn signers(slots: &mut HookSlots<'_, '_>, certificate: Option<&CommitCertificate>) -> Result<Vec<B256>, LocalError> {
+    let mut keys = Vec::new();
+    for signature in certificate.map_or(&[][..], |certificate| certificate.signatures.as_slice()) {
+        keys.extend(views::key_of_id(slots, signature.validator).map_err(staking_error)?);
+    }
+    Ok(keys)
+}
+
+fn federation(epoch: u64, members: &[Member]) -> Result<PegValidatorSet, LocalError> {
+    let validators = members.iter().map(|member| PegValidator { address: member.peg_address, power: member.power });
+    PegValidatorSet::new(epoch, validators.collect())
+        .map_err(|error| LocalError::Bug(format!("the staking module chose no valid federation: {error}")))
+}
+
+/// The hooks have no caller who could be at fault.
+fn staking_error(error: causeway_staking::ModuleError<SourceError>) -> LocalError {
+    match error {
+        causeway_staking::ModuleError::Slots(error) => error.into(),
+        causeway_staking::ModuleError::Refused(fault) => LocalError::Bug(format!("staking: {fault}")),
+    }
+}
+
+fn peg_error(error: causeway_peg::ModuleError<SourceError>) -> LocalError {
+    match error {
+        causeway_peg::ModuleError::Slots(error) => error.into(),
+        causeway_peg::ModuleError::Refused(fault) => LocalError::Bug(format!("peg: {fault}")),
+    }
+}
