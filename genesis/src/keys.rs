@@ -1,41 +1,59 @@
-//! Key files of a node.
+//! Keys of a node and their files.
 //!
-//! Three keys, three files of 64 hexadecimal digits in one directory: `consensus.key` (ed25519, votes and proposals), `peg.key`
-//! (secp256k1, checkpoints and parent views) and `p2p.key` (ed25519, the node's network identity). They are apart so that a key
-//! which leaks through one protocol signs nothing in another. A node that is no validator has only `p2p.key`.
+//! One key for each role, one file for each key in one directory: `consensus.key` (ed25519, votes and proposals), `peg.key`
+//! (secp256k1, checkpoints and parent views), `operator.key` (secp256k1, the account that owns the stake) and `p2p.key`
+//! (ed25519, the node's network identity). They are apart so that a key which leaks through one protocol signs nothing in
+//! another. A node that is no validator has only `p2p.key`; no node needs `operator.key`, which is better kept elsewhere.
+//!
+//! A file holds either a [`Keystore`] (web3 secret storage, locked by a password) or, for testnets and for what a node must
+//! read alone, 64 plain hexadecimal digits. What the content looks like decides, not the name.
+
+mod error;
+mod file;
+mod keystore;
+mod node_keys;
+mod password;
 
 use std::{
     fmt,
-    io::{Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use alloy_primitives::{Address, B256, hex};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_consensus::{ConsensusKey, ValidatorId};
+use causeway_consensus::ConsensusKey;
 use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
-/// Directory mode: only the owner may list or enter it.
-const DIRECTORY_MODE: u32 = 0o700;
-/// File mode: only the owner may read or write it.
-const FILE_MODE: u32 = 0o600;
-/// Bits that give anything to group or others.
-const FOREIGN_BITS: u32 = 0o077;
-/// Longest key file that is read: 64 digits, `0x`, and white space.
-const MAX_KEY_FILE_BYTES: u64 = 128;
+pub use self::{
+    error::{KeyError, KeystoreFault},
+    keystore::{Keystore, Strength},
+    node_keys::{NodeKeys, load_or_generate_p2p},
+    password::{MAX_PASSWORD_BYTES, Password},
+};
+
+/// Longest key file that is read.
+const MAX_KEY_FILE_BYTES: u64 = 8_192;
+/// Longest plain key: 64 digits, `0x`, and white space.
+const MAX_PLAIN_BYTES: usize = 128;
 /// Attempts to draw a valid secp256k1 scalar; the chance that one fails is below 2^-127.
 const MAX_DRAWS: usize = 8;
 
 /// What a key is for. It decides the file's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyRole {
     /// Signs consensus messages.
     Consensus,
     /// Signs checkpoints and parent views.
     Peg,
-    /// Names the node on the network.
+    /// Owns the stake; any account that signs transactions is read by these rules.
+    Operator,
+    /// Names the node on the network. Never a keystore: a node makes and reads it alone.
     P2p,
+    /// Shared by a node and its remote signer. Never a keystore, as both read it alone.
+    Signer,
 }
 
 impl KeyRole {
@@ -44,12 +62,25 @@ impl KeyRole {
         match self {
             Self::Consensus => "consensus.key",
             Self::Peg => "peg.key",
+            Self::Operator => "operator.key",
             Self::P2p => "p2p.key",
+            Self::Signer => "signer.key",
         }
+    }
+
+    /// Whether the key must be a scalar of secp256k1. Any 32 bytes seed an ed25519 key or serve as a shared secret.
+    const fn is_scalar(self) -> bool {
+        matches!(self, Self::Peg | Self::Operator)
     }
 }
 
-/// 32 secret bytes. `Debug` never shows them.
+impl fmt::Display for KeyRole {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.file_name().trim_end_matches(".key"))
+    }
+}
+
+/// 32 secret bytes. `Debug` never shows them, and their memory is cleared when they go.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey([u8; 32]);
 
@@ -59,10 +90,32 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl SecretKey {
     /// Wraps 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// Draws a fresh key of a role from the operating system.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`].
+    pub fn generate(role: KeyRole) -> Result<Self, KeyError> {
+        for _ in 0..MAX_DRAWS {
+            let mut bytes = [0u8; 32];
+            getrandom::fill(&mut bytes).map_err(|error| KeyError::Randomness(error.to_string()))?;
+            let key = Self(bytes);
+            if !role.is_scalar() || account(&key).is_some() {
+                return Ok(key);
+            }
+        }
+        Err(KeyError::Randomness(format!("{MAX_DRAWS} draws in a row were no secp256k1 key")))
     }
 
     /// The secret itself, for the signer that needs it.
@@ -71,232 +124,166 @@ impl SecretKey {
     }
 }
 
-/// Why keys could not be made, read or written. All of these are the operator's to fix, except [`KeyError::Randomness`].
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file or directory cannot be read or written.
-    #[error("key file {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// Others may read the file.
-    #[error("key file {path} has mode {mode:03o}, so others may read it: run `chmod 600 {path}`")]
-    Mode {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Not 64 hexadecimal digits.
-    #[error("key file {path} does not hold 64 hexadecimal digits")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// 32 bytes that are no key of that kind.
-    #[error("key file {path} holds a number that is no secp256k1 key")]
-    OutOfRange {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A key exists already; keys are never overwritten.
-    #[error("key file {path} exists already: move it away first, keys are never overwritten")]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// One of the three is missing although another is there.
-    #[error("key file {path} is missing: a validator needs consensus.key, peg.key and p2p.key")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// One secret in two roles.
-    #[error("key files {first} and {second} in {directory} hold the same secret: make one of them anew")]
-    Shared {
-        /// The directory.
-        directory: PathBuf,
-        /// One file.
-        first: &'static str,
-        /// The other file.
-        second: &'static str,
-    },
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no random bytes: {0}")]
-    Randomness(String),
+/// What others may know of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicPart {
+    /// The public key of an ed25519 consensus key.
+    Consensus(ConsensusKey),
+    /// The address of a peg or operator key.
+    Account(Address),
 }
 
-/// The three keys of a validator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeKeys {
-    /// Ed25519 seed that signs consensus messages.
-    pub consensus: SecretKey,
-    /// Secp256k1 scalar that signs checkpoints and parent views; checked to be in range.
-    pub peg: SecretKey,
-    /// Ed25519 seed of the network identity.
-    pub p2p: SecretKey,
-}
-
-impl NodeKeys {
-    /// Draws three fresh keys from the operating system.
-    pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self { consensus: random()?, peg: random_scalar()?, p2p: random()? })
-    }
-
-    /// Writes the three files with mode 0600 into `directory`, which is created with mode 0700 when missing.
-    /// Refuses before writing anything when one of them exists.
-    pub fn save(&self, directory: &Path) -> Result<(), KeyError> {
-        let files = [(KeyRole::Consensus, &self.consensus), (KeyRole::Peg, &self.peg), (KeyRole::P2p, &self.p2p)];
-        for (role, _) in files {
-            let path = directory.join(role.file_name());
-            if path.symlink_metadata().is_ok() {
-                return Err(KeyError::Exists { path });
+impl PublicPart {
+    /// Follows from the secret; `None` where it is no key of that role, or the role has no public part of ours.
+    pub fn of(role: KeyRole, key: &SecretKey) -> Option<Self> {
+        match role {
+            KeyRole::Consensus => {
+                Some(Self::Consensus(ConsensusKey(SigningKey::from_bytes(key.expose()).verifying_key().to_bytes())))
             }
-        }
-        files.into_iter().try_for_each(|(role, key)| save(directory, role, key))
-    }
-
-    /// Reads the three files.
-    pub fn load(directory: &Path) -> Result<Self, KeyError> {
-        let read = |role: KeyRole| {
-            load(directory, role)?.ok_or_else(|| KeyError::Missing { path: directory.join(role.file_name()) })
-        };
-        let keys = Self { consensus: read(KeyRole::Consensus)?, peg: read(KeyRole::Peg)?, p2p: read(KeyRole::P2p)? };
-        keys.roles_differ(directory)?;
-        Ok(keys)
-    }
-
-    /// Reads the three files where `consensus.key` or `peg.key` exists; `None` where neither does: the node is no validator.
-    pub fn load_validator(directory: &Path) -> Result<Option<Self>, KeyError> {
-        let exists = |role: KeyRole| directory.join(role.file_name()).symlink_metadata().is_ok();
-        if exists(KeyRole::Consensus) || exists(KeyRole::Peg) { Self::load(directory).map(Some) } else { Ok(None) }
-    }
-
-    /// The ed25519 key that signs consensus messages.
-    pub fn consensus_signing_key(&self) -> SigningKey {
-        SigningKey::from_bytes(self.consensus.expose())
-    }
-
-    /// The public consensus key, as the genesis file names it.
-    pub fn consensus_public(&self) -> ConsensusKey {
-        ConsensusKey(self.consensus_signing_key().verifying_key().to_bytes())
-    }
-
-    /// The validator's id.
-    pub fn validator_id(&self) -> ValidatorId {
-        self.consensus_public().id()
-    }
-
-    /// Signer of checkpoints and parent views.
-    pub fn peg_signer(&self) -> PrivateKeySigner {
-        let scalar = B256::from(*self.peg.expose());
-        PrivateKeySigner::from_bytes(&scalar).expect("generate and load accept only scalars in range")
-    }
-
-    /// Address of the peg key, as the genesis file names it.
-    pub fn peg_address(&self) -> Address {
-        self.peg_signer().address()
-    }
-
-    fn roles_differ(&self, directory: &Path) -> Result<(), KeyError> {
-        let pairs = [
-            (KeyRole::Consensus, &self.consensus, KeyRole::Peg, &self.peg),
-            (KeyRole::Consensus, &self.consensus, KeyRole::P2p, &self.p2p),
-            (KeyRole::Peg, &self.peg, KeyRole::P2p, &self.p2p),
-        ];
-        match pairs.into_iter().find(|(_, first, _, second)| first == second) {
-            None => Ok(()),
-            Some((first, _, second, _)) => Err(KeyError::Shared {
-                directory: directory.into(),
-                first: first.file_name(),
-                second: second.file_name(),
-            }),
+            KeyRole::Peg | KeyRole::Operator => account(key).map(|signer| Self::Account(signer.address())),
+            KeyRole::P2p | KeyRole::Signer => None,
         }
     }
 }
 
-/// Reads the network key, or makes one where there is none: a node without a history needs no ceremony.
-pub fn load_or_generate_p2p(directory: &Path) -> Result<SecretKey, KeyError> {
-    if let Some(key) = load(directory, KeyRole::P2p)? {
-        return Ok(key);
+impl PublicPart {
+    /// Reads what `Display` writes for a role; `None` for anything else.
+    pub fn parse(role: KeyRole, text: &str) -> Option<Self> {
+        match role {
+            KeyRole::Consensus => text.parse::<B256>().ok().map(|key| Self::Consensus(ConsensusKey(key.0))),
+            KeyRole::Peg | KeyRole::Operator => text.parse().ok().map(Self::Account),
+            KeyRole::P2p | KeyRole::Signer => None,
+        }
     }
-    let key = random()?;
-    save(directory, KeyRole::P2p, &key)?;
-    Ok(key)
 }
 
-/// Reads one key file of the directory; `None` when it does not exist.
+impl fmt::Display for PublicPart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Consensus(key) => B256::from(key.0).fmt(formatter),
+            Self::Account(address) => address.fmt(formatter),
+        }
+    }
+}
+
+/// Where passwords come from: asked for a keystore's path, only when there is one to open.
+pub type AskPassword<'a> = &'a dyn Fn(&Path) -> Result<Password, KeyError>;
+
+/// Reads one plain key file of the directory; `None` when it does not exist.
+///
+/// # Errors
+/// As [`load_file`].
 pub fn load(directory: &Path, role: KeyRole) -> Result<Option<SecretKey>, KeyError> {
     load_file(&directory.join(role.file_name()), role)
 }
 
-/// Reads a key from any file; `None` when it does not exist. The relayer's key is read so, with [`KeyRole::Peg`]'s rules.
+/// Reads a plain key from any file; `None` when it does not exist.
+///
+/// # Errors
+/// [`KeyError`]; [`KeyError::Locked`] where it is a keystore.
 pub fn load_file(path: &Path, role: KeyRole) -> Result<Option<SecretKey>, KeyError> {
-    let io = |source| KeyError::Io { path: path.into(), source };
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    // Checked on the open file, so that what is read is what was checked.
-    let mode = file.metadata().map_err(io)?.mode() & 0o777;
-    if mode & FOREIGN_BITS != 0 {
-        return Err(KeyError::Mode { path: path.into(), mode });
+    unlock_file(path, role, &locked)
+}
+
+/// Reads a key from any file, plain or keystore; `None` when it does not exist. `ask` is called only for a keystore that may serve
+/// in this role. One made by another tool names no role and serves as an operator's only.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn unlock_file(path: &Path, role: KeyRole, ask: AskPassword<'_>) -> Result<Option<SecretKey>, KeyError> {
+    let Some(bytes) = file::read_private(path, MAX_KEY_FILE_BYTES)? else { return Ok(None) };
+    if Keystore::looks_like(&bytes) {
+        let fault = |fault| KeyError::Keystore { path: path.into(), fault };
+        let keystore = keystore::parse_file(path, &bytes)?;
+        keystore.check_role(role).map_err(fault)?;
+        return keystore.open(role, &ask(path)?).map(Some).map_err(fault);
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
     let key = parse(&bytes).ok_or_else(|| KeyError::Malformed { path: path.into() })?;
-    if role == KeyRole::Peg && !is_scalar(&key) {
+    if role.is_scalar() && account(&key).is_none() {
         return Err(KeyError::OutOfRange { path: path.into() });
     }
     Ok(Some(key))
 }
 
-/// Writes one key file of the directory with mode 0600, synced to disk, and refuses to overwrite one.
-pub fn save(directory: &Path, role: KeyRole, key: &SecretKey) -> Result<(), KeyError> {
-    let path = directory.join(role.file_name());
-    let io = |source| KeyError::Io { path: path.clone(), source };
-    if !directory.exists() {
-        std::fs::create_dir_all(directory).map_err(io)?;
-        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(DIRECTORY_MODE)).map_err(io)?;
+/// Reads a file that must be a keystore, of any role, without opening it; `None` when it does not exist or is a plain key.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn read_keystore(path: &Path) -> Result<Option<Keystore>, KeyError> {
+    match file::read_private(path, MAX_KEY_FILE_BYTES)? {
+        Some(bytes) if Keystore::looks_like(&bytes) => keystore::parse_file(path, &bytes).map(Some),
+        _ => Ok(None),
     }
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
-    let mut file = opened.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.clone() },
-        _ => io(source),
-    })?;
-    file.write_all(format!("{}\n", hex::encode(key.expose())).as_bytes()).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+}
+
+/// The public part of a key file, without a password: of a plain key it follows, in a keystore it is written. `None` when the file does
+/// not exist, or is an account's of another tool that says no address.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn public_part(path: &Path, role: KeyRole) -> Result<Option<PublicPart>, KeyError> {
+    let Some(keystore) = read_keystore(path)? else {
+        return Ok(load_file(path, role)?.and_then(|key| PublicPart::of(role, &key)));
+    };
+    let fault = |fault| KeyError::Keystore { path: path.into(), fault };
+    keystore.check_role(role).map_err(fault)?;
+    let Some(text) = keystore.public_part() else { return Ok(None) };
+    let malformed = KeystoreFault::Setting { field: "public key", allowed: "a public key of its role" };
+    PublicPart::parse(role, &text).map(Some).ok_or_else(|| fault(malformed))
+}
+
+/// Writes one plain key file of the directory with mode 0600, whole or not at all and synced to disk.
+///
+/// # Errors
+/// [`KeyError::Exists`] rather than overwriting; [`KeyError::Io`].
+pub fn save(directory: &Path, role: KeyRole, key: &SecretKey) -> Result<(), KeyError> {
+    save_file(&directory.join(role.file_name()), key)
+}
+
+/// Writes a plain key file anywhere, as [`save`] does.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_file(path: &Path, key: &SecretKey) -> Result<(), KeyError> {
+    let text = zeroize::Zeroizing::new(format!("{}\n", hex::encode(key.expose())));
+    file::write_private(path, text.as_bytes())
+}
+
+/// Writes a keystore anywhere, as [`save`] does.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_keystore(path: &Path, keystore: &Keystore) -> Result<(), KeyError> {
+    file::write_private(path, keystore.to_string().as_bytes())
+}
+
+/// Refuses when a key of one of the roles exists in the directory.
+///
+/// # Errors
+/// [`KeyError::Exists`].
+pub fn refuse_existing(directory: &Path, roles: &[KeyRole]) -> Result<(), KeyError> {
+    let paths = roles.iter().map(|role| directory.join(role.file_name()));
+    match paths.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        Some(path) => Err(KeyError::Exists { path }),
+        None => Ok(()),
+    }
+}
+
+fn locked(path: &Path) -> Result<Password, KeyError> {
+    Err(KeyError::Locked { path: PathBuf::from(path) })
 }
 
 fn parse(bytes: &[u8]) -> Option<SecretKey> {
+    if bytes.len() > MAX_PLAIN_BYTES {
+        return None;
+    }
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    let mut key = [0u8; 32];
-    hex::decode_to_slice(digits, &mut key).ok()?;
-    Some(SecretKey(key))
+    let mut key = SecretKey([0u8; 32]);
+    hex::decode_to_slice(digits, &mut key.0).ok()?;
+    Some(key)
 }
 
-fn is_scalar(key: &SecretKey) -> bool {
-    PrivateKeySigner::from_bytes(&B256::from(*key.expose())).is_ok()
-}
-
-fn random() -> Result<SecretKey, KeyError> {
-    let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| KeyError::Randomness(error.to_string()))?;
-    Ok(SecretKey(bytes))
-}
-
-fn random_scalar() -> Result<SecretKey, KeyError> {
-    for _ in 0..MAX_DRAWS {
-        let key = random()?;
-        if is_scalar(&key) {
-            return Ok(key);
-        }
-    }
-    Err(KeyError::Randomness(format!("{MAX_DRAWS} draws in a row were no secp256k1 key")))
+fn account(key: &SecretKey) -> Option<PrivateKeySigner> {
+    PrivateKeySigner::from_bytes(&B256::from(*key.expose())).ok()
 }

@@ -78,7 +78,10 @@ fn what_we_write_has_the_shape_and_the_settings_that_geth_reads() {
     assert_eq!(json["crypto"]["cipher"], "aes-128-ctr");
     assert_eq!(json["crypto"]["kdf"], "scrypt");
     let params = &json["crypto"]["kdfparams"];
-    assert_eq!((&params["n"], &params["r"], &params["p"], &params["dklen"]), (&262_144.into(), &8.into(), &1.into(), &32.into()));
+    assert_eq!(
+        (&params["n"], &params["r"], &params["p"], &params["dklen"]),
+        (&262_144.into(), &8.into(), &1.into(), &32.into())
+    );
     assert_eq!(params["salt"].as_str().unwrap().len(), 64);
     assert_eq!(json["crypto"]["cipherparams"]["iv"].as_str().unwrap().len(), 32);
     let id = json["id"].as_str().unwrap();
@@ -241,6 +244,9 @@ fn a_password_file_holds_one_line_that_nobody_else_reads() {
 }
 
 proptest! {
+    // Each case derives a key from a password twice.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     #[test]
     fn every_key_and_password_come_back(bytes in any::<[u8; 32]>(), text in "\\PC{1,40}") {
         let key = SecretKey::from_bytes(bytes);
@@ -249,6 +255,9 @@ proptest! {
         prop_assert_eq!(again.open(KeyRole::Consensus, &password(&text)).unwrap(), key);
     }
 
+}
+
+proptest! {
     #[test]
     fn no_content_makes_the_reader_panic(content in "\\{\\PC{0,200}") {
         let _unimportant = Keystore::parse(content.as_bytes()).is_ok();
