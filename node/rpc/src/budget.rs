@@ -120,6 +120,6 @@ mod tests {
         assert_eq!(held.bytes(), 10);
         held.release(usize::MAX);
         assert_eq!(held.bytes(), 0);
-        budget.take(10).unwrap();
+        drop(budget.take(10).unwrap());
     }
 }

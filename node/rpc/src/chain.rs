@@ -5,8 +5,8 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256};
-use causeway_consensus::CommitCertificate;
-use causeway_execution::{Block, LocalError, Receipt, SourceError, StateSource};
+use causeway_consensus::{CommitCertificate, ValidatorSet};
+use causeway_execution::{Block, LocalError, PegSlotsError, Receipt, SourceError, StakingSlotsError, StateSource};
 use causeway_storage::StorageError;
 
 use crate::api::Api;
@@ -123,6 +123,22 @@ impl Api {
         Ok(StateAt { header, state })
     }
 
+    /// The validators that decide `height`, which follows a block of this chain; `None` where the state that names them is
+    /// pruned.
+    pub(crate) fn validators_of(&self, height: u64) -> Result<Option<ValidatorSet>, Fault> {
+        let state = match self.ctx.storage.state_at(height.saturating_sub(1)) {
+            Ok(state) => state,
+            Err(StorageError::Pruned { .. }) => return Ok(None),
+            Err(error) => return Err(storage_fault(error)),
+        };
+        match causeway_execution::validator_set_at(&*state) {
+            Ok((validators, _)) => Ok(Some(validators)),
+            // Pruned between opening the state and reading it.
+            Err(StakingSlotsError::Source(SourceError::Pruned(_))) => Ok(None),
+            Err(error) => Err(self.staking_fault(error)),
+        }
+    }
+
     /// Unwraps a read of state.
     pub(crate) fn read<T>(&self, result: Result<T, SourceError>) -> Result<T, Fault> {
         result.map_err(|error| self.source_fault(&error))
@@ -132,6 +148,20 @@ impl Api {
         match error {
             LocalError::Source(error) => self.source_fault(error),
             other => Fault::internal("execution", other),
+        }
+    }
+
+    pub(crate) fn staking_fault(&self, error: StakingSlotsError) -> Fault {
+        match error {
+            StakingSlotsError::Source(error) => self.source_fault(&error),
+            other => Fault::internal("staking state", other),
+        }
+    }
+
+    pub(crate) fn peg_fault(&self, error: PegSlotsError) -> Fault {
+        match error {
+            PegSlotsError::Source(error) => self.source_fault(&error),
+            other => Fault::internal("peg state", other),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::errors::Fault;
 use crate::work::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
-    method(module, "consensus_status", Cost::Memory, 0, |api, _| Ok(status(api)))?;
+    method(module, "consensus_status", Cost::Read, 0, |api, _| status(api))?;
     method(module, "consensus_getCertificate", Cost::Read, 1, certificate)
 }
 
@@ -31,6 +31,7 @@ struct Status {
     peers: U64,
     syncing: bool,
     total_power: U64,
+    /// The set that decides the height after the head.
     validators: Vec<RpcValidator>,
 }
 
@@ -48,11 +49,12 @@ struct RpcValidator {
     power: U64,
 }
 
-fn status(api: &Api) -> Status {
+fn status(api: &Api) -> Result<Status, Fault> {
     let (header, hash) = api.head();
     let progress = api.ctx.status.consensus();
-    let validators = api.ctx.genesis.validator_set();
-    Status {
+    // The head's state is pruned only when the head has moved far on meanwhile.
+    let validators = api.validators_of(header.number.saturating_add(1))?.ok_or(Fault::HeaderNotFound)?;
+    Ok(Status {
         genesis_hash: api.ctx.genesis.hash,
         head: Head { number: U64::from(header.number), hash, timestamp: U64::from(header.timestamp) },
         height: progress.as_ref().map(|progress| U64::from(progress.height)),
@@ -71,7 +73,7 @@ fn status(api: &Api) -> Status {
                 power: U64::from(validator.power),
             })
             .collect(),
-    }
+    })
 }
 
 /// The commit certificate of a height, with the power behind each signature.
@@ -84,14 +86,15 @@ struct RpcCertificate {
     /// What the next block's `parentBeaconBlockRoot` holds.
     hash: B256,
     signatures: Vec<RpcCommitSignature>,
-    signed_power: U64,
-    total_power: U64,
+    /// Null, as all powers, where the state that names the height's validators is pruned.
+    signed_power: Option<U64>,
+    total_power: Option<U64>,
 }
 
 #[derive(Debug, Serialize)]
 struct RpcCommitSignature {
     validator: Address,
-    power: U64,
+    power: Option<U64>,
     signature: Bytes,
 }
 
@@ -99,9 +102,13 @@ fn certificate(api: &Api, call: &Call<'_>) -> Result<Option<RpcCertificate>, Fau
     let tag: BlockNumberOrTag = call.args.required(0)?;
     let Some(number) = api.number_of_tag(tag)? else { return Ok(None) };
     let Some(certificate) = api.certificate(number)? else { return Ok(None) };
-    let validators = api.ctx.genesis.validator_set();
-    let power = |id: &Address| validators.get(id).map_or(0, |validator| validator.power);
-    let signed_power = certificate.signatures.iter().fold(0u64, |sum, one| sum.saturating_add(power(&one.validator)));
+    let validators = api.validators_of(number)?;
+    let power = |id: &Address| {
+        let validators = validators.as_ref()?;
+        Some(validators.get(id).map_or(0, |validator| validator.power))
+    };
+    let signed = certificate.signatures.iter().filter_map(|one| power(&one.validator));
+    let signed_power = signed.fold(0u64, u64::saturating_add);
     Ok(Some(RpcCertificate {
         height: U64::from(certificate.height.0),
         round: U64::from(certificate.round.0),
@@ -112,11 +119,11 @@ fn certificate(api: &Api, call: &Call<'_>) -> Result<Option<RpcCertificate>, Fau
             .iter()
             .map(|one| RpcCommitSignature {
                 validator: one.validator,
-                power: U64::from(power(&one.validator)),
+                power: power(&one.validator).map(U64::from),
                 signature: Bytes::copy_from_slice(&one.signature),
             })
             .collect(),
-        signed_power: U64::from(signed_power),
-        total_power: U64::from(validators.total_power()),
+        signed_power: validators.as_ref().map(|_| U64::from(signed_power)),
+        total_power: validators.as_ref().map(|validators| U64::from(validators.total_power())),
     }))
 }

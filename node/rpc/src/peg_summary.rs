@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, U64, U256};
 use causeway_execution::PegSlotsError;
 use causeway_peg::PegModule;
+use causeway_staking::views;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::api::{Api, method};
 use crate::errors::Fault;
 use crate::peg::domain;
+use crate::staking::extension_alarm;
 use crate::work::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
@@ -57,6 +59,10 @@ struct Summary {
     withdrawals: Withdrawals,
     checkpoints: Checkpoints,
     parent: Option<Parent>,
+    /// Epoch of the federation in force.
+    epoch: U64,
+    /// Latest epoch whose federation the parent is known to have.
+    acked_epoch: U64,
     alarms: Vec<String>,
 }
 
@@ -127,6 +133,13 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
         }
         None => None,
     };
+    let (epoch, acked) = (PegModule::epoch(s).map_err(read)?, PegModule::acked_epoch(s).map_err(read)?);
+    let extended = views::epoch(&mut causeway_execution::staking_state(&*state))
+        .map_err(|error| api.staking_fault(error.into()))?
+        .extended;
+    let mut alarms = peg.as_ref().map(|peg| peg.alarms.clone()).unwrap_or_default();
+    alarms.extend(extension_alarm(epoch, extended));
+    alarms.extend(acknowledgement_alarm(epoch, acked));
     let in_flight_amount = covered.map(|covered| {
         let paid = api.burned_below(covered)?;
         Ok(burned.saturating_sub(paid))
@@ -173,7 +186,19 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
                 imported_height: U64::from(PegModule::last_parent_height(s).map_err(read)?),
             }),
         },
-        alarms: peg.map(|peg| peg.alarms).unwrap_or_default(),
+        epoch: U64::from(epoch),
+        acked_epoch: U64::from(acked),
+        alarms,
+    })
+}
+
+/// A parent that is one epoch behind is catching up; more is for an operator to look at, for unbonding waits for it.
+fn acknowledgement_alarm(epoch: u64, acked: u64) -> Option<String> {
+    (epoch > acked.saturating_add(1)).then(|| {
+        format!(
+            "the federation is in epoch {epoch}, the parent is known to have that of epoch {acked}: does a relayer submit \
+             checkpoints? Unbonded stake waits for the parent"
+        )
     })
 }
 

@@ -26,7 +26,7 @@ use crate::subtrees::Subtrees;
 use crate::work::Workers;
 use crate::{
     consensus, debug, debug_trace, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs,
-    net, peg, peg_status, peg_summary, subscriptions, txpool,
+    net, peg, peg_sets, peg_status, peg_summary, staking, staking_accounts, staking_validators, subscriptions, txpool,
 };
 
 /// How often an idle WebSocket is asked for a sign of life.
@@ -155,6 +155,10 @@ pub(crate) fn methods(
         peg::register,
         peg_status::register,
         peg_summary::register,
+        peg_sets::register,
+        staking::register,
+        staking_validators::register,
+        staking_accounts::register,
         consensus::register,
     ] {
         register(&mut module)?;

@@ -119,6 +119,6 @@ mod tests {
         let asked = unread.ask(100).unwrap();
         unread.ask(1).unwrap_err();
         drop(asked);
-        unread.ask(100).unwrap();
+        drop(unread.ask(100).unwrap());
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn user(n: u64) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&secret).unwrap()
 }
 
-fn role_bytes(role: u8, seed: u8) -> [u8; 32] {
+pub(super) fn role_bytes(role: u8, seed: u8) -> [u8; 32] {
     let mut bytes = [seed; 32];
     bytes[0] = role;
     bytes
@@ -84,7 +84,7 @@ pub(super) fn validators() -> std::ops::RangeInclusive<u8> {
     1..=VALIDATORS
 }
 
-fn operator(seed: u8) -> Address {
+pub(super) fn operator(seed: u8) -> Address {
     Address::repeat_byte(0xb0 | seed)
 }
 
@@ -185,6 +185,23 @@ impl Fixture {
 
     pub(super) async fn pegged() -> Self {
         Self::with(spec(true), StorageOptions::default(), |_| {}).await
+    }
+
+    /// Epochs of 5 blocks, unbonding of 3 seconds, and 1,000 liquid stake tokens of [`rich`]. A block takes a second.
+    pub(super) async fn staking() -> Self {
+        let mut spec = spec(false);
+        spec.epoch_length = 5;
+        spec.staking.unbonding_seconds = 3;
+        spec.staking.alloc.insert(rich().address(), U256::from(1_000 * ETHER));
+        Self::with(spec, StorageOptions::default(), |_| {}).await
+    }
+
+    /// Epochs of 8 blocks, a checkpoint each 4.
+    pub(super) async fn pegged_epochs() -> Self {
+        let mut spec = spec(true);
+        spec.epoch_length = 8;
+        spec.staking.unbonding_seconds = 60;
+        Self::with(spec, StorageOptions::default(), |_| {}).await
     }
 
     pub(super) async fn limited(change: impl FnOnce(&mut RpcLimits)) -> Self {

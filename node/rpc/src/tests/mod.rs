@@ -12,5 +12,6 @@ mod hostile;
 mod limits;
 mod peg;
 mod pool;
+mod staking;
 mod state;
 mod traces;

@@ -286,12 +286,60 @@ async fn the_summary_adds_up() {
 }
 
 #[tokio::test]
+async fn the_federation_of_each_epoch_is_known_with_its_handover() {
+    let f = Fixture::pegged_epochs().await;
+    let first = f.ok("peg_getValidatorSet", json!(["0x0"])).await;
+    let genesis = f.ctx.genesis.peg_validator_set().unwrap();
+    assert_eq!(keys(&first), ["commitment", "epoch", "handover", "validators"]);
+    assert_eq!((&first["epoch"], &first["handover"]), (&json!("0x0"), &Value::Null));
+    assert_eq!(first["commitment"], json!(genesis.commitment()));
+    let members: Vec<_> = genesis
+        .validators()
+        .iter()
+        .map(|member| json!({ "address": member.address, "power": format!("{:#x}", member.power) }))
+        .collect();
+    assert_eq!(first["validators"], json!(members));
+    assert_eq!(f.ok("peg_getValidatorSet", json!([])).await, first);
+    assert_eq!(f.ok("peg_getValidatorSet", json!(["0x2"])).await, Value::Null);
+    // The announced one is what the first checkpoint hands over to.
+    f.push_empty(5);
+    let announced = f.ok("peg_getValidatorSet", json!(["0x1"])).await;
+    assert_eq!(f.ok("peg_checkpoint", json!(["0x1"])).await["nextValset"], announced["commitment"]);
+    f.push(vec![record(&f, 1)], &[]);
+    let handed_over = f.ok("peg_getValidatorSet", json!(["0x0"])).await;
+    assert_eq!(handed_over["handover"], json!({ "checkpoint": "0x1", "block": "0x6" }));
+    assert_eq!(handed_over["commitment"], first["commitment"]);
+}
+
+#[tokio::test]
+async fn an_epoch_that_waits_for_its_handover_raises_an_alarm_until_it_is_there() {
+    let f = Fixture::pegged_epochs().await;
+    f.push_empty(7);
+    let summary = f.ok("peg_summary", json!([])).await;
+    assert_eq!((&summary["epoch"], &summary["ackedEpoch"]), (&json!("0x0"), &json!("0x0")));
+    assert_eq!(summary["alarms"], json!([]));
+    f.push_empty(3);
+    let epoch = f.ok("staking_epoch", json!([])).await;
+    assert_eq!((&epoch["number"], &epoch["ackedEpoch"]), (&json!("0x0"), &json!("0x0")));
+    assert_ne!(epoch["extended"], "0x0");
+    assert!(epoch["alarm"].as_str().unwrap().starts_with("epoch 0 is extended by "), "{epoch}");
+    let alarms = f.ok("peg_summary", json!([])).await["alarms"].clone();
+    assert_eq!(alarms, json!([epoch["alarm"]]));
+    f.push(vec![record(&f, 1)], &[]);
+    f.push_empty(1);
+    let summary = f.ok("peg_summary", json!([])).await;
+    assert_eq!((&summary["epoch"], &summary["alarms"]), (&json!("0x1"), &json!([])));
+    assert_eq!(f.ok("staking_epoch", json!([])).await["alarm"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_chain_without_a_peg_says_so() {
     let f = Fixture::standalone().await;
     for (method, params) in [
         ("peg_summary", json!([])),
         ("peg_checkpoint", json!([])),
         ("peg_checkpoints", json!([])),
+        ("peg_getValidatorSet", json!([])),
         ("peg_status", json!([{ "deposit": 1 }])),
         ("peg_getWithdrawalProof", json!(["0x0"])),
     ] {
