@@ -51,6 +51,7 @@ contract CheckpointRegistry {
         uint64 epoch
     );
     event ValidatorSetCommitted(uint64 indexed epoch, bytes32 commitment);
+    event DepositHistoryLinked(uint64 indexed nonce, bytes32 acc);
 
     error ZeroGenesisHash();
     error ZeroVault();
@@ -67,6 +68,7 @@ contract CheckpointRegistry {
     error InvalidSignature(uint256 position);
     error NoQuorum(uint256 power, uint256 total);
     error DepositHistoryMismatch(uint64 nonce, bytes32 actual, bytes32 claimed);
+    error UnknownDepositHistory(uint64 nonce);
 
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)");
@@ -79,6 +81,8 @@ contract CheckpointRegistry {
     uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     /// Bytes of one packed validator: address (20), power (8).
     uint256 private constant ENTRY = 28;
+    /// Bytes of one signature: r (32), s (32), v (1).
+    uint256 private constant SIGNATURE = 65;
     /// Signers are named by one word.
     uint256 private constant MAX_VALIDATORS = 256;
 
@@ -95,6 +99,8 @@ contract CheckpointRegistry {
     mapping(uint64 epoch => bytes32 commitment) public validatorSetOf;
     /// @notice Every accepted checkpoint's withdrawal root, by number; a zero root means unknown.
     mapping(uint64 number => Accepted) public accepted;
+    /// @notice Accumulators that `link` has proven; zero where none is.
+    mapping(uint64 nonce => bytes32 acc) public linkedAcc;
 
     /// @param genesisHash_ hash of the sidechain's genesis block
     /// @param validators the first set: address (20) ++ power (8) each, by falling power, then rising address
@@ -116,7 +122,7 @@ contract CheckpointRegistry {
     /// @param signers bit i is set when the i-th validator's signature is given
     /// @param signatures r (32) ++ s (32) ++ v (1) of each signer, in order; those after the quorum are not read
     /// @param laterDeposits leaves of the deposits after the checkpoint's, up to one the vault still
-    /// remembers; empty unless the checkpoint is very old
+    /// remembers or one that is linked; empty unless the checkpoint is very old
     function submit(
         Checkpoint calldata c,
         bytes calldata validators,
@@ -139,7 +145,7 @@ contract CheckpointRegistry {
 
         digest = checkpointDigest(c);
         requireQuorum(digest, c.epoch, validators, signers, signatures);
-        requireDepositHistory(c, laterDeposits);
+        requireDepositHistory(c.depositNonce, c.depositAcc, laterDeposits);
 
         if (c.nextValset != 0) commitNextSet(c.epoch + 1, c.nextValset);
         latest = Latest(c.number, c.height, c.withdrawalCount, c.epoch);
@@ -155,6 +161,15 @@ contract CheckpointRegistry {
             c.depositNonce,
             c.epoch
         );
+    }
+
+    /// @notice Proves the accumulator after deposit `nonce` by the deposits since, up to one that is known. For
+    /// checkpoints with more deposits since than fit one transaction: from the latest backwards, part by part,
+    /// so that no absence is too long to catch up with. Anyone may call.
+    function link(uint64 nonce, bytes32 acc, bytes32[] calldata laterDeposits) external {
+        requireDepositHistory(nonce, acc, laterDeposits);
+        linkedAcc[nonce] = acc;
+        emit DepositHistoryLinked(nonce, acc);
     }
 
     /// @notice EIP-712 digest that validators sign; also the checkpoint's identity.
@@ -185,37 +200,57 @@ contract CheckpointRegistry {
         uint256 count = validators.length / ENTRY;
         if (count < MAX_VALIDATORS && signers >> count != 0) revert UnknownSigner();
 
-        uint256 power = 0;
-        uint256 offset = 0;
-        for (uint256 i = 0; signers >> i != 0 && i < count; ++i) {
-            if ((signers >> i) & 1 == 0) continue;
-            (address validator, uint64 share) = entry(validators, i);
-            bytes calldata signature = signatures[offset:offset + 65];
-            offset += 65;
-            if (recover(digest, signature) != validator) revert InvalidSignature(i);
-            power += share;
-            if (power * 3 > total * 2) return;
+        // At most 256 members of 64-bit powers and 65 bytes each: nothing here comes near an overflow.
+        unchecked {
+            uint256 power = 0;
+            uint256 offset = 0;
+            for (uint256 i = 0; signers != 0 && i < count; ++i) {
+                bool signed = signers & 1 != 0;
+                signers >>= 1;
+                if (!signed) continue;
+                uint256 member = entry(validators, i * ENTRY);
+                if (recover(digest, signatures, offset) != member >> 64) revert InvalidSignature(i);
+                offset += SIGNATURE;
+                power += uint64(member);
+                if (power * 3 > total * 2) return;
+            }
+            revert NoQuorum(power, total);
         }
-        revert NoQuorum(power, total);
     }
 
-    /// @dev Zero on failure; a validator is never the zero address.
-    function recover(bytes32 digest, bytes calldata signature) private pure returns (address) {
-        bytes32 s = bytes32(signature[32:64]);
-        uint8 v = uint8(signature[64]);
-        if (uint256(s) > HALF_ORDER || (v != 27 && v != 28)) return address(0);
-        return ecrecover(digest, v, bytes32(signature[0:32]), s);
+    /// @dev Who signed with the signature at `offset`; zero on failure. A validator is never the zero address.
+    function recover(bytes32 digest, bytes calldata signatures, uint256 offset) private pure returns (uint256) {
+        if (signatures.length < offset + SIGNATURE) return 0;
+        bytes32 r;
+        uint256 s;
+        uint8 v;
+        assembly ("memory-safe") {
+            let start := add(signatures.offset, offset)
+            r := calldataload(start)
+            s := calldataload(add(start, 32))
+            v := byte(0, calldataload(add(start, 64)))
+        }
+        if (s > HALF_ORDER || (v != 27 && v != 28)) return 0;
+        return uint160(ecrecover(digest, v, r, bytes32(s)));
     }
 
     /// @dev The two-way commitment: a checkpoint on deposits that never happened is refused here, whoever
-    /// signed it. The accumulator at a later nonce binds every earlier one.
-    function requireDepositHistory(Checkpoint calldata c, bytes32[] calldata laterDeposits) private view {
-        bytes32 acc = c.depositAcc;
+    /// signed it. The accumulator at a later nonce binds every earlier one; before the first deposit it is zero.
+    function requireDepositHistory(uint64 nonce, bytes32 acc, bytes32[] calldata laterDeposits) private view {
         for (uint256 i = 0; i < laterDeposits.length; ++i) {
             acc = keccak256(abi.encode(acc, laterDeposits[i]));
         }
-        uint64 nonce = c.depositNonce + uint64(laterDeposits.length);
-        bytes32 actual = vault.depositAccAt(nonce);
+        nonce += uint64(laterDeposits.length);
+        bytes32 actual = 0;
+        if (nonce != 0) {
+            try vault.depositAccAt(nonce) returns (bytes32 known) {
+                actual = known;
+            } catch {
+                // Whatever made the vault refuse, lack of gas included, only what is proven counts.
+                actual = linkedAcc[nonce];
+                if (actual == 0) revert UnknownDepositHistory(nonce);
+            }
+        }
         if (actual != acc) revert DepositHistoryMismatch(nonce, actual, acc);
     }
 
@@ -233,21 +268,25 @@ contract CheckpointRegistry {
         uint256 count = validators.length / ENTRY;
         if (count == 0 || count > MAX_VALIDATORS || validators.length % ENTRY != 0) revert InvalidValidatorSet();
         uint256 previous = type(uint256).max;
-        for (uint256 i = 0; i < count; ++i) {
-            (address validator, uint64 power) = entry(validators, i);
-            uint256 rank = (uint256(power) << 160) | (type(uint160).max - uint160(validator));
-            if (validator == address(0) || power == 0 || rank >= previous) revert InvalidValidatorSet();
-            previous = rank;
-            total += power;
+        // At most 256 powers of 64 bits.
+        unchecked {
+            for (uint256 offset = 0; offset < count * ENTRY; offset += ENTRY) {
+                uint256 member = entry(validators, offset);
+                uint256 validator = member >> 64;
+                uint256 power = uint64(member);
+                // Falling power, then rising address.
+                uint256 rank = (power << 160) + (type(uint160).max - validator);
+                if (validator == 0 || power == 0 || rank >= previous) revert InvalidValidatorSet();
+                previous = rank;
+                total += power;
+            }
         }
     }
 
-    /// @dev The caller keeps `i` below the count; the word read past the last entry's end is shifted out.
-    function entry(bytes memory validators, uint256 i) private pure returns (address validator, uint64 power) {
-        uint256 word;
+    /// @dev Address << 64 | power. The caller keeps `offset` an entry's; what is read past its end is shifted out.
+    function entry(bytes memory validators, uint256 offset) private pure returns (uint256 member) {
         assembly ("memory-safe") {
-            word := shr(32, mload(add(add(validators, 32), mul(i, ENTRY))))
+            member := shr(32, mload(add(add(validators, 32), offset)))
         }
-        return (address(uint160(word >> 64)), uint64(word));
     }
 }

@@ -27,6 +27,8 @@ sol! {
         event CheckpointAccepted(uint64 indexed number, bytes32 digest, uint64 height, bytes32 stateRoot, bytes32 withdrawalRoot, uint64 withdrawalCount, uint64 depositNonce, uint64 epoch);
         /// The set of an epoch is known.
         event ValidatorSetCommitted(uint64 indexed epoch, bytes32 commitment);
+        /// An accumulator older than the vault's memory is proven.
+        event DepositHistoryLinked(uint64 indexed nonce, bytes32 acc);
 
         error ZeroGenesisHash();
         error ZeroVault();
@@ -43,6 +45,7 @@ sol! {
         error InvalidSignature(uint256 position);
         error NoQuorum(uint256 power, uint256 total);
         error DepositHistoryMismatch(uint64 nonce, bytes32 actual, bytes32 claimed);
+        error UnknownDepositHistory(uint64 nonce);
 
         constructor(bytes32 genesisHash_, bytes memory validators, uint64 epoch, address vault_);
 
@@ -54,6 +57,8 @@ sol! {
         function latest() external view returns (uint64 number, uint64 height, uint64 withdrawalCount, uint64 epoch);
         function latestDigest() external view returns (bytes32);
         function validatorSetOf(uint64 epoch) external view returns (bytes32 commitment);
+        function linkedAcc(uint64 nonce) external view returns (bytes32 acc);
+        function link(uint64 nonce, bytes32 acc, bytes32[] calldata laterDeposits) external;
         function accepted(uint64 number) external view returns (bytes32 withdrawalRoot, uint64 withdrawalCount, uint64 acceptedAt);
     }
 

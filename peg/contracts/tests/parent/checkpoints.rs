@@ -233,7 +233,7 @@ fn deposit_history_that_never_happened_is_refused_whoever_signed_it() {
     });
     // A deposit more than there were.
     let forged = Checkpoint { depositNonce: 2, ..checkpoint };
-    world.submit(&forged, &[0, 1, 2, 3]).refused_with(PegVault::SnapshotUnavailable { nonce: 2 });
+    world.submit(&forged, &[0, 1, 2, 3]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 2 });
     // A deposit fewer than the accumulator says.
     let forged = Checkpoint { depositNonce: 0, ..checkpoint };
     world.submit(&forged, &[0, 1, 2, 3]).refused_as::<CheckpointRegistry::DepositHistoryMismatch>();
@@ -272,7 +272,7 @@ fn checkpoint_older_than_the_ring_is_still_accepted_with_the_leaves_since() {
         leaves.push(deposit_leaf(&causeway_contracts::deposit_of(&event)));
     }
     let mut call = world.submission(&checkpoint, &[0, 1, 2]);
-    send(&mut world, &call).refused_with(PegVault::SnapshotUnavailable { nonce: 1 });
+    send(&mut world, &call).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 1 });
     // Any remembered nonce will do: a little below the latest, so that new deposits do not race the submission.
     call.laterDeposits = leaves[..20].to_vec();
     assert!(send(&mut world, &call).ok());

@@ -10,6 +10,7 @@ mod deployment;
 mod deposits;
 mod differential;
 mod gas;
+mod history;
 mod invariants;
 mod mutations;
 mod quorum;
