@@ -22,8 +22,6 @@ pub const LOOK_MS: u64 = 1_000;
 pub const IDLE_CHECKPOINTS: u64 = 60;
 /// The longest pause after failures, in milliseconds.
 pub const MAX_PAUSE_MS: u64 = 60_000;
-/// Leaves of later deposits in one submission. Nodes of the parent refuse transactions above 128 KiB.
-pub const MAX_LATER_DEPOSITS: u64 = 3_000;
 /// How far above the oldest deposit the vault remembers a proof of history ends: room for deposits made meanwhile.
 const HISTORY_MARGIN: u64 = 512;
 
@@ -147,34 +145,32 @@ impl Relayer {
         }
     }
 
-    /// Leaves of the deposits after the checkpoint's, up to one that the vault remembers: none unless thousands of deposits
-    /// were made since.
+    /// Leaves of the deposits after the checkpoint's, up to one that the registry can verify: none unless thousands of
+    /// deposits were made since.
     async fn later_deposits(&self, vault: Address, checkpoint: &Checkpoint) -> eyre::Result<Vec<B256>> {
         let oldest = self.submitter.oldest_remembered_deposit(vault).await?;
         let nonce = checkpoint.depositNonce;
-        if nonce >= oldest {
+        // Before the first deposit there is nothing to prove.
+        if nonce == 0 || nonce >= oldest {
             return Ok(Vec::new());
         }
         let minted = PegModule::deposit_nonce(&mut peg_state(&*self.storage.latest()))?;
         let last = oldest.saturating_add(HISTORY_MARGIN).min(minted);
         if last < oldest {
             bail!(
-                "checkpoint {} is older than the deposits the vault remembers, and this chain has minted only {minted} of {oldest}: waiting for it",
+                "checkpoint {} is older than the deposits the vault remembers, the oldest of which is {oldest}, and this chain \
+                 has minted {minted} so far: waiting until it has caught up",
                 checkpoint.number
             );
         }
-        if last.saturating_sub(nonce) > MAX_LATER_DEPOSITS {
-            bail!(
-                "checkpoint {} needs the {} deposits made since as a proof, more than fit a transaction",
-                checkpoint.number,
-                last.saturating_sub(nonce)
-            );
-        }
-        (nonce.saturating_add(1)..=last)
+        let mut leaves = (nonce.saturating_add(1)..=last)
             .map(|nonce| {
                 let record = self.storage.deposit(nonce)?.ok_or_eyre("a minted deposit is not stored")?;
                 Ok(deposit_leaf(&record.deposit))
             })
-            .collect()
+            .collect::<eyre::Result<Vec<B256>>>()?;
+        let own = self.submitter.link_history(self.registry, nonce, checkpoint.depositAcc, &leaves).await?;
+        leaves.truncate(own);
+        Ok(leaves)
     }
 }

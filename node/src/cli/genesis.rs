@@ -39,6 +39,9 @@ pub(super) struct NewArgs {
     /// Blocks between checkpoints on the parent.
     #[arg(long)]
     checkpoint_interval: Option<u64>,
+    /// Blocks of an epoch: the validator set changes between epochs.
+    #[arg(long)]
+    epoch_length: Option<u64>,
     /// Chain id of the parent; with it the chain is pegged.
     #[arg(long, requires = "deployer")]
     parent_chain_id: Option<u64>,
@@ -67,9 +70,12 @@ pub(super) struct AddValidatorArgs {
     /// Address of the peg key (`causeway keys show`).
     #[arg(long)]
     peg_address: Address,
-    /// Stake in units of 10^-18 of the staking token.
+    /// Self-bond in units of 10^-18 of the stake token.
     #[arg(long)]
     stake: U256,
+    /// Commission in basis points of the delegators' rewards: 500 is 5 %.
+    #[arg(long, default_value_t = 0)]
+    commission_bps: u16,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +121,9 @@ impl NewArgs {
         if let Some(interval) = self.checkpoint_interval {
             spec.checkpoint_interval = interval;
         }
+        if let Some(length) = self.epoch_length {
+            spec.epoch_length = length;
+        }
         spec.save(&self.out)?;
         say(format_args!(
             "wrote {}. Next: `causeway genesis add-validator --genesis {} ...` for each validator.",
@@ -133,6 +142,7 @@ impl AddValidatorArgs {
             consensus_key: self.consensus_key,
             peg_address: self.peg_address,
             stake: self.stake,
+            commission_bps: self.commission_bps,
         };
         ceremony::add_validator(&mut spec, validator)?;
         spec.save(&self.genesis)?;

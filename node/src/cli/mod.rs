@@ -1,12 +1,21 @@
 //! The command line; one file a command.
 
+mod account;
+mod amount;
 mod genesis;
 mod init;
 mod keys;
+mod logs;
+pub(crate) mod password;
 mod peg;
+mod refusals;
 mod rpc_client;
+mod sidechain;
+mod signer;
+mod stake;
 mod start;
 mod status;
+mod time;
 
 use std::{io::Write, process::ExitCode};
 
@@ -28,18 +37,23 @@ enum Command {
     /// Make and check genesis files.
     #[command(subcommand)]
     Genesis(genesis::GenesisCommand),
-    /// Make and show a node's keys.
+    /// Make, move and show keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Create a data directory.
     Init(init::InitArgs),
     /// Run the node.
     Start(start::StartArgs),
+    /// Run a remote signer: a process that holds a validator's keys in the node's place.
+    Signer(signer::SignerArgs),
     /// Ask a running node how it is.
     Status(status::StatusArgs),
     /// Move coins over the peg, and see where a transfer is.
     #[command(subcommand)]
     Peg(peg::PegCommand),
+    /// Validate, delegate, collect rewards, leave.
+    #[command(subcommand)]
+    Stake(stake::StakeCommand),
     /// Print a shell's completion script.
     Completions {
         /// The shell.
@@ -70,8 +84,10 @@ impl Cli {
             Command::Keys(command) => command.run(),
             Command::Init(args) => args.run(),
             Command::Start(args) => args.run(),
+            Command::Signer(args) => args.run(),
             Command::Status(args) => args.run(),
             Command::Peg(command) => command.run(),
+            Command::Stake(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = <Self as clap::CommandFactory>::command();
                 clap_complete::generate(shell, &mut command, "causeway", &mut std::io::stdout());

@@ -56,6 +56,10 @@ pub(crate) struct Chain {
     pub(crate) sent: Vec<Bytes>,
     /// Position in `sent` of the transaction that is included, with its status.
     pub(crate) included: Option<(usize, u64)>,
+    /// Every transaction sent is included at once, with success.
+    pub(crate) includes_all: bool,
+    /// Accumulators the registry has linked, by nonce.
+    pub(crate) linked: BTreeMap<u64, B256>,
     /// Gas estimates revert with this data.
     pub(crate) revert: Option<Bytes>,
     /// Scripted answers by method: the first is taken off at each request, the last one stays. `{"error": text}` is an
@@ -149,6 +153,8 @@ impl Chain {
                 } else if CheckpointRegistry::latestCall::abi_decode(&data).is_ok() {
                     let epoch = self.epochs.range(..=height).next_back().map_or(0, |(_, epoch)| *epoch);
                     (self.checkpoint.0, 7u64, 0u64, epoch).abi_encode()
+                } else if let Ok(call) = CheckpointRegistry::linkedAccCall::abi_decode(&data) {
+                    self.linked.get(&call.nonce).copied().unwrap_or_default().abi_encode()
                 } else if let Ok(call) = CheckpointRegistry::validatorSetOfCall::abi_decode(&data) {
                     self.sets.get(&call.epoch).copied().unwrap_or_default().abi_encode()
                 } else {
@@ -161,7 +167,9 @@ impl Chain {
             "eth_maxPriorityFeePerGas" => Ok(json!("0x5")),
             "eth_sendRawTransaction" => Ok(json!(keccak256(self.sent.last().unwrap()))),
             "eth_getTransactionReceipt" => {
-                let included = self.included.and_then(|(at, status)| Some((self.sent.get(at)?, status)));
+                let all = self.sent.iter().find(|raw| self.includes_all && params[0] == json!(keccak256(raw)));
+                let one = self.included.and_then(|(at, status)| Some((self.sent.get(at)?, status)));
+                let included = all.map(|raw| (raw, 1)).or(one);
                 let Some((raw, status)) = included.filter(|(raw, _)| params[0] == json!(keccak256(raw))) else {
                     return Ok(Value::Null);
                 };

@@ -16,6 +16,7 @@ pub mod cuts;
 mod deployment;
 mod endpoint;
 mod fees;
+pub mod history;
 mod peg_calls;
 mod submitter;
 mod transport;

@@ -4,11 +4,16 @@
 use crate::{
     Conflict, ParentUpdate, Submitter, SubmitterConfig,
     fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
+    history::MAX_LEAVES,
     watcher_tests::setup,
 };
-use alloy_primitives::B256;
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{B256, U256};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_peg::RegistryState;
+use alloy_sol_types::SolCall;
+use causeway_contracts::CheckpointRegistry;
+use causeway_peg::{RegistryState, deposit::extend_acc};
 use serde_json::json;
 
 fn set(byte: u8) -> B256 {
@@ -163,7 +168,82 @@ async fn vaults_memory_begins_4095_deposits_before_its_last() {
     let parent = FakeParent::start().await;
     let submitter = submitter(&parent).await;
     for (taken, oldest) in [(0u64, 0u64), (1, 0), (4_095, 0), (4_096, 1), (5_000, 905)] {
-        parent.chain().mood = Mood::Instead("eth_call", json!(B256::from(alloy_primitives::U256::from(taken))));
+        parent.chain().mood = Mood::Instead("eth_call", json!(B256::from(U256::from(taken))));
         assert_eq!(submitter.oldest_remembered_deposit(VAULT).await.unwrap(), oldest);
     }
+}
+
+/// What was sent: the nonces linked, with the number of leaves, and whether the leaves lead from each accumulator to the end.
+fn links(parent: &FakeParent) -> Vec<(u64, usize)> {
+    let chain = parent.chain();
+    let call = |raw: &alloy_primitives::Bytes| {
+        let transaction = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
+        CheckpointRegistry::linkCall::abi_decode(transaction.input()).unwrap()
+    };
+    let calls: Vec<_> = chain.sent.iter().map(call).collect();
+    for call in &calls {
+        assert_eq!(call.acc, acc_after(call.nonce));
+        let first = call.laterDeposits.first().copied();
+        assert_eq!(first, Some(leaf(call.nonce + 1)), "the leaves follow the linked deposit");
+    }
+    calls.iter().map(|call| (call.nonce, call.laterDeposits.len())).collect()
+}
+
+fn leaf(nonce: u64) -> B256 {
+    alloy_primitives::keccak256(nonce.to_be_bytes())
+}
+
+fn acc_after(nonce: u64) -> B256 {
+    (1..=nonce).fold(B256::ZERO, |acc, nonce| extend_acc(acc, leaf(nonce)))
+}
+
+#[tokio::test]
+async fn long_history_is_linked_from_its_end_and_goes_on_where_it_was_left() {
+    let parts = usize::try_from(MAX_LEAVES).unwrap();
+    let leaves: Vec<B256> = (101..=7_600).map(leaf).collect();
+    let cases: [(&[u64], &[(u64, usize)]); 4] = [
+        (&[], &[(6_000, 1_600), (3_000, parts)]),
+        (&[6_000], &[(3_000, parts)]),
+        (&[3_000], &[]),
+        (&[3_000, 6_000], &[]),
+    ];
+    for (linked, sent) in cases {
+        let parent = FakeParent::start().await;
+        {
+            let mut chain = parent.chain();
+            chain.includes_all = true;
+            chain.linked = linked.iter().map(|nonce| (*nonce, acc_after(*nonce))).collect();
+        }
+        let submitter = submitter(&parent).await;
+        let own = submitter.link_history(REGISTRY, 100, acc_after(100), &leaves).await.unwrap();
+        assert_eq!(own, 2_900, "the checkpoint's own submission proves deposits 101 to 3,000");
+        assert_eq!(links(&parent), sent, "{linked:?}");
+    }
+}
+
+#[tokio::test]
+async fn history_that_fits_one_transaction_is_not_linked() {
+    let parent = FakeParent::start().await;
+    let submitter = submitter(&parent).await;
+    for count in [0, 1, MAX_LEAVES] {
+        let leaves: Vec<B256> = (2_001..=2_000 + count).map(leaf).collect();
+        let own = submitter.link_history(REGISTRY, 2_000, acc_after(2_000), &leaves).await.unwrap();
+        assert_eq!(own, leaves.len());
+    }
+    assert!(parent.chain().sent.is_empty());
+    // One more does not fit, and a history that ends at a cut needs no link there.
+    parent.chain().includes_all = true;
+    let leaves: Vec<B256> = (3_001..=6_001).map(leaf).collect();
+    assert_eq!(submitter.link_history(REGISTRY, 3_000, acc_after(3_000), &leaves).await.unwrap(), 3_000);
+    assert_eq!(links(&parent), [(6_000, 1)]);
+}
+
+#[tokio::test]
+async fn failing_link_ends_the_attempt() {
+    let parent = FakeParent::start().await;
+    parent.chain().revert = Some(alloy_primitives::Bytes::from_static(&[1, 2, 3, 4]));
+    let submitter = submitter(&parent).await;
+    let leaves: Vec<B256> = (1..=7_000).map(leaf).collect();
+    assert!(submitter.link_history(REGISTRY, 0, B256::ZERO, &leaves).await.is_err());
+    assert!(parent.chain().sent.is_empty());
 }
