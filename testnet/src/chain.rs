@@ -26,7 +26,7 @@ pub const PARENT_BLOCK_INTERVAL_MS: u64 = 500;
 const PARENT_COINS: u64 = 1_000_000;
 /// Coin of the account that deploys, deposits and pays relayers on the embedded parent.
 const OPERATOR_COINS: u64 = 1_000_000_000;
-/// Stake of each validator, in whole staking tokens.
+/// Stake of each validator, and what each development account has to stake, in whole staking tokens.
 const STAKE: u64 = 1_000_000;
 /// Seconds by which each relayer lets the one before it go first.
 const RELAYER_STAGGER_S: u64 = 5;
@@ -48,20 +48,40 @@ pub struct ValidatorKeys {
     pub relayer: Address,
 }
 
+/// Makes the keys of a node that joins later, where there are none. Its operator is a development account, which has coin and
+/// stake: the tenth pays for loads and people play with the first ones, so the ninth is the first to be taken. When all are taken
+/// the operator is a new account, which somebody has to give stake.
+pub fn joiner_keys(name: &str, dir: &Path, position: usize) -> eyre::Result<ValidatorKeys> {
+    node_keys(&dir.join("keys"))?;
+    let path = operator_key(dir);
+    let account = accounts::TEST_KEYS.iter().rev().skip(1).nth(position);
+    if let Some(account) = account.filter(|_| !path.exists()) {
+        write_key(&path, &SecretKey::from_bytes(account.0))?;
+    }
+    validator_keys(name, dir)
+}
+
+/// Where a node's operator key is.
+pub fn operator_key(dir: &Path) -> PathBuf {
+    dir.join("keys").join(OPERATOR_KEY)
+}
+
 /// Reads a validator's keys, or makes them.
 pub fn validator_keys(name: &str, dir: &Path) -> eyre::Result<ValidatorKeys> {
     let keys = dir.join("keys");
-    let node = match NodeKeys::load_validator(&keys)? {
-        Some(node) => node,
-        None => {
-            let node = NodeKeys::generate()?;
-            node.save(&keys)?;
-            node
-        }
-    };
-    let operator = account_key(&keys.join(OPERATOR_KEY))?;
+    let node = node_keys(&keys)?;
+    let operator = account_key(&operator_key(dir))?;
     let relayer = account_key(&keys.join(RELAYER_KEY))?;
     Ok(ValidatorKeys { name: name.to_owned(), node, operator: address(&operator), relayer: address(&relayer) })
+}
+
+fn node_keys(dir: &Path) -> eyre::Result<NodeKeys> {
+    if let Some(node) = NodeKeys::load_validator(dir)? {
+        return Ok(node);
+    }
+    let node = NodeKeys::generate()?;
+    node.save(dir)?;
+    Ok(node)
 }
 
 /// Reads an account's key from a file, or makes it.
@@ -119,9 +139,17 @@ pub struct SidechainChoices {
     pub checkpoint_interval: u64,
     /// Gas limit of a block.
     pub gas_limit: u64,
+    /// Blocks of an epoch.
+    pub epoch_length: u64,
+    /// Seconds that stake stays locked after it left its validator.
+    pub unbonding_seconds: u64,
+    /// Blocks after which a validator that was silent throughout is jailed.
+    pub downtime_window: u64,
+    /// Seconds before a jailed validator may return.
+    pub jail_seconds: u64,
 }
 
-/// Genesis of the sidechain: no coin; all of it comes through the vault.
+/// Genesis of the sidechain: no coin, all of it comes through the vault; stake tokens for the development accounts.
 pub fn sidechain_genesis(
     validators: &[ValidatorKeys],
     peg: PegSpec,
@@ -131,6 +159,11 @@ pub fn sidechain_genesis(
     spec.block_interval_ms = choices.block_interval_ms;
     spec.checkpoint_interval = choices.checkpoint_interval;
     spec.gas_limit = choices.gas_limit;
+    spec.epoch_length = choices.epoch_length;
+    spec.staking.unbonding_seconds = choices.unbonding_seconds;
+    spec.staking.downtime_window = choices.downtime_window;
+    spec.staking.jail_seconds = choices.jail_seconds;
+    spec.staking.alloc = accounts::addresses().into_iter().map(|account| (account, coins(STAKE))).collect();
     spec.validators = validators.iter().map(entry).collect();
     Ok(Genesis::build(spec)?)
 }
@@ -164,10 +197,14 @@ pub fn node_config(name: &str, ports: NodePorts, bootnodes: Vec<String>, block_i
     config
 }
 
-/// Lets a validator's node watch the parent and relay checkpoints to it.
-pub fn watch_parent(config: &mut NodeConfig, parent: &str, position: usize) -> eyre::Result<()> {
+/// Lets a node watch the parent.
+pub fn watch_parent(config: &mut NodeConfig, parent: &str) {
     config.parent.endpoints = vec![parent.to_owned()];
     config.parent.poll_ms = 500;
+}
+
+/// Lets a node relay checkpoints to the parent, after `position` others had their chance.
+pub fn relay(config: &mut NodeConfig, position: usize) -> eyre::Result<()> {
     config.relayer.key_file = Some(PathBuf::from("keys").join(RELAYER_KEY));
     config.relayer.delay_s = u64::try_from(position)?.saturating_mul(RELAYER_STAGGER_S);
     Ok(())
@@ -186,10 +223,19 @@ mod tests {
         let parent = parent_genesis(&validators[0], Address::repeat_byte(9), &[validators[1].relayer]).unwrap();
         assert!(parent.alloc[&Address::repeat_byte(9)].balance > U256::ZERO);
         let peg = ceremony::predicted_peg(PARENT_CHAIN_ID, Address::repeat_byte(9), 0).unwrap();
-        let choices = SidechainChoices { block_interval_ms: 1_000, checkpoint_interval: 10, gas_limit: 60_000_000 };
+        let choices = SidechainChoices {
+            block_interval_ms: 1_000,
+            checkpoint_interval: 10,
+            gas_limit: 60_000_000,
+            epoch_length: 60,
+            unbonding_seconds: 300,
+            downtime_window: 300,
+            jail_seconds: 60,
+        };
         let sidechain = sidechain_genesis(&validators, peg, choices).unwrap();
         assert!(sidechain.alloc.values().all(|account| account.balance.is_zero()));
         assert_eq!(sidechain.validator_set().len(), 4);
+        assert_eq!((sidechain.spec.staking.alloc.len(), sidechain.spec.epoch_length), (10, 60));
     }
 
     #[test]
@@ -202,11 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn those_who_join_later_borrow_accounts_until_none_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let operator = |position: usize| {
+            joiner_keys("v", &directory.path().join(position.to_string()), position).unwrap().operator
+        };
+        let accounts = accounts::addresses();
+        assert_eq!((operator(0), operator(8)), (accounts[8], accounts[0]));
+        assert!(!accounts.contains(&operator(9)));
+        assert_eq!(operator(9), operator(9), "made once");
+    }
+
+    #[test]
     fn settings_are_in_range_for_every_block_interval() {
         for interval in [100, 250, 1_000, 60_000] {
             let ports = NodePorts { rpc: 1, p2p: 2, metrics: 3 };
             let mut config = node_config("v", ports, Vec::new(), interval);
-            watch_parent(&mut config, "http://127.0.0.1:1", 3).unwrap();
+            watch_parent(&mut config, "http://127.0.0.1:1");
+            relay(&mut config, 3).unwrap();
             config.validate().unwrap();
         }
     }

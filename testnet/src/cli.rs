@@ -1,4 +1,4 @@
-//! Command line of the launcher. The scripts `testnet/up`, `down`, `load` and `fault` call it.
+//! Command line of the launcher. The scripts `testnet/up`, `down`, `load`, `fault`, `node` and `blocks` call it.
 
 use std::path::PathBuf;
 
@@ -28,6 +28,10 @@ pub enum Command {
     Load(LoadArgs),
     /// Break a node, or mend it
     Fault(FaultArgs),
+    /// Add a node to a running testnet
+    Node(NodeArgs),
+    /// Watch blocks and print the time between them, at epoch boundaries and elsewhere
+    Blocks(BlocksArgs),
 }
 
 /// Which testnet.
@@ -71,6 +75,21 @@ pub struct UpArgs {
     /// Gas limit of a block [default: 60000000]
     #[arg(long, value_name = "GAS", value_parser = clap::value_parser!(u64).range(5_000_000..=1_000_000_000))]
     pub gas_limit: Option<u64>,
+    /// Blocks of an epoch: the validator set changes only between epochs [default: 60, or two checkpoint intervals]
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(4..=10_000_000))]
+    pub epoch_length: Option<u64>,
+    /// Seconds that stake stays locked after it left its validator [default: 300]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub unbonding_seconds: Option<u64>,
+    /// Blocks after which a validator that was silent throughout is jailed [default: 300]
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    pub downtime_window: Option<u64>,
+    /// Seconds before a jailed validator may return [default: 60]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
+    pub jail_seconds: Option<u64>,
+    /// Validators that relay checkpoints to the parent [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32))]
+    pub relayers: Option<u8>,
     /// Set on the process that runs in the background for `--detach`.
     #[arg(long, hide = true)]
     pub background: bool,
@@ -109,6 +128,15 @@ pub enum Rate {
     Max,
 }
 
+impl std::fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PerSecond(rate) => rate.fmt(formatter),
+            Self::Max => formatter.write_str("max"),
+        }
+    }
+}
+
 impl std::str::FromStr for Rate {
     type Err = String;
 
@@ -129,7 +157,7 @@ pub struct LoadArgs {
     /// What to send
     #[arg(long, value_enum, default_value_t = LoadKind::Transfer)]
     pub kind: LoadKind,
-    /// Transactions each second, or max
+    /// Transactions each second, or max: as fast as the chain takes what was signed beforehand
     #[arg(long, default_value = "100")]
     pub rate: Rate,
     /// How long to send
@@ -138,6 +166,9 @@ pub struct LoadArgs {
     /// Accounts that send, funded first
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     pub accounts: u32,
+    /// With --rate max: transactions that may be on their way at once
+    #[arg(long, value_name = "N", default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub in_flight: u32,
     /// Directory of the testnet
     #[arg(long, default_value = DEFAULT_DIRECTORY, conflicts_with = "rpc")]
     pub dir: PathBuf,
@@ -178,6 +209,51 @@ pub struct FaultArgs {
     pub dir: PathBuf,
 }
 
+/// Settings of `node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: NodeCommand,
+}
+
+/// What `node` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Make keys and start a node that follows the chain; `causeway stake register` makes it a validator
+    Add(AddArgs),
+}
+
+/// Settings of `node add`.
+#[derive(Clone, Debug, Args)]
+pub struct AddArgs {
+    /// Its name: 1 to 32 of a-z, 0-9 and '-'
+    pub name: String,
+    /// Let it relay checkpoints to the parent too; the launcher's account there pays for its first ones
+    #[arg(long)]
+    pub relay: bool,
+    /// Directory of the testnet
+    #[arg(long, default_value = DEFAULT_DIRECTORY)]
+    pub dir: PathBuf,
+}
+
+/// Settings of `blocks`.
+#[derive(Clone, Debug, Args)]
+pub struct BlocksArgs {
+    /// How long to watch
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Directory of the testnet
+    #[arg(long, default_value = DEFAULT_DIRECTORY, conflicts_with = "rpc")]
+    pub dir: PathBuf,
+    /// JSON-RPC endpoint (HTTP and WebSocket on one port) of any Causeway chain, instead of a testnet of ours
+    #[arg(long, value_name = "URL")]
+    pub rpc: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Whole coins in wei.
 pub fn coins(amount: u64) -> U256 {
     U256::from(amount).saturating_mul(U256::from(1_000_000_000_000_000_000u64))
@@ -209,5 +285,6 @@ mod tests {
         assert!(Cli::try_parse_from(["testnet", "up", "--parent", "http://127.0.0.1:1"]).is_err());
         assert!(Cli::try_parse_from(["testnet", "up", "--validators", "0"]).is_err());
         assert!(Cli::try_parse_from(["testnet", "fault", "explode", "0"]).is_err());
+        assert!(Cli::try_parse_from(["testnet", "node", "add"]).is_err());
     }
 }

@@ -51,6 +51,13 @@ pub enum Request {
         /// Which.
         node: String,
     },
+    /// Make a node that follows the chain, and start it.
+    Add {
+        /// Its name.
+        node: String,
+        /// Whether it relays checkpoints to the parent.
+        relay: bool,
+    },
     /// End the whole testnet.
     Stop,
 }

@@ -1,10 +1,12 @@
 //! `testnet/load`: transactions at a rate, and how long they take to be final.
 //!
-//! Accounts are made and funded first, every transaction is signed before the first is sent, each account sticks to one
+//! Accounts are made and funded first, every transaction is signed before the first is sent (with `--rate max` as many as the machine
+//! signs in the time that the load lasts, within a part of its free memory), each account sticks to one
 //! connection (so its nonces arrive in order), and finality is what a WebSocket subscription to `newHeads` sees, at another
 //! endpoint than the one that took the transaction where there is another. On Causeway a head is final; on other chains the
 //! figures mean inclusion.
 
+pub mod budget;
 pub mod plan;
 pub mod report;
 pub mod sender;
@@ -20,6 +22,7 @@ use crate::{
     cli::{LoadArgs, Rate},
     directory::Directory,
     load::{
+        budget::Budget,
         plan::Workload,
         report::Report,
         sender::{Pace, Senders},
@@ -31,10 +34,6 @@ use crate::{
 
 /// How long to wait for the last transactions after the last was sent.
 const TAIL_PATIENCE: Duration = Duration::from_secs(30);
-/// With `--rate max`, transactions that may be on their way at once.
-const MAX_IN_FLIGHT: usize = 6_000;
-/// With `--rate max`, transactions signed beforehand for each second.
-const MAX_SIGNED_PER_SECOND: u32 = 4_000;
 
 /// Where to send, and who pays.
 struct Target {
@@ -75,16 +74,14 @@ pub async fn run(args: LoadArgs) -> eyre::Result<()> {
 
 async fn measure(args: &LoadArgs, target: &Target) -> eyre::Result<Report> {
     let first = target.endpoints.first().ok_or_else(|| eyre!("no endpoint"))?;
-    let per_second = match args.rate {
-        Rate::PerSecond(rate) => rate,
-        Rate::Max => MAX_SIGNED_PER_SECOND,
+    let (budget, pace) = match args.rate {
+        Rate::PerSecond(rate) => (Budget::exact(u64::from(rate).saturating_mul(args.seconds)), Pace::Steady(rate)),
+        Rate::Max => {
+            let in_flight = usize::try_from(args.in_flight)?;
+            (Budget::of_this_machine(Duration::from_secs(args.seconds)), Pace::Flood { in_flight })
+        }
     };
-    let total = u64::from(per_second).saturating_mul(args.seconds);
-    let workload = Workload::prepare(&Rpc::new(first)?, &target.funder, args.kind, args.accounts, total).await?;
-    let pace = match args.rate {
-        Rate::PerSecond(rate) => Pace::Steady(rate),
-        Rate::Max => Pace::Flood { in_flight: MAX_IN_FLIGHT },
-    };
+    let workload = Workload::prepare(&Rpc::new(first)?, &target.funder, args.kind, args.accounts, budget).await?;
     let watcher = HeadWatcher::start(&target.endpoints).await.wrap_err("cannot watch for finality")?;
     let senders = Senders::new(&target.endpoints, workload.transactions)?;
     let mut sent = senders.send(pace, Duration::from_secs(args.seconds), &watcher).await?;

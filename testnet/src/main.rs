@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use causeway_testnet::{
+    blocks,
     cli::{Cli, Command},
-    fault, load, up,
+    fault, join, load, up,
 };
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
@@ -26,6 +27,8 @@ fn run() -> eyre::Result<()> {
         Command::Up(args) => main_thread()?.block_on(up::run(args)),
         Command::Down(args) => main_thread()?.block_on(fault::down(&args.dir)),
         Command::Fault(args) => main_thread()?.block_on(fault::run(&args)),
+        Command::Node(args) => main_thread()?.block_on(join::run(&args)),
+        Command::Blocks(args) => Builder::new_multi_thread().enable_all().build()?.block_on(blocks::run(&args)),
         Command::Load(args) => Builder::new_multi_thread().enable_all().build()?.block_on(load::run(args)),
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use alloy_primitives::B256;
 use causeway::config::{DataDir, NodeConfig};
 use eyre::{WrapErr as _, bail, eyre};
 use nix::{sys::signal::Signal, unistd::Pid};
@@ -15,10 +16,40 @@ use tokio::process::{Child, Command};
 
 /// How long a node may take to end after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node may take until it serves, before nobody waits for it any more.
+const SERVE_PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks whether it serves.
+const POLL: Duration = Duration::from_millis(20);
 /// What nodes log unless `CAUSEWAY_LOG` says otherwise: their own doings, and only trouble from the consensus core.
 const LOG_FILTER: &str = "info,arc_malachitebft_core_consensus=warn";
 /// Bytes of a log that are shown when a node dies.
 const LOG_TAIL_BYTES: u64 = 3_000;
+
+/// Why a node may believe the history that its peers offer, when its own is older than stake stays locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is there from the start.
+    Nothing,
+    /// All its peers are on this machine and ours.
+    History,
+    /// This block is known to be of the chain.
+    Checkpoint {
+        /// Its number.
+        height: u64,
+        /// Its hash.
+        hash: B256,
+    },
+}
+
+impl Trust {
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::History => vec!["--trust-history".into()],
+            Self::Checkpoint { height, hash } => vec!["--trusted-checkpoint".into(), format!("{height}:{hash}")],
+        }
+    }
+}
 
 /// A node on this machine.
 #[derive(Debug)]
@@ -26,13 +57,15 @@ pub struct Node {
     name: String,
     dir: PathBuf,
     binary: PathBuf,
+    trust: Trust,
     child: Option<Child>,
 }
 
 impl Node {
-    /// A node that is not started yet.
-    pub fn new(name: &str, dir: PathBuf, binary: PathBuf) -> Self {
-        Self { name: name.to_owned(), dir, binary, child: None }
+    /// A node that is not started yet, and why it may believe its peers when it starts first. Later starts trust their history: a
+    /// node that was down for long comes back to the same peers.
+    pub fn new(name: &str, dir: PathBuf, binary: PathBuf, trust: Trust) -> Self {
+        Self { name: name.to_owned(), dir, binary, trust, child: None }
     }
 
     /// Its name in genesis and for `testnet/fault`.
@@ -63,6 +96,8 @@ impl Node {
         if self.child.is_some() {
             bail!("{} runs already", self.name);
         }
+        // One that was killed could not remove it.
+        self.forget_addresses();
         let log = File::options().create(true).append(true).open(self.log());
         let log = log.wrap_err_with(|| format!("cannot open {}", self.log().display()))?;
         let child = Command::new(&self.binary)
@@ -71,6 +106,7 @@ impl Node {
             .arg(&self.dir)
             .arg("--exit-with-parent")
             .arg(std::process::id().to_string())
+            .args(self.trust.arguments())
             .envs(std::env::var_os("CAUSEWAY_LOG").is_none().then_some(("CAUSEWAY_LOG", LOG_FILTER)))
             // Logs go to files.
             .env("NO_COLOR", "1")
@@ -84,7 +120,42 @@ impl Node {
                 format!("cannot start {}: build it with `cargo build --release`", self.binary.display())
             })?;
         self.child = Some(child);
+        self.trust = Trust::History;
         Ok(())
+    }
+
+    /// Waits until the started process serves. Answers whether it does; one that takes long may do so later.
+    ///
+    /// # Errors
+    /// When the process has ended, with the end of its log.
+    pub async fn serving(&mut self) -> eyre::Result<bool> {
+        let deadline = tokio::time::Instant::now() + SERVE_PATIENCE;
+        loop {
+            if let Some(status) = self.ended()? {
+                bail!("{} ended at its start ({status}); {}:\n{}", self.name, self.log().display(), self.log_tail());
+            }
+            if self.addresses().exists() {
+                return Ok(true);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Where a running node says what it listens on.
+    fn addresses(&self) -> PathBuf {
+        DataDir(self.dir.clone()).run().join("node.json")
+    }
+
+    /// Nobody listens there any more.
+    fn forget_addresses(&self) {
+        if let Err(error) = std::fs::remove_file(self.addresses())
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "cannot remove {}", self.addresses().display());
+        }
     }
 
     /// The exit status, once, when the process has ended by itself.
@@ -93,6 +164,7 @@ impl Node {
         let status = child.try_wait()?;
         if status.is_some() {
             self.child = None;
+            self.forget_addresses();
         }
         Ok(status)
     }
@@ -126,6 +198,7 @@ impl Node {
     async fn wait(&mut self) -> eyre::Result<()> {
         if let Some(child) = self.child.as_mut() {
             child.wait().await?;
+            self.forget_addresses();
         }
         self.child = None;
         Ok(())
@@ -142,6 +215,15 @@ impl Node {
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         tail().unwrap_or_else(|error| format!("(cannot read {}: {error})", self.log().display()))
+    }
+}
+
+impl Drop for Node {
+    /// A second Ctrl-C drops the nodes, which kills them.
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.forget_addresses();
+        }
     }
 }
 
@@ -170,4 +252,62 @@ pub fn binary() -> eyre::Result<PathBuf> {
         bail!("{} is missing: run `cargo build --release -p causeway`", binary.display());
     }
     Ok(binary)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A program in a node's place.
+    fn node(script: &str) -> (tempfile::TempDir, Node) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("run")).unwrap();
+        let binary = dir.path().join("program");
+        std::fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o700)).unwrap();
+        let node = Node::new("v", dir.path().to_owned(), binary, Trust::Nothing);
+        (dir, node)
+    }
+
+    #[tokio::test]
+    async fn a_node_that_ends_at_its_start_says_why() {
+        let (_dir, mut node) = node("echo the key is missing; exit 3");
+        node.start().unwrap();
+        let error = node.serving().await.unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("the key is missing"), "{error}");
+        assert_eq!(node.pid(), None);
+    }
+
+    #[tokio::test]
+    async fn addresses_of_a_node_that_stopped_or_was_killed_do_not_stay() {
+        let (_dir, mut node) = node("echo {} > $3/run/node.json; exec sleep 600");
+        for kill in [false, true] {
+            std::fs::write(node.addresses(), "{}").unwrap();
+            node.start().unwrap();
+            assert!(node.serving().await.unwrap() && node.addresses().exists());
+            if kill {
+                node.kill().await.unwrap();
+            } else {
+                node.stop().await.unwrap();
+            }
+            assert!(!node.addresses().exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_trusted_is_said_at_the_first_start_and_history_later() {
+        let (dir, mut node) = node("echo \"$@\" >> $3/arguments; echo {} > $3/run/node.json");
+        node.trust = Trust::Checkpoint { height: 7, hash: B256::repeat_byte(1) };
+        for _ in 0..2 {
+            node.start().unwrap();
+            node.wait().await.unwrap();
+        }
+        let arguments = std::fs::read_to_string(dir.path().join("arguments")).unwrap();
+        let lines: Vec<&str> = arguments.lines().collect();
+        assert!(lines[0].ends_with(&format!("--trusted-checkpoint 7:{}", B256::repeat_byte(1))), "{arguments}");
+        assert!(lines[1].ends_with("--trust-history"), "{arguments}");
+    }
 }

@@ -12,6 +12,7 @@ use eyre::{WrapErr as _, bail, eyre};
 use serde_json::{Value, json};
 
 use crate::{
+    cli::coins,
     funding::{self, Call},
     rpc::Rpc,
 };
@@ -20,6 +21,8 @@ use crate::{
 const DEPOSIT_GAS: u64 = 200_000;
 /// Gas of a plain transfer.
 const TRANSFER_GAS: u64 = 21_000;
+/// Hundredths of a whole coin that a relayer gets: hundreds of checkpoints.
+const RELAYER_CENTS: u64 = 50;
 /// How often the parent is asked for receipts, in milliseconds.
 const POLL_MS: u64 = 100;
 /// Pause between two looks for minted coin.
@@ -105,8 +108,9 @@ impl Parent {
         Ok(())
     }
 
-    /// Sends `amount` wei to each account that has less, so that it can pay for transactions.
-    pub async fn top_up(&self, accounts: &[Address], amount: U256) -> eyre::Result<()> {
+    /// Sends coin to each relayer that has too little, so that it can pay for its first checkpoints.
+    pub async fn pay_relayers(&self, accounts: &[Address]) -> eyre::Result<()> {
+        let amount = coins(RELAYER_CENTS) / U256::from(100);
         let mut poor = Vec::new();
         for account in accounts {
             if self.rpc.balance(*account).await? < amount {

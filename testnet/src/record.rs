@@ -14,15 +14,15 @@ pub struct TestnetRecord {
     pub chain_id: u64,
     /// Hash of block 0: the chain's identity.
     pub genesis_hash: B256,
-    /// HTTP JSON-RPC, one URL for each validator.
+    /// HTTP JSON-RPC, one URL for each of `validators`.
     pub rpc: Vec<String>,
-    /// WebSocket JSON-RPC, one URL for each validator.
+    /// WebSocket JSON-RPC, one URL for each of `validators`.
     pub ws: Vec<String>,
     /// The parent chain.
     pub parent: ParentRecord,
     /// The ten development accounts. Everybody knows these keys.
     pub accounts: Vec<AccountRecord>,
-    /// The validators.
+    /// The validators of genesis, then the nodes that `testnet/node add` made, whether they validate yet or not.
     pub validators: Vec<ValidatorRecord>,
     /// The genesis file.
     pub genesis: PathBuf,
@@ -60,13 +60,13 @@ pub struct AccountRecord {
     pub private_key: B256,
 }
 
-/// A validator process.
+/// A process of the sidechain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ValidatorRecord {
-    /// Name in genesis and for `testnet/fault`.
+    /// Name for `testnet/fault`, and in genesis.
     pub name: String,
-    /// Operator address: beneficiary of the blocks it proposes.
+    /// Address of its operator key (`keys/operator.key`): beneficiary of the blocks it proposes, once that account registered it.
     pub address: Address,
     /// HTTP and WebSocket JSON-RPC.
     pub rpc: String,

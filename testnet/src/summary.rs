@@ -28,7 +28,9 @@ fn write(out: &mut String, record: &TestnetRecord, directory: &Path, coins: Opti
     writeln!(out, "  vault      {}", parent.vault)?;
     writeln!(out, "  registry   {}", parent.registry)?;
     match coins {
-        Some(coins) => writeln!(out, "\nAccounts, each with {coins} pegged coins (test keys: everybody has them)")?,
+        Some(coins) => {
+            writeln!(out, "\nAccounts, each with {coins} pegged coins, and stake (test keys: everybody has them)")?;
+        }
         None => writeln!(out, "\nAccounts (test keys: everybody has them)")?,
     }
     for account in &record.accounts {
@@ -47,6 +49,11 @@ fn write(out: &mut String, record: &TestnetRecord, directory: &Path, coins: Opti
     writeln!(out, "\nTry next:")?;
     writeln!(out, "  testnet/load --kind transfer --rate 200 --seconds 10{dir}")?;
     writeln!(out, "  testnet/fault kill 3{dir}   # the others go on; testnet/fault restart 3{dir} brings it back")?;
+    writeln!(
+        out,
+        "  testnet/node add validator-{}{dir}   # a node that joins; it prints how it becomes a validator",
+        record.validators.len()
+    )?;
     writeln!(
         out,
         "  curl -s {rpc} -H 'content-type: application/json' -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"peg_summary\",\"params\":[]}}'"

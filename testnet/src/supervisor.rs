@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     control::{Answer, Listener, Request},
     directory::Directory,
+    join,
     node::Node,
     record::TestnetRecord,
 };
@@ -20,7 +21,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// Name of the embedded parent's node.
 pub const PARENT: &str = "parent";
 
-/// All processes of a testnet: the embedded parent first, when there is one, then the validators.
+/// All processes of a testnet: the embedded parent first, when there is one, then the validators and whoever joined.
 #[derive(Debug)]
 pub struct Supervisor {
     directory: Directory,
@@ -96,11 +97,11 @@ impl Supervisor {
         self.stop(&mut stop).await
     }
 
-    /// Stops the validators, then the parent they watch. A second signal kills what is left.
+    /// Stops the chain's nodes, then the parent they watch. A second signal kills what is left.
     pub async fn stop(&mut self, again: &mut StopSignals) -> eyre::Result<()> {
-        let (parent, validators): (Vec<_>, Vec<_>) = self.nodes.iter_mut().partition(|node| node.name() == PARENT);
+        let (parent, nodes): (Vec<_>, Vec<_>) = self.nodes.iter_mut().partition(|node| node.name() == PARENT);
         let orderly = async {
-            for group in [validators, parent] {
+            for group in [nodes, parent] {
                 for ended in futures::future::join_all(group.into_iter().map(Node::stop)).await {
                     ended?;
                 }
@@ -151,13 +152,31 @@ impl Supervisor {
                 let node = self.node(node)?;
                 node.stop().await?;
                 node.start()?;
-                format!("{} is started", node.name())
+                // The record says also of a node that ended again that it does not run.
+                let serving = node.serving().await;
+                let done = serving.map(|serving| match serving {
+                    true => format!("{} is started", node.name()),
+                    false => format!("{} is started but does not serve yet; see {}", node.name(), node.log().display()),
+                });
+                self.write_record()?;
+                done?
             }
+            Request::Add { node, relay } => self.add(node, *relay).await?,
             Request::Stop => bail!("a stop is no fault"),
         };
         tracing::info!("{done}");
         self.write_record()?;
         Ok(done)
+    }
+
+    async fn add(&mut self, name: &str, relay: bool) -> eyre::Result<String> {
+        let record = self.record.as_mut().ok_or_else(|| eyre!("the testnet is still starting"))?;
+        let mut joined = join::prepare(&self.directory, record, name, relay).await?;
+        joined.node.start()?;
+        joined.node.serving().await?;
+        joined.remember(&self.directory, record)?;
+        self.nodes.push(joined.node);
+        Ok(joined.text)
     }
 
     fn node(&mut self, wanted: &str) -> eyre::Result<&mut Node> {

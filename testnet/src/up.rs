@@ -2,32 +2,28 @@
 //!
 //! Every step looks at what is there first, so that a run which was cut short anywhere is simply run again.
 
-use std::{
-    fs::File,
-    io::IsTerminal as _,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs::File, io::IsTerminal as _, path::Path, process::Stdio, time::Duration};
 
 use alloy_primitives::{Address, B256};
-use causeway_genesis::{Genesis, SecretKey, ceremony};
+use causeway::config::NodeConfig;
+use causeway_genesis::{Genesis, SecretKey};
 use eyre::{WrapErr as _, bail, ensure, eyre};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use crate::{
     accounts,
-    chain::{self, SidechainChoices, ValidatorKeys},
+    chain::{self, ValidatorKeys},
     cli::{UpArgs, coins},
     control::Listener,
     directory::{Directory, Lock},
-    node::{self, Node},
+    join,
+    node::{self, Node, Trust},
     peg::{self, Parent},
-    ports::Ports,
+    ports::{NodePorts, Ports},
     record::{AccountRecord, ParentRecord, TestnetRecord, ValidatorRecord},
     rpc::Rpc,
+    settings::Settings,
     summary,
     supervisor::{PARENT, StopSignals, Supervisor},
 };
@@ -36,68 +32,6 @@ use crate::{
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const POLL: Duration = Duration::from_millis(50);
-/// Coin for a relayer on a parent that is not ours, in hundredths of a whole coin.
-const RELAYER_CENTS: u64 = 50;
-
-/// What was chosen when the testnet was made. A later `up` must not choose otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Settings {
-    validators: u8,
-    parent: Option<String>,
-    deposit: u64,
-    block_interval_ms: u64,
-    checkpoint_interval: u64,
-    gas_limit: u64,
-}
-
-impl Settings {
-    fn path(directory: &Directory) -> PathBuf {
-        directory.root().join("settings.json")
-    }
-
-    /// The settings of the directory, or those of the command line when there are none yet.
-    fn resolve(directory: &Directory, args: &UpArgs) -> eyre::Result<Self> {
-        let path = Self::path(directory);
-        if !path.exists() {
-            let default_deposit = if args.parent.is_some() { 100 } else { 10_000 };
-            let settings = Self {
-                validators: args.validators.unwrap_or(4),
-                parent: args.parent.clone(),
-                deposit: args.deposit.unwrap_or(default_deposit),
-                block_interval_ms: args.block_interval_ms.unwrap_or(1_000),
-                checkpoint_interval: args.checkpoint_interval.unwrap_or(10),
-                gas_limit: args.gas_limit.unwrap_or(ceremony::DEFAULT_GAS_LIMIT),
-            };
-            std::fs::write(&path, serde_json::to_string_pretty(&settings)?)?;
-            return Ok(settings);
-        }
-        let text = std::fs::read_to_string(&path)?;
-        let settings: Self = serde_json::from_str(&text).wrap_err_with(|| format!("{} is damaged", path.display()))?;
-        settings.agree(args)?;
-        Ok(settings)
-    }
-
-    fn agree(&self, args: &UpArgs) -> eyre::Result<()> {
-        let differs = |flag: &str, is: String, wanted: Option<String>| match wanted {
-            Some(wanted) if wanted != is => {
-                Err(eyre!("this testnet was made with {flag} {is}: use --clean to make it anew"))
-            }
-            _ => Ok(()),
-        };
-        let text = |number: u64| number.to_string();
-        differs("--validators", self.validators.to_string(), args.validators.map(|n| n.to_string()))?;
-        differs("--parent", self.parent.clone().unwrap_or_else(|| "(embedded)".into()), args.parent.clone())?;
-        differs("--deposit", text(self.deposit), args.deposit.map(text))?;
-        differs("--block-interval-ms", text(self.block_interval_ms), args.block_interval_ms.map(text))?;
-        differs("--checkpoint-interval", text(self.checkpoint_interval), args.checkpoint_interval.map(text))?;
-        differs("--gas-limit", text(self.gas_limit), args.gas_limit.map(text))
-    }
-
-    fn names(&self) -> Vec<String> {
-        (0..self.validators).map(|index| format!("validator-{index}")).collect()
-    }
-}
 
 /// Starts a testnet and watches it until somebody ends it.
 pub async fn run(args: UpArgs) -> eyre::Result<()> {
@@ -174,19 +108,26 @@ async fn start(directory: &Directory, args: &UpArgs, supervisor: &mut Supervisor
     let validators: Vec<ValidatorKeys> =
         names.iter().map(|name| chain::validator_keys(name, &directory.validator(name))).collect::<Result<_, _>>()?;
     let operator = operator_key(directory, args.parent_key)?;
-    let relayers: Vec<Address> = validators.iter().map(|validator| validator.relayer).collect();
+    let relays = |keys: &&ValidatorKeys| settings.relayer_position(&keys.name).is_some();
+    let relayers: Vec<Address> = validators.iter().filter(relays).map(|keys| keys.relayer).collect();
     if embedded.is_some() {
         start_parent(directory, &ports, &operator, &relayers, &binary, supervisor).await?;
     }
     let parent = connect_parent(&settings, &ports, &operator, supervisor).await?;
+    // A chain that was down for longer than stake stays locked goes on all the same: all its nodes are here.
+    let trust = if directory.genesis().exists() { Trust::History } else { Trust::Nothing };
     let genesis = sidechain_genesis(directory, &settings, &validators, &parent).await?;
     let deployment = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg: use --clean"))?;
     // Contracts and validators at the same time: the nodes start while the parent makes the blocks with the contracts.
-    start_validators(directory, &settings, &ports, &validators, &parent, &binary, supervisor).await?;
+    let nodes = nodes(&settings, &ports, &validators, &parent)?;
+    for (name, config) in nodes {
+        let dir = directory.validator(&name);
+        node::prepare(&binary, &dir, &config, &directory.genesis()).await?;
+        supervisor.start(Node::new(&name, dir, binary.clone(), trust))?;
+    }
     parent.deploy(&genesis).await?;
     if settings.parent.is_some() {
-        let amount = coins(RELAYER_CENTS) / alloy_primitives::U256::from(100);
-        parent.top_up(&relayers, amount).await?;
+        parent.pay_relayers(&relayers).await?;
     }
     let rpcs = wait_for_blocks(&names, &ports, supervisor).await?;
     fund_accounts(&settings, &parent, deployment.vault, &rpcs, supervisor).await?;
@@ -226,13 +167,14 @@ async fn start_parent(
     let dir = directory.parent();
     let validator = chain::validator_keys(PARENT, &dir)?;
     let genesis = dir.join("genesis.json");
+    let trust = if genesis.exists() { Trust::History } else { Trust::Nothing };
     if !genesis.exists() {
         chain::parent_genesis(&validator, chain::address(operator), relayers)?.spec.save(&genesis)?;
     }
     let ports = ports.get(PARENT).ok_or_else(|| eyre!("the parent has no ports"))?;
     let config = chain::node_config(PARENT, ports, Vec::new(), chain::PARENT_BLOCK_INTERVAL_MS);
     node::prepare(binary, &dir, &config, &genesis).await?;
-    supervisor.start(Node::new(PARENT, dir, binary.to_owned()))
+    supervisor.start(Node::new(PARENT, dir, binary.to_owned(), trust))
 }
 
 async fn connect_parent(
@@ -261,40 +203,35 @@ async fn sidechain_genesis(
     if path.exists() {
         return Genesis::load(&path).wrap_err("the testnet's genesis file is damaged: use --clean");
     }
-    let choices = SidechainChoices {
-        block_interval_ms: settings.block_interval_ms,
-        checkpoint_interval: settings.checkpoint_interval,
-        gas_limit: settings.gas_limit,
-    };
-    let genesis = chain::sidechain_genesis(validators, parent.plan().await?, choices)?;
+    // Whoever was added is in no genesis: there is none before the testnet has run.
+    let genesis = chain::sidechain_genesis(validators, parent.plan().await?, settings.choices())?;
     genesis.spec.save(&path)?;
     Ok(genesis)
 }
 
-async fn start_validators(
-    directory: &Directory,
+/// Settings of every node of the sidechain, by name.
+fn nodes(
     settings: &Settings,
     ports: &Ports,
     validators: &[ValidatorKeys],
     parent: &Parent,
-    binary: &Path,
-    supervisor: &mut Supervisor,
-) -> eyre::Result<()> {
-    for (position, validator) in validators.iter().enumerate() {
+) -> eyre::Result<Vec<(String, NodeConfig)>> {
+    let addresses = validators.iter().map(|validator| {
         let own = ports.get(&validator.name).ok_or_else(|| eyre!("{} has no ports", validator.name))?;
-        let others = validators.iter().filter(|other| other.name != validator.name);
-        let bootnodes = others.map(|other| {
-            let ports = ports.get(&other.name).ok_or_else(|| eyre!("{} has no ports", other.name))?;
-            chain::multiaddr(ports, &other.node.p2p)
-        });
-        let bootnodes: Vec<String> = bootnodes.collect::<eyre::Result<_>>()?;
-        let mut config = chain::node_config(&validator.name, own, bootnodes, settings.block_interval_ms);
-        chain::watch_parent(&mut config, parent.rpc.url(), position)?;
-        let dir = directory.validator(&validator.name);
-        node::prepare(binary, &dir, &config, &directory.genesis()).await?;
-        supervisor.start(Node::new(&validator.name, dir, binary.to_owned()))?;
-    }
-    Ok(())
+        Ok((validator.name.clone(), own, chain::multiaddr(own, &validator.node.p2p)?))
+    });
+    let addresses: Vec<_> = addresses.collect::<eyre::Result<_>>()?;
+    let config = |(name, own, _): &(String, NodePorts, String)| {
+        let others = addresses.iter().filter(|(other, ..)| other != name);
+        let bootnodes = others.map(|(_, _, address)| address.clone()).collect();
+        let mut config = chain::node_config(name, *own, bootnodes, settings.block_interval_ms);
+        chain::watch_parent(&mut config, parent.rpc.url());
+        if let Some(position) = settings.relayer_position(name) {
+            chain::relay(&mut config, position)?;
+        }
+        Ok((name.clone(), config))
+    };
+    addresses.iter().map(config).collect()
 }
 
 async fn wait_for_blocks(names: &[String], ports: &Ports, supervisor: &mut Supervisor) -> eyre::Result<Vec<Rpc>> {
@@ -353,15 +290,7 @@ fn record(
     let peg = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg"))?;
     let validators = validators.iter().map(|validator| {
         let own = ports.get(&validator.name).ok_or_else(|| eyre!("{} has no ports", validator.name))?;
-        Ok(ValidatorRecord {
-            name: validator.name.clone(),
-            address: validator.operator,
-            rpc: format!("http://127.0.0.1:{}", own.rpc),
-            p2p: chain::multiaddr(own, &validator.node.p2p)?,
-            metrics: format!("http://127.0.0.1:{}/metrics", own.metrics),
-            pid: None,
-            dir: directory.validator(&validator.name),
-        })
+        join::node_record(validator, own, &directory.validator(&validator.name))
     });
     let validators: Vec<ValidatorRecord> = validators.collect::<eyre::Result<_>>()?;
     let embedded = ports.get(PARENT).filter(|ports| parent.rpc.url() == format!("http://127.0.0.1:{}", ports.rpc));

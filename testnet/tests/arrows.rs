@@ -21,7 +21,14 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ),
     (
         "causeway-storage",
-        &["causeway-consensus", "causeway-peg", "causeway-genesis", "causeway-trie", "causeway-execution"],
+        &[
+            "causeway-consensus",
+            "causeway-staking",
+            "causeway-peg",
+            "causeway-genesis",
+            "causeway-trie",
+            "causeway-execution",
+        ],
     ),
     ("causeway-mempool", &["causeway-execution"]),
     ("causeway-network", &["causeway-consensus", "causeway-peg", "causeway-execution"]),
@@ -29,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
         "causeway-rpc",
         &[
             "causeway-consensus",
+            "causeway-staking",
             "causeway-peg",
             "causeway-genesis",
             "causeway-trie",

@@ -81,6 +81,47 @@ async fn a_second_launcher_and_other_settings_are_refused() {
 }
 
 #[tokio::test]
+async fn an_added_node_follows_the_chain_and_comes_back_with_it() {
+    let mut net = Net::up(&["--validators", "1", "--block-interval-ms", "200", "--relayers", "0"]).await;
+    let (follower, relayer) = (net.add("follower", &[]), net.add("relayer", &["--relay"]));
+    assert_eq!((net.record.rpc.len(), net.record.ws.len(), net.record.validators.len()), (3, 3, 3));
+    assert_eq!(net.record.validators[follower].address, net.account(8), "an account with coin and stake operates it");
+    for node in [follower, relayer] {
+        let head = net.rpc(0).block_number().await.unwrap();
+        net.at_height(node, head, SOON).await;
+        assert_eq!(block(&net.rpc(node), head).await, block(&net.rpc(0), head).await);
+    }
+    let dir = net.dir().display().to_string();
+    let said = run_failing(launcher(), &["node", "add", "follower", "--dir", &dir]);
+    assert!(said.contains("there is a node follower already"), "{said}");
+
+    let served: Vec<_> = net.record.validators.iter().map(|node| node.dir.join("run/node.json")).collect();
+    assert!(served.iter().all(|file| file.exists()));
+    net.end_launcher("-INT");
+    assert!(served.iter().all(|file| !file.exists()), "nobody listens there any more");
+    net.resume().await;
+    let head = net.rpc(0).block_number().await.unwrap();
+    net.at_height(follower, head + 1, SOON).await;
+    assert_eq!(net.record.validators[relayer].name, "relayer");
+}
+
+#[tokio::test]
+async fn a_restart_says_when_the_node_ended_at_once() {
+    let mut net = Net::up(&["--validators", "2", "--block-interval-ms", "200"]).await;
+    let config = net.record.validators[1].dir.join("config/node.toml");
+    let sound = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("nonsense = 1\n{sound}")).unwrap();
+    let dir = net.dir().display().to_string();
+    let said = run_failing(launcher(), &["fault", "restart", "1", "--dir", &dir]);
+    assert!(said.contains("validator-1 ended at its start") && said.contains("nonsense"), "{said}");
+    assert_eq!(TestnetRecord::load(&net.dir()).unwrap().validators[1].pid, None);
+    std::fs::write(&config, sound).unwrap();
+    net.fault("restart", "1");
+    let height = net.rpc(0).block_number().await.unwrap();
+    net.at_height(1, height + 2, SOON).await;
+}
+
+#[tokio::test]
 async fn detached_testnets_run_until_down_and_faults_name_what_is_wrong() {
     // Takes its turn like every other testnet.
     let other = Net::up(&["--validators", "1"]).await;

@@ -22,6 +22,8 @@ pub struct Report {
     pub seconds: u64,
     /// Sending accounts.
     pub accounts: u32,
+    /// Transactions signed beforehand.
+    pub signed: usize,
     /// Endpoints they were sent to.
     pub endpoints: usize,
     /// Transactions that the endpoints took.
@@ -50,7 +52,7 @@ pub struct Report {
     pub fullest_block: usize,
 }
 
-/// Milliseconds from submission to finality.
+/// Milliseconds: from submission to finality, or between blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// Half are faster.
@@ -80,12 +82,10 @@ impl Report {
         });
         Self {
             kind: args.kind.to_string(),
-            rate: match args.rate {
-                Rate::Max => "max".into(),
-                Rate::PerSecond(rate) => rate.to_string(),
-            },
+            rate: args.rate.to_string(),
             seconds: args.seconds,
             accounts: args.accounts,
+            signed: sent.signed,
             endpoints: endpoints.len(),
             accepted: sent.accepted.len(),
             rejected: sent.rejected.clone(),
@@ -128,6 +128,14 @@ impl Report {
             ),
         ];
         lines.iter().for_each(|line| writeln!(out, "{line}").expect("writing to a String never fails"));
+        let offered = self.rejected.values().fold(self.accepted, |sum, count| sum.saturating_add(*count as usize));
+        if self.rate == Rate::Max.to_string() && offered >= self.signed {
+            let text = format!(
+                "  bound      by the {} transactions that were signed beforehand, not by the chain",
+                self.signed
+            );
+            writeln!(out, "{text}").expect("writing to a String never fails");
+        }
         if self.failed_requests > 0 || self.resent > 0 {
             let (failed, resent) = (self.failed_requests, self.resent);
             let text = format!("  trouble    {failed} requests unanswered, {resent} transactions sent again");
@@ -145,7 +153,8 @@ fn per_second(amount: f64, span: Duration) -> f64 {
 }
 
 impl Latency {
-    fn of(mut latencies: Vec<Duration>) -> Self {
+    /// Ranks of durations, which need not be in order.
+    pub fn of(mut latencies: Vec<Duration>) -> Self {
         latencies.sort_unstable();
         let at = |hundredths: usize| {
             let rank = latencies.len().saturating_mul(hundredths).div_ceil(100).saturating_sub(1);

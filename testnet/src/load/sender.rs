@@ -57,6 +57,8 @@ pub struct Sent {
     pub failed_requests: u64,
     /// Transactions that were sent again because no block had them.
     pub resent: usize,
+    /// Transactions that were signed beforehand.
+    pub signed: usize,
     raw: HashMap<B256, Bytes>,
 }
 
@@ -106,7 +108,7 @@ impl Senders {
                 tokio::spawn(lane.run(LanePace { pace, share, start, duration, seen, offered }))
             })
             .collect();
-        let mut sent = Sent { started: Some(start), ..Sent::default() };
+        let mut sent = Sent { started: Some(start), signed: total, ..Sent::default() };
         for task in tasks {
             let lane = task.await.wrap_err("a connection's task panicked")??;
             sent.accepted.extend(lane.accepted);

@@ -109,8 +109,8 @@ impl HeadWatcher {
     /// Ends watching and answers what was seen.
     pub fn finish(self) -> Seen {
         self.task.abort();
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.clone()
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *seen)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod anvil;
 pub mod clients;
 pub mod pegged;
 pub mod proxy;
+pub mod staking;
 pub mod transfer;
 
 use std::{
@@ -109,6 +110,14 @@ impl Net {
         self.record = TestnetRecord::load(&self.dir()).unwrap();
     }
 
+    /// `testnet/node add`; answers the node's place in the record.
+    pub fn add(&mut self, name: &str, options: &[&str]) -> usize {
+        let dir = self.dir().display().to_string();
+        run(launcher(), &[["node", "add", name, "--dir", &dir].as_slice(), options].concat());
+        self.record = TestnetRecord::load(&self.dir()).unwrap();
+        self.record.validators.iter().position(|node| node.name == name).unwrap()
+    }
+
     /// Processes of this testnet: the launcher and every node.
     pub fn pids(&self) -> Vec<u32> {
         let record = TestnetRecord::load(&self.dir()).unwrap();
@@ -199,6 +208,26 @@ pub fn run(program: &Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A process that ends with the test.
+pub struct Background(Child);
+
+impl Background {
+    /// `testnet/load` at a steady rate, until the test is over: fees for the stakers.
+    pub fn load(net: &Net, rate: u32) -> Self {
+        let (dir, rate) = (net.dir().display().to_string(), rate.to_string());
+        let arguments = ["load", "--rate", &rate, "--seconds", "900", "--accounts", "20", "--dir", &dir];
+        let mut command = Command::new(launcher());
+        Self(command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 /// Runs a program that must fail, and answers all it said.

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
+use causeway_contracts::CheckpointRegistry;
 use causeway_genesis::{Genesis, NodeKeys};
 use causeway_parent::{SubmitError, Submitter, SubmitterConfig};
 use causeway_peg::{CertificateSig, Checkpoint, Proof, Withdrawal, sign_digest};
 use causeway_testnet::{accounts, rpc::Rpc};
 use serde_json::{Value, json};
 
-use super::{Net, causeway_json, eventually, quantity};
+use super::{Net, causeway_json, eventually, quantity, run, sibling};
 
 /// Writes a development account's key where the command line reads it.
 pub fn key_file(net: &Net, account: usize) -> String {
@@ -62,6 +63,30 @@ pub async fn claimable(net: &Net, index: u64, patience: Duration) {
         status.is_ok_and(|status| status["stage"] == "accepted" || status["stage"] == "claimed")
     })
     .await;
+}
+
+/// `peg-audit` of both live chains; answers its report.
+pub fn audit(net: &Net) -> Value {
+    let (genesis, sidechain, parent) = (net.genesis(), net.record.rpc[0].as_str(), net.record.parent.rpc.as_str());
+    let arguments = ["--genesis", &genesis, "--sidechain", sidechain, "--parent", parent, "--json"];
+    serde_json::from_str(&run(&sibling("peg-audit"), &arguments)).unwrap()
+}
+
+/// The epoch whose set the registry heard last.
+pub async fn registry_epoch(net: &Net) -> u64 {
+    let call = CheckpointRegistry::latestCall {};
+    CheckpointRegistry::latestCall::abi_decode_returns(&view(net, call).await).unwrap().epoch
+}
+
+/// What the registry holds as the set of an epoch; zero when it knows none.
+pub async fn registry_set(net: &Net, epoch: u64) -> B256 {
+    let call = CheckpointRegistry::validatorSetOfCall { epoch };
+    CheckpointRegistry::validatorSetOfCall::abi_decode_returns(&view(net, call).await).unwrap()
+}
+
+async fn view<C: SolCall>(net: &Net, call: C) -> Bytes {
+    let call = json!({ "to": net.record.parent.registry, "data": Bytes::from(call.abi_encode()) });
+    net.parent().call("eth_call", json!([call, "latest"])).await.unwrap()
 }
 
 /// A withdrawal with its proof and the number of the checkpoint it is proven against.
