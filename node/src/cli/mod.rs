@@ -125,6 +125,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_commands_options_do_not_contradict_each_other() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
     fn a_cause_is_told_once() {
         let inner = std::io::Error::other("disk on fire");
         let error = eyre::Report::new(inner).wrap_err("cannot read x: disk on fire").wrap_err("starting");

@@ -56,7 +56,7 @@ impl DeployArgs {
 
 /// Refuses before anything is sent: a wrong key, a passed or coming nonce, contracts that stand already. A registry alone is
 /// a deployment that was cut short, which goes on.
-async fn deployable(parent: &Parent) -> eyre::Result<()> {
+pub(super) async fn deployable(parent: &Parent) -> eyre::Result<()> {
     let (peg, submitter) = (&parent.peg, &parent.submitter);
     if submitter.address() != peg.deployer {
         return Err(eyre!(

@@ -6,6 +6,9 @@ mod parent;
 mod status;
 mod transfer;
 
+#[cfg(test)]
+mod tests;
+
 use clap::Subcommand;
 
 pub(super) use parent::verify_deployment;

@@ -40,7 +40,7 @@ impl ParentArgs {
 }
 
 impl Parent {
-    async fn connect(genesis: Genesis, url: String, signer: PrivateKeySigner) -> eyre::Result<Self> {
+    pub(super) async fn connect(genesis: Genesis, url: String, signer: PrivateKeySigner) -> eyre::Result<Self> {
         let (Some(peg), Some(validators)) = (genesis.spec.peg.clone(), genesis.peg_validator_set()) else {
             return Err(eyre!("this genesis is of a standalone chain: it has no peg"));
         };
