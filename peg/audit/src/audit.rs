@@ -4,6 +4,7 @@ use crate::{
     bundle::Bundle,
     checkpoints::{Canonical, canonical},
     checks,
+    history::History,
     parent::{Parent, check_values},
     report::{At, Check, Figure, Object, REPORT_FORMAT, Report},
     sidechain::{Sidechain, audited_slots},
@@ -34,7 +35,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) bundle: &'a Bundle,
     pub(crate) genesis: &'a Genesis,
     pub(crate) spec: &'a PegSpec,
+    /// Genesis's validator set, the first of `history`.
     pub(crate) set: PegValidatorSet,
+    pub(crate) history: History,
     pub(crate) domain: PegDomain,
     pub(crate) chain: Sidechain,
     pub(crate) parent: Parent,
@@ -56,6 +59,15 @@ impl Facts<'_> {
         heights.dedup();
         heights
     }
+
+    /// The epoch in force after a block of [`Self::proven_heights`].
+    pub(crate) fn epoch_after(&self, height: u64) -> u64 {
+        if height == self.chain.head {
+            self.history.current()
+        } else {
+            self.history.epoch_of(height.checked_div(self.interval()).unwrap_or_default())
+        }
+    }
 }
 
 /// Audits the evidence of a pegged chain.
@@ -76,10 +88,13 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
     let chain = Sidechain::read(&bundle.sidechain, &mut evidence);
     let parent = Parent::read(&bundle.parent, spec, &mut evidence);
     check_values(&bundle.parent, spec, &mut evidence);
+    check_deployment(bundle, &parent, spec, set.epoch(), &mut evidence);
     let interval = genesis.spec.checkpoint_interval;
-    let canonical = canonical(&chain, &domain, interval, set.epoch(), &mut evidence);
-    let mut facts = Facts { bundle, genesis, spec, set, domain, chain, parent, canonical, certified: None };
-    let certificates = checks::certificates(&mut facts);
+    let mut certificates = checks::certificates_check();
+    let history = History::read(&set, &bundle.sidechain.validator_sets, &mut certificates);
+    let canonical = canonical(&chain, &domain, interval, &history, &mut evidence);
+    let mut facts = Facts { bundle, genesis, spec, set, history, domain, chain, parent, canonical, certified: None };
+    checks::certificates(&mut facts, &mut certificates);
     let certified_height = facts.certified.unwrap_or_default().saturating_mul(interval);
     facts.chain.check_links(interval, certified_height, &mut evidence);
     if facts.chain.head > certified_height {
@@ -101,6 +116,7 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
         checks::checkpoints(&facts),
         checks::claims(&facts),
         checks::code(&facts),
+        checks::stake(&facts),
     ];
     let head = facts.chain.head;
     Ok(Report {
@@ -122,7 +138,7 @@ pub(crate) fn count(length: usize) -> Figure {
 /// Every slot that the checks look at must be proven.
 fn check_proofs(facts: &Facts<'_>, check: &mut Check) {
     for height in facts.proven_heights() {
-        let missing = audited_slots(height, facts.interval())
+        let missing = audited_slots(height, facts.interval(), facts.epoch_after(height))
             .into_iter()
             .filter(|slot| facts.chain.slot(height, *slot).is_none())
             .count();
@@ -131,6 +147,21 @@ fn check_proofs(facts: &Facts<'_>, check: &mut Check) {
             check.fail(Object::Block(height), format!("no valid proof of {missing} slots of the peg's state"), next);
         }
     }
+}
+
+/// The registry's first event is that of its deployment: without it, events before the first one read are missing, too.
+fn check_deployment(bundle: &Bundle, parent: &Parent, spec: &PegSpec, epoch: u64, check: &mut Check) {
+    let (stands, from) = (!bundle.parent.registry_code.is_empty(), bundle.parent.from);
+    if !stands || parent.validator_sets.iter().any(|event| event.epoch == epoch) {
+        return;
+    }
+    let reason = format!("the event of its deployment is not among the events read from parent block {from} on");
+    let next = if from > 0 {
+        "collect the evidence again with --parent-from at or below the block of the deployment (0 reads everything)"
+    } else {
+        "read the parent from an endpoint that serves events as old as the deployment"
+    };
+    check.fail(Object::Contract(spec.registry), reason, next);
 }
 
 fn check_identity(bundle: &Bundle, genesis: &Genesis, spec: &PegSpec, check: &mut Check) {

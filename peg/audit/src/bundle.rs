@@ -4,15 +4,17 @@
 //! roots cover, state as Merkle proofs. A bundle can therefore be altered only where the report says *believed*.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use causeway_peg::PegValidator;
 use serde::{Deserialize, Serialize};
 use std::{
+    cmp::Ordering,
     fs::File,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
 
 /// Version of the bundle's JSON.
-pub const BUNDLE_FORMAT: u32 = 1;
+pub const BUNDLE_FORMAT: u32 = 2;
 /// A larger file is refused unread.
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 
@@ -41,12 +43,30 @@ pub struct SidechainEvidence {
     /// RLP of headers: the head, every checkpoint height, every block in `blocks` and those that link it to the checkpoint
     /// height after it.
     pub headers: Vec<Bytes>,
-    /// Every block that minted or burned.
+    /// Every block that minted, burned, acknowledged a validator set, or carries the certificate by which one hands over.
     pub blocks: Vec<BlockEvidence>,
     /// Every checkpoint certificate recorded in another block. Its signatures prove it; the rest of its block is not needed.
     pub records: Vec<RecordEvidence>,
-    /// Proofs of the peg's account: at the head and at the latest certified checkpoint's height.
+    /// The validator sets of all epochs after genesis's, in order, up to the one announced at the head.
+    pub validator_sets: Vec<SetEvidence>,
+    /// Proofs of the peg's account: at the head, at the latest certified checkpoint's height, and where a certificate
+    /// stands between two checkpoints of different epochs. Of the staking module's: at the first two of these.
     pub proofs: Vec<AccountEvidence>,
+}
+
+/// The validator set of an epoch. The certificate of a checkpoint of the epoch before it proves the commitment, the
+/// commitment its members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetEvidence {
+    /// The epoch it signs in.
+    pub epoch: u64,
+    /// Commitment to it.
+    pub commitment: B256,
+    /// Number of the first checkpoint of its epoch; none before that is due.
+    pub first_checkpoint: Option<u64>,
+    /// Members in committed order.
+    pub validators: Vec<PegValidator>,
 }
 
 /// The content of a block.
@@ -115,7 +135,9 @@ pub struct ParentEvidence {
     pub chain_id: u64,
     /// The finalised block the audit stands at.
     pub finalized: ParentBlock,
-    /// All events of the vault and the registry up to that block.
+    /// First block whose events were asked for.
+    pub from: u64,
+    /// All events of the vault and the registry from there up to the finalised block.
     pub logs: Vec<LogEvidence>,
     /// What the contracts' views answered at that block.
     pub values: ParentValues,
@@ -177,8 +199,20 @@ pub struct ParentValues {
     pub checkpoint: u64,
     /// `latestDigest()`.
     pub checkpoint_digest: B256,
-    /// `validatorSetOf(0)`.
-    pub validator_set: B256,
+    /// `latest()`: epoch. Its set is in force at the registry: no earlier one is heard there any more.
+    pub epoch: u64,
+    /// `validatorSetOf(epoch)` of every epoch up to the one after `epoch`; those it does not know are left out.
+    pub validator_sets: Vec<CommittedSet>,
+}
+
+/// What the registry answers for an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CommittedSet {
+    /// The epoch.
+    pub epoch: u64,
+    /// `validatorSetOf(epoch)`.
+    pub commitment: B256,
 }
 
 /// Why a bundle cannot be used. The operator's or the sender's fault.
@@ -201,25 +235,42 @@ pub enum BundleError {
     /// Not JSON, or not this JSON.
     #[error("not a peg-audit bundle: {0}")]
     Json(#[from] serde_json::Error),
-    /// A version this release does not read.
-    #[error("the bundle has format {found}, this release reads {BUNDLE_FORMAT}: use the release that wrote it")]
-    Format {
+    /// A version from before this release's.
+    #[error(
+        "the bundle has format {found}, from before validator sets could change; this release reads format {BUNDLE_FORMAT}: \
+         collect the evidence again, or use the release that wrote the bundle"
+    )]
+    Old {
         /// The version found.
         found: u32,
     },
+    /// A version of a later release.
+    #[error("the bundle has format {found}, this release reads {BUNDLE_FORMAT}: use a release as new as the bundle's")]
+    New {
+        /// The version found.
+        found: u32,
+    },
+}
+
+/// The one key that every version has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 impl Bundle {
     /// Parses a bundle.
     ///
     /// # Errors
-    /// `Json`, `Format`.
+    /// `Json`, `Old`, `New`.
     pub fn from_json(json: &[u8]) -> Result<Self, BundleError> {
-        let bundle: Self = serde_json::from_slice(json)?;
-        if bundle.format != BUNDLE_FORMAT {
-            return Err(BundleError::Format { found: bundle.format });
+        // The version before anything else: what another version's keys are is not this one's to judge.
+        let Version { format } = serde_json::from_slice(json)?;
+        match format.cmp(&BUNDLE_FORMAT) {
+            Ordering::Less => Err(BundleError::Old { found: format }),
+            Ordering::Greater => Err(BundleError::New { found: format }),
+            Ordering::Equal => Ok(serde_json::from_slice(json)?),
         }
-        Ok(bundle)
     }
 
     /// Reads a bundle's file.

@@ -1,6 +1,8 @@
-//! The canonical checkpoints, recomputed from the sidechain's history: nothing of them is taken from anybody's word.
+//! The canonical checkpoints, recomputed from the sidechain's history: nothing of them is taken from anybody's word. (Epochs
+//! and next sets are the evidence's claims until a digest that the validators certified agrees.)
 
 use crate::{
+    history::History,
     report::{Check, Object},
     sidechain::Sidechain,
 };
@@ -20,7 +22,7 @@ pub(crate) fn canonical(
     chain: &Sidechain,
     domain: &PegDomain,
     interval: u64,
-    epoch: u64,
+    history: &History,
     check: &mut Check,
 ) -> BTreeMap<u64, Canonical> {
     let mut burns: Vec<_> = chain.burns.iter().collect();
@@ -42,6 +44,7 @@ pub(crate) fn canonical(
                 check.fail(Object::Withdrawal(burn.withdrawal.index), "more withdrawals than the tree holds", next);
             }
         }
+        let epoch = history.epoch_of(number);
         let (deposit_nonce, deposit_acc) = chain.imported(height);
         let checkpoint = Checkpoint {
             number,
@@ -54,7 +57,7 @@ pub(crate) fn canonical(
             depositNonce: deposit_nonce,
             depositAcc: deposit_acc,
             epoch,
-            nextValset: B256::ZERO,
+            nextValset: epoch.checked_add(1).and_then(|next| history.commitment(next)).unwrap_or_default(),
         };
         digest = domain.checkpoint_digest(&checkpoint);
         all.insert(number, Canonical { checkpoint, digest });

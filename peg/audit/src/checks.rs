@@ -4,12 +4,15 @@ mod backing;
 mod certificates;
 mod claims;
 mod mints;
+mod sets;
+mod stake;
 mod withdrawals;
 
 pub(crate) use backing::{backing, equation, locked, supply};
-pub(crate) use certificates::{certificates, checkpoints};
+pub(crate) use certificates::{certificates, certificates_check, checkpoints};
 pub(crate) use claims::{claims, code};
 pub(crate) use mints::mints;
+pub(crate) use stake::stake;
 pub(crate) use withdrawals::withdrawals;
 
 use crate::{

@@ -3,12 +3,14 @@
 use crate::{
     audit::AuditError,
     bundle::{
-        AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, ParentBlock, ParentEvidence, ParentValues,
-        RecordEvidence, SidechainEvidence,
+        AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, CommittedSet, LogEvidence, ParentBlock, ParentEvidence, ParentValues,
+        RecordEvidence, SetEvidence, SidechainEvidence,
     },
+    history::History,
     parent::{registry_slots, vault_slots},
+    report::Check,
     rpc::{ReadError, Rpc, Side, hex},
-    sidechain::{SYSTEM_TX_TYPE, SystemTx, audited_slots},
+    sidechain::{SYSTEM_TX_TYPE, Sidechain, SystemTx, audited_slots, staking_slots},
 };
 use alloy_consensus::{Receipt, ReceiptWithBloom, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -16,17 +18,22 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U64, U256, keccak256};
 use alloy_rpc_types_eth::{Header as RpcHeader, Transaction as RpcTransaction};
 use alloy_sol_types::{SolCall, SolEvent, SolEventInterface};
 use causeway_contracts::{CheckpointRegistry, PegVault};
-use causeway_genesis::{Genesis, PegSpec, addresses::PEG};
-use causeway_peg::IPeg;
+use causeway_genesis::{Genesis, PegSpec, addresses::{PEG, STAKING}};
+use causeway_peg::{IPeg, PegValidator, PegValidatorSet, layout};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Questions that are under way at once.
 const CONCURRENT: usize = 16;
 /// Most system transactions at the head of a block that are looked at.
 const MAX_SYSTEM_TXS: u64 = 16;
+/// More epochs than any chain has: an endpoint that claims them lies.
+const MAX_EPOCHS: u64 = 1 << 24;
 /// Times the chains are read again because one moved past the other.
 const PAIRINGS: usize = 5;
 
@@ -39,6 +46,8 @@ pub struct Endpoints {
     pub parent: String,
     /// First parent block that can hold events of the peg.
     pub parent_from: u64,
+    /// How long one question may take.
+    pub deadline: Duration,
 }
 
 /// Why no bundle could be collected.
@@ -47,6 +56,38 @@ pub enum CollectError {
     /// The genesis file has no peg.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Each URL leads to the other chain.
+    #[error(
+        "the two URLs look exchanged: the sidechain's leads to the parent (chain id {parent}), the parent's to the sidechain \
+         (chain id {sidechain})"
+    )]
+    Exchanged {
+        /// Chain id of the parent.
+        parent: u64,
+        /// Chain id of the sidechain.
+        sidechain: u64,
+    },
+    /// A URL leads to another chain than genesis names.
+    #[error("the {side}'s URL leads to a chain with id {found}{hint}; the genesis file has {expected} for the {side}")]
+    OtherChainId {
+        /// Which endpoint.
+        side: Side,
+        /// Its chain id.
+        found: u64,
+        /// The one wanted.
+        expected: u64,
+        /// What that chain is, if known.
+        hint: &'static str,
+    },
+    /// The parent's events begin after the deployment.
+    #[error(
+        "the contracts were deployed before parent block {from}, where reading began: name the block of the deployment, or \
+         one before it, with --parent-from (0 reads everything)"
+    )]
+    StartsLate {
+        /// First block read.
+        from: u64,
+    },
     /// An endpoint failed.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -58,8 +99,10 @@ pub enum CollectError {
 /// [`CollectError`].
 pub async fn collect(endpoints: &Endpoints, genesis: &Genesis) -> Result<Bundle, CollectError> {
     let spec = genesis.spec.peg.as_ref().ok_or(AuditError::NotPegged)?;
-    let sidechain = Rpc::new(Side::Sidechain, &endpoints.sidechain)?;
-    let parent = Rpc::new(Side::Parent, &endpoints.parent)?;
+    let set = genesis.peg_validator_set().ok_or(AuditError::NotPegged)?;
+    let sidechain = Rpc::new(Side::Sidechain, &endpoints.sidechain, endpoints.deadline)?;
+    let parent = Rpc::new(Side::Parent, &endpoints.parent, endpoints.deadline)?;
+    check_ids(sidechain.chain_id().await?, parent.chain_id().await?, genesis, spec)?;
     let zero = header_of(&sidechain, &sidechain.block("0x0", false).await?)?;
     if zero.1 != genesis.hash {
         return Err(AuditError::OtherChain { evidence: zero.1, genesis: genesis.hash }.into());
@@ -68,18 +111,21 @@ pub async fn collect(endpoints: &Endpoints, genesis: &Genesis) -> Result<Bundle,
     for _ in 0..PAIRINGS {
         // The sidechain first: what it has minted by then is final on the parent afterwards.
         let (head, _) = header_of(&sidechain, &sidechain.block("latest", false).await?)?;
-        let parent_evidence = read_parent(&parent, spec, genesis, endpoints.parent_from).await?;
+        let parent_evidence = read_parent(&parent, spec, set.epoch(), endpoints.parent_from).await?;
         let accepted = events::<CheckpointRegistry::CheckpointAccepted>(&parent_evidence, spec.registry);
         let claims = events::<PegVault::Claimed>(&parent_evidence, spec.vault);
         let accepted = accepted.iter().map(|event| event.number).max();
-        let sidechain_evidence = read_sidechain(&sidechain, genesis, head, accepted).await?;
-        let (minted, burned) = totals(&sidechain_evidence);
+        let sidechain_evidence = read_sidechain(&sidechain, genesis, &set, head, accepted).await?;
+        let Totals { minted, burned, acknowledged } = totals(&sidechain_evidence);
         let claimed = claims.iter().map(|claim| claim.index.saturating_add(1)).max().unwrap_or_default();
         if claimed > burned {
             fault = format!("withdrawal {} is claimed and not burned at block {head}", claimed.saturating_sub(1));
         } else if minted > parent_evidence.values.deposit_nonce {
             let height = parent_evidence.finalized.height;
             fault = format!("deposit {minted} is minted and not final at parent block {height}");
+        } else if acknowledged > parent_evidence.values.epoch {
+            let height = parent_evidence.finalized.height;
+            fault = format!("validator set {acknowledged} is acknowledged and not in force at parent block {height}");
         } else {
             return Ok(bundle(genesis, sidechain_evidence, parent_evidence));
         }
@@ -97,22 +143,53 @@ fn events<E: SolEvent>(evidence: &ParentEvidence, emitter: Address) -> Vec<E> {
     logs.filter_map(|log| E::decode_raw_log(log.topics.iter().copied(), &log.data).ok()).collect()
 }
 
-/// Last deposit minted and number of withdrawals in the evidence, by its receipts.
-fn totals(evidence: &SidechainEvidence) -> (u64, u64) {
-    let mut check = crate::report::Check::new(0, "");
-    let chain = crate::sidechain::Sidechain::read(evidence, &mut check);
-    let minted = chain.mints.iter().map(|mint| mint.deposit.nonce).max().unwrap_or_default();
-    let burned = chain.burns.iter().map(|burn| burn.withdrawal.index.saturating_add(1)).max().unwrap_or_default();
-    (minted, burned)
+/// How far a chain has come.
+struct Totals {
+    /// Last deposit minted.
+    minted: u64,
+    /// Number of withdrawals.
+    burned: u64,
+    /// Latest epoch acknowledged.
+    acknowledged: u64,
+}
+
+/// By the evidence's receipts and system transactions.
+fn totals(evidence: &SidechainEvidence) -> Totals {
+    let chain = Sidechain::read(evidence, &mut Check::new(0, ""));
+    Totals {
+        minted: chain.mints.iter().map(|mint| mint.deposit.nonce).max().unwrap_or_default(),
+        burned: chain.burns.iter().map(|burn| burn.withdrawal.index.saturating_add(1)).max().unwrap_or_default(),
+        acknowledged: chain.acknowledgements.iter().map(|call| call.epoch).max().unwrap_or_default(),
+    }
+}
+
+/// Each endpoint must serve the chain it was named for.
+fn check_ids(sidechain: u64, parent: u64, genesis: &Genesis, spec: &PegSpec) -> Result<(), CollectError> {
+    let (ours, theirs) = (genesis.spec.chain_id, spec.parent_chain_id);
+    if ours != theirs && (sidechain, parent) == (theirs, ours) {
+        return Err(CollectError::Exchanged { parent: theirs, sidechain: ours });
+    }
+    for (side, found, expected, other, hint) in [
+        (Side::Sidechain, sidechain, ours, theirs, ", which is the parent"),
+        (Side::Parent, parent, theirs, ours, ", which is the sidechain"),
+    ] {
+        if found != expected {
+            let hint = if found == other { hint } else { "" };
+            return Err(CollectError::OtherChainId { side, found, expected, hint });
+        }
+    }
+    Ok(())
 }
 
 async fn read_sidechain(
     rpc: &Rpc,
     genesis: &Genesis,
+    set: &PegValidatorSet,
     head: u64,
     accepted: Option<u64>,
 ) -> Result<SidechainEvidence, ReadError> {
     let interval = genesis.spec.checkpoint_interval.max(1);
+    let (validator_sets, handovers) = read_sets(rpc, set.epoch(), head).await?;
     let logs = rpc.logs(&[PEG], 0, head).await?;
     let mut peg_blocks = BTreeSet::new();
     let mut recorded = BTreeMap::new();
@@ -126,6 +203,8 @@ async fn read_sidechain(
             }
         }
     }
+    // A handover is proven in its block; of other certificates their signatures are enough.
+    peg_blocks.extend(handovers.into_iter().filter(|block| recorded.contains_key(block)));
     let certified = recorded.values().map(|(number, _)| *number).max();
     recorded.retain(|height, _| !peg_blocks.contains(height));
     let records: Vec<RecordEvidence> = stream::iter(recorded)
@@ -160,19 +239,91 @@ async fn read_sidechain(
         contents.push(content);
         headers.push(header);
     }
-    let mut proofs = vec![rpc.proof(PEG, &audited_slots(head, interval), head).await?];
-    let certified_height = certified.max(accepted.filter(|number| *number <= last)).map(|n| n.saturating_mul(interval));
-    for height in [certified.map(|number| number.saturating_mul(interval)), certified_height].into_iter().flatten() {
-        if height == head || proofs.iter().any(|proof| proof.height == height) {
-            continue;
-        }
-        match rpc.proof(PEG, &audited_slots(height, interval), height).await {
-            Ok(proof) => proofs.push(proof),
-            // Its absence is judged by the audit, which names it.
-            Err(error) => tracing::warn!(height, %error, "no state proof at a certified checkpoint"),
+    let history = History::read(set, &validator_sets, &mut Check::new(0, ""));
+    let mut proofs = vec![rpc.proof(PEG, &audited_slots(head, interval, history.current()), head).await?];
+    let height_of = |number: u64| number.saturating_mul(interval);
+    let certified_height = certified.max(accepted.filter(|number| *number <= last)).map(height_of);
+    let proven: BTreeSet<u64> = certified.map(height_of).into_iter().chain(certified_height).chain([head]).collect();
+    for height in proven {
+        let epoch = history.epoch_of(height / interval);
+        let of_peg = (PEG, audited_slots(height, interval, epoch));
+        let of_staking = (STAKING, staking_slots::ALL.to_vec());
+        for (address, slots) in [of_peg, of_staking] {
+            if (address, height) == (PEG, head) {
+                continue;
+            }
+            match rpc.proof(address, &slots, height).await {
+                Ok(proof) => proofs.push(proof),
+                // Its absence is judged by the audit, which names it.
+                Err(error) => tracing::warn!(%address, height, %error, "no state proof"),
+            }
         }
     }
-    Ok(SidechainEvidence { chain_id: rpc.chain_id().await?, head, headers, blocks: contents, records, proofs })
+    let chain_id = rpc.chain_id().await?;
+    let mut evidence =
+        SidechainEvidence { chain_id, head, headers, blocks: contents, records, validator_sets, proofs };
+    for block in between_epochs(&evidence, &history, interval) {
+        match rpc.proof(PEG, &[layout::VALIDATOR_EPOCH], block).await {
+            Ok(proof) => evidence.proofs.push(proof),
+            // The audit says so: either of two sets may then have signed.
+            Err(error) => tracing::warn!(block, %error, "no state proof at a block near a rotation"),
+        }
+    }
+    Ok(evidence)
+}
+
+/// Blocks with certificates whose epoch the checkpoints around them do not tell.
+fn between_epochs(evidence: &SidechainEvidence, history: &History, interval: u64) -> BTreeSet<u64> {
+    let chain = Sidechain::read(evidence, &mut Check::new(0, ""));
+    let imports = chain.imports.iter().map(|import| import.block);
+    let blocks = imports.chain(chain.acknowledgements.iter().map(|call| call.block));
+    let doubtful = blocks.filter(|block| {
+        let epochs = history.epochs_at(*block, interval, evidence.head);
+        epochs.start() != epochs.end() && chain.slot(*block, layout::VALIDATOR_EPOCH).is_none()
+    });
+    doubtful.collect()
+}
+
+#[derive(Debug, Deserialize)]
+struct RawSet {
+    validators: Vec<RawMember>,
+    commitment: B256,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawMember {
+    address: Address,
+    power: U64,
+}
+
+/// The sets after genesis's up to the announced one, and the blocks by which each was handed over to.
+async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>, Vec<u64>), ReadError> {
+    let current = rpc.slot(PEG, layout::VALIDATOR_EPOCH, head).await?;
+    let last = u64::try_from(current).ok().and_then(|current| current.checked_add(1));
+    let Some(last) = last.filter(|last| *last <= base.saturating_add(MAX_EPOCHS)) else {
+        return Err(rpc.nonsense(format!("epoch {current} at block {head}")));
+    };
+    let records: Vec<(u64, [u64; 4])> = stream::iter(base..=last)
+        .map(|epoch| async move {
+            let slot = layout::validator_set(epoch, layout::SetField::Handover);
+            Ok((epoch, rpc.slot(PEG, slot, head).await?.into_limbs()))
+        })
+        .buffered(CONCURRENT)
+        .try_collect()
+        .await?;
+    let handovers = records.iter().map(|(_, [_, _, block, _])| *block).filter(|block| *block > 0).collect();
+    let sets = stream::iter(records.into_iter().filter(|(epoch, _)| *epoch > base))
+        .map(|(epoch, [built, ..])| async move {
+            let RawSet { validators, commitment } = rpc.ask("peg_getValidatorSet", json!([hex(epoch)])).await?;
+            let member = |raw: RawMember| PegValidator { address: raw.address, power: raw.power.to() };
+            let validators = validators.into_iter().map(member).collect();
+            let first_checkpoint = (built > 0).then_some(built);
+            Ok(SetEvidence { epoch, commitment, first_checkpoint, validators })
+        })
+        .buffered(CONCURRENT)
+        .try_collect()
+        .await?;
+    Ok((sets, handovers))
 }
 
 #[derive(Debug, Deserialize)]
@@ -277,40 +428,54 @@ fn raw_header(rpc: &Rpc, block: &Value) -> Result<(u64, B256, Bytes), ReadError>
     }
 }
 
-async fn read_parent(rpc: &Rpc, spec: &PegSpec, genesis: &Genesis, from: u64) -> Result<ParentEvidence, ReadError> {
+async fn read_parent(rpc: &Rpc, spec: &PegSpec, base: u64, from: u64) -> Result<ParentEvidence, CollectError> {
     let block = rpc.block("finalized", false).await?;
     let finalized = parent_block(rpc, &block)?;
     let height = finalized.height;
     let logs = rpc.logs(&[spec.vault, spec.registry], from, height).await?;
     let vault_code = rpc.ask("eth_getCode", json!([spec.vault, hex(height)])).await?;
-    let registry_code = rpc.ask("eth_getCode", json!([spec.registry, hex(height)])).await?;
-    let epoch = genesis.peg_validator_set().map_or(0, |set| set.epoch());
+    let registry_code: Bytes = rpc.ask("eth_getCode", json!([spec.registry, hex(height)])).await?;
+    // Nothing stands there before the deployment is final, which the views' answers then say in their own words.
+    if !registry_code.is_empty() && from > 0 && !logs.iter().any(|log| is_deployment(log, spec, base)) {
+        return Err(CollectError::StartsLate { from });
+    }
+    let latest = rpc.call(spec.registry, CheckpointRegistry::latestCall {}, height).await?;
+    let mut validator_sets = Vec::new();
+    for epoch in base..=latest.epoch.saturating_add(1).min(base.saturating_add(MAX_EPOCHS)) {
+        let commitment = rpc.call(spec.registry, CheckpointRegistry::validatorSetOfCall { epoch }, height).await?;
+        if !commitment.is_zero() {
+            validator_sets.push(CommittedSet { epoch, commitment });
+        }
+    }
     let values = ParentValues {
         vault_balance: rpc.ask("eth_getBalance", json!([spec.vault, hex(height)])).await?,
         locked: rpc.call(spec.vault, PegVault::lockedCall { token: Address::ZERO }, height).await?,
         deposit_nonce: rpc.call(spec.vault, PegVault::depositNonceCall {}, height).await?,
         deposit_acc: rpc.call(spec.vault, PegVault::depositAccCall {}, height).await?,
         claim_delay_s: rpc.call(spec.vault, PegVault::claimDelayCall {}, height).await?,
-        checkpoint: rpc.call(spec.registry, CheckpointRegistry::latestCall {}, height).await?.number,
+        checkpoint: latest.number,
         checkpoint_digest: rpc.call(spec.registry, CheckpointRegistry::latestDigestCall {}, height).await?,
-        validator_set: rpc.call(spec.registry, CheckpointRegistry::validatorSetOfCall { epoch }, height).await?,
+        epoch: latest.epoch,
+        validator_sets,
     };
-    let proofs = parent_proofs(rpc, spec, &values, epoch, height).await;
-    Ok(ParentEvidence { chain_id: rpc.chain_id().await?, finalized, logs, values, vault_code, registry_code, proofs })
+    let proofs = parent_proofs(rpc, spec, &values, height).await;
+    let chain_id = rpc.chain_id().await?;
+    Ok(ParentEvidence { chain_id, finalized, from, logs, values, vault_code, registry_code, proofs })
 }
 
-async fn parent_proofs(
-    rpc: &Rpc,
-    spec: &PegSpec,
-    values: &ParentValues,
-    epoch: u64,
-    height: u64,
-) -> Vec<AccountEvidence> {
+/// Whether a log is the registry's event of its deployment.
+fn is_deployment(log: &LogEvidence, spec: &PegSpec, base: u64) -> bool {
+    type Event = CheckpointRegistry::ValidatorSetCommitted;
+    let event = Event::decode_raw_log(log.topics.iter().copied(), &log.data);
+    log.address == spec.registry && event.is_ok_and(|event| event.epoch == base)
+}
+
+async fn parent_proofs(rpc: &Rpc, spec: &PegSpec, values: &ParentValues, height: u64) -> Vec<AccountEvidence> {
     let vault: [U256; 2] = [vault_slots::COUNTERS, vault_slots::snapshot(values.deposit_nonce)];
-    let registry: [U256; 3] =
-        [registry_slots::LATEST, registry_slots::LATEST_DIGEST, registry_slots::validator_set(epoch)];
+    let mut registry = vec![registry_slots::LATEST, registry_slots::LATEST_DIGEST];
+    registry.extend(values.validator_sets.iter().map(|set| registry_slots::validator_set(set.epoch)));
     let mut proofs = Vec::new();
-    for (address, slots) in [(spec.vault, &vault[..]), (spec.registry, &registry[..])] {
+    for (address, slots) in [(spec.vault, &vault[..]), (spec.registry, registry.as_slice())] {
         match rpc.proof(address, slots, height).await {
             Ok(proof) => proofs.push(proof),
             // Many parent endpoints serve none; the report then says what is believed.

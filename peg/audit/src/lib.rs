@@ -14,6 +14,7 @@ mod bundle;
 mod checkpoints;
 mod checks;
 mod collect;
+mod history;
 mod parent;
 mod proof;
 mod report;
@@ -22,8 +23,8 @@ mod sidechain;
 
 pub use audit::{AuditError, audit};
 pub use bundle::{
-    AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, BundleError, LogEvidence, MAX_BUNDLE_BYTES, ParentBlock,
-    ParentEvidence, ParentValues, RecordEvidence, SidechainEvidence, SlotEvidence,
+    AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, BundleError, CommittedSet, LogEvidence, MAX_BUNDLE_BYTES,
+    ParentBlock, ParentEvidence, ParentValues, RecordEvidence, SetEvidence, SidechainEvidence, SlotEvidence,
 };
 pub use collect::{CollectError, Endpoints, collect};
 pub use report::{At, Check, Failure, Figure, Object, REPORT_FORMAT, Report};

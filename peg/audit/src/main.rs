@@ -9,6 +9,7 @@ use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 const FAILS: u8 = 1;
@@ -33,9 +34,12 @@ struct Args {
     /// JSON-RPC URL of a parent node.
     #[arg(long, value_name = "URL", required_unless_present = "from_bundle")]
     parent: Option<String>,
-    /// First parent block to read events from: the deployment's.
+    /// First parent block to read events from: the deployment's, or any before it.
     #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
     parent_from: u64,
+    /// Longest wait for one answer of an endpoint, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    timeout: u64,
     /// Saves everything that was read, so that anybody can repeat the audit offline.
     #[arg(long, value_name = "FILE", conflicts_with = "from_bundle")]
     bundle: Option<PathBuf>,
@@ -75,10 +79,11 @@ async fn run(args: Args) -> Result<Report, Stop> {
         (Some(path), _, _) => Bundle::load(path).map_err(usage)?,
         (None, Some(sidechain), Some(parent)) => {
             let (sidechain, parent) = (sidechain.clone(), parent.clone());
-            let endpoints = Endpoints { sidechain, parent, parent_from: args.parent_from };
+            let deadline = Duration::from_secs(args.timeout);
+            let endpoints = Endpoints { sidechain, parent, parent_from: args.parent_from, deadline };
             collect(&endpoints, &genesis).await.map_err(|error| match error {
-                CollectError::Audit(error) => usage(error),
                 CollectError::Read(error) => Stop(UNREACHABLE, error.to_string()),
+                error => usage(error),
             })?
         }
         _ => return Err(usage("name both endpoints, or a bundle")),

@@ -1,7 +1,7 @@
 //! The peg's history on the parent, read from evidence.
 
 use crate::{
-    bundle::ParentEvidence,
+    bundle::{CommittedSet, ParentEvidence},
     proof,
     report::{Check, Object},
 };
@@ -33,7 +33,7 @@ pub(crate) mod vault_slots {
 /// Slots of the registry's storage.
 pub(crate) mod registry_slots {
     use super::{B256, SolValue, U256, keccak256};
-    /// `latest`: number in the low 64 bits.
+    /// `latest`: number, height, withdrawal count and epoch in 64-bit lanes, least significant first.
     pub(crate) const LATEST: U256 = U256::ZERO;
     /// `latestDigest`.
     pub(crate) const LATEST_DIGEST: U256 = U256::ONE;
@@ -60,8 +60,10 @@ pub(crate) struct Parent {
     pub(crate) deposits: Vec<Locked>,
     pub(crate) claims: Vec<PegVault::Claimed>,
     pub(crate) checkpoints: Vec<CheckpointRegistry::CheckpointAccepted>,
-    /// Commitments of the `ValidatorSetCommitted` events.
-    pub(crate) validator_sets: BTreeMap<u64, B256>,
+    /// Accumulators that the registry keeps besides the vault's, for checkpoints of long ago.
+    pub(crate) linked: Vec<CheckpointRegistry::DepositHistoryLinked>,
+    /// In chain order; the first is that of the deployment.
+    pub(crate) validator_sets: Vec<CheckpointRegistry::ValidatorSetCommitted>,
 }
 
 impl Parent {
@@ -99,7 +101,10 @@ impl Parent {
                         parent.checkpoints.push(event);
                     }
                     Ok(CheckpointRegistry::CheckpointRegistryEvents::ValidatorSetCommitted(event)) => {
-                        parent.validator_sets.insert(event.epoch, event.commitment);
+                        parent.validator_sets.push(event);
+                    }
+                    Ok(CheckpointRegistry::CheckpointRegistryEvents::DepositHistoryLinked(event)) => {
+                        parent.linked.push(event);
                     }
                     Err(_) => check.fail(object, "an event of the registry does not decode", ENDPOINT),
                 }
@@ -136,16 +141,20 @@ pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mu
     };
     let counters = vault.get(&vault_slots::COUNTERS).copied();
     let snapshot = vault.get(&vault_slots::snapshot(values.deposit_nonce)).copied();
-    let latest = registry.get(&registry_slots::LATEST).map(|latest| latest.as_limbs()[0]);
-    let pairs = [
-        ("the vault's balance", Some(balance), values.vault_balance),
-        ("locked(0)", counters.map(|word| word >> 64), values.locked),
-        ("depositNonce()", counters.map(|word| U256::from(word.as_limbs()[0])), U256::from(values.deposit_nonce)),
-        ("depositAcc()", snapshot, values.deposit_acc.into()),
-        ("latest().number", latest.map(U256::from), U256::from(values.checkpoint)),
-        ("latestDigest()", registry.get(&registry_slots::LATEST_DIGEST).copied(), values.checkpoint_digest.into()),
-        ("validatorSetOf(0)", registry.get(&registry_slots::validator_set(0)).copied(), values.validator_set.into()),
+    let latest = registry.get(&registry_slots::LATEST).map(U256::as_limbs);
+    let mut pairs = vec![
+        ("the vault's balance".to_owned(), Some(balance), values.vault_balance),
+        ("locked(0)".to_owned(), counters.map(|word| word >> 64), values.locked),
+        ("depositNonce()".to_owned(), counters.map(|word| U256::from(word.as_limbs()[0])), U256::from(values.deposit_nonce)),
+        ("depositAcc()".to_owned(), snapshot, values.deposit_acc.into()),
+        ("latest().number".to_owned(), latest.map(|lanes| U256::from(lanes[0])), U256::from(values.checkpoint)),
+        ("latest().epoch".to_owned(), latest.map(|lanes| U256::from(lanes[3])), U256::from(values.epoch)),
+        ("latestDigest()".to_owned(), registry.get(&registry_slots::LATEST_DIGEST).copied(), values.checkpoint_digest.into()),
     ];
+    for CommittedSet { epoch, commitment } in &values.validator_sets {
+        let proven = registry.get(&registry_slots::validator_set(*epoch)).copied();
+        pairs.push((format!("validatorSetOf({epoch})"), proven, (*commitment).into()));
+    }
     for (what, proven, answered) in pairs {
         if proven != Some(answered) {
             let proven = proven.map_or("nothing".to_owned(), |value| format!("{value:#x}"));

@@ -22,6 +22,8 @@ pub enum Object {
     Block(u64),
     /// A block of the parent, by its height.
     ParentBlock(u64),
+    /// The validator set of an epoch.
+    ValidatorSet(u64),
     /// A contract on the parent.
     Contract(Address),
     /// The pegged coin as a whole.
@@ -37,6 +39,7 @@ impl fmt::Display for Object {
             Self::Signer(address) => write!(f, "signer {address}"),
             Self::Block(height) => write!(f, "block {height}"),
             Self::ParentBlock(height) => write!(f, "parent block {height}"),
+            Self::ValidatorSet(epoch) => write!(f, "validator set {epoch}"),
             Self::Contract(address) => write!(f, "contract {address}"),
             Self::Supply => f.write_str("supply"),
         }
@@ -67,18 +70,29 @@ pub enum Figure {
     Wei(U256),
     /// A count, height or number.
     Count(u64),
+    /// Tokens of 18 decimals, in the smallest unit; a decimal string in JSON.
+    Tokens(U256),
+    /// Parts per million; a decimal string in JSON.
+    Ratio(U256),
     /// A hash.
     Hash(B256),
 }
 
+/// One, as a [`Figure::Ratio`].
+pub(crate) const RATIO_ONE: u64 = 1_000_000;
+
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wei(wei) => {
+            Self::Wei(wei) | Self::Tokens(wei) => {
                 let coins = format_ether(*wei);
                 write!(f, "{}", coins.trim_end_matches('0').trim_end_matches('.'))
             }
             Self::Count(count) => write!(f, "{count}"),
+            Self::Ratio(ppm) => {
+                let (whole, parts) = ppm.div_rem(U256::from(RATIO_ONE));
+                write!(f, "{whole}.{parts:06}")
+            }
             Self::Hash(hash) => write!(f, "{hash}"),
         }
     }
@@ -87,7 +101,7 @@ impl fmt::Display for Figure {
 impl Serialize for Figure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Wei(wei) => serializer.collect_str(wei),
+            Self::Wei(wei) | Self::Tokens(wei) | Self::Ratio(wei) => serializer.collect_str(wei),
             Self::Count(count) => serializer.serialize_u64(*count),
             Self::Hash(hash) => serializer.collect_str(hash),
         }
@@ -225,5 +239,13 @@ mod tests {
         assert_eq!(coins(10_000_000_000_000_000_000), "10");
         assert_eq!(coins(1), "0.000000000000000001");
         assert_eq!(coins(0), "0");
+    }
+
+    #[test]
+    fn ratios_are_shown_with_six_decimals() {
+        let ratio = |ppm: u64| Figure::Ratio(U256::from(ppm)).to_string();
+        assert_eq!(ratio(0), "0.000000");
+        assert_eq!(ratio(1), "0.000001");
+        assert_eq!(ratio(12_345_678), "12.345678");
     }
 }

@@ -10,14 +10,14 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{fmt, time::Duration};
 
-/// Deadline of a request.
-const DEADLINE: Duration = Duration::from_secs(30);
 /// Attempts before an endpoint counts as unreachable.
 const ATTEMPTS: u32 = 3;
 /// Pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Most blocks asked for in one log query.
 const MAX_LOG_RANGE: u64 = 50_000;
+/// Log queries that may be answered too late before the endpoint counts as hung; each is halved before it is asked again.
+const LATE_LOG_QUERIES: u32 = 4;
 /// Longest part of an endpoint's text that is shown, characters.
 const MAX_QUOTE: usize = 300;
 
@@ -60,6 +60,20 @@ pub enum ReadError {
         /// What happened.
         reason: String,
     },
+    /// No answer in time.
+    #[error(
+        "the {side} endpoint did not answer {method} within {} s: is it up, and does the URL lead to it? (--timeout SECONDS \
+         waits longer)",
+        deadline.as_secs_f32()
+    )]
+    Late {
+        /// Which endpoint.
+        side: Side,
+        /// JSON-RPC method.
+        method: &'static str,
+        /// How long it was given.
+        deadline: Duration,
+    },
     /// An answer that does not fit the question.
     #[error("the {side} endpoint answered nonsense: {reason}")]
     Nonsense {
@@ -83,6 +97,8 @@ pub(crate) struct Rpc {
     /// Kept to strike it from errors: providers put keys into URLs.
     url: String,
     client: RpcClient,
+    /// Of one question, all attempts included.
+    deadline: Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,23 +113,30 @@ struct RawLog {
 }
 
 impl Rpc {
-    pub(crate) fn new(side: Side, url: &str) -> Result<Self, ReadError> {
+    pub(crate) fn new(side: Side, url: &str, deadline: Duration) -> Result<Self, ReadError> {
         let bad = |reason: String| ReadError::Endpoint { side, reason };
         let url: reqwest::Url = url.parse().map_err(|e| bad(format!("not a URL: {e}")))?;
-        let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|e| bad(e.to_string()))?;
-        Ok(Self { side, url: url.to_string(), client: RpcClient::new_http_with_client(http, url) })
+        let http = reqwest::Client::builder().build().map_err(|e| bad(e.to_string()))?;
+        Ok(Self { side, url: url.to_string(), client: RpcClient::new_http_with_client(http, url), deadline })
     }
 
     pub(crate) fn nonsense(&self, reason: impl Into<String>) -> ReadError {
         ReadError::Nonsense { side: self.side, reason: reason.into() }
     }
 
-    /// One question; transport failures are tried again, refusals are not.
+    /// One question.
     pub(crate) async fn ask<R: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<R, ReadError> {
+        let late = |_| ReadError::Late { side: self.side, method, deadline: self.deadline };
+        let answer = tokio::time::timeout(self.deadline, self.attempt(method, &params)).await.map_err(late)??;
+        serde_json::from_value(answer).map_err(|e| self.nonsense(format!("{method}: {e}")))
+    }
+
+    /// Transport failures are tried again, refusals are not.
+    async fn attempt(&self, method: &'static str, params: &Value) -> Result<Value, ReadError> {
         let mut attempt = 1;
-        let answer: Value = loop {
-            match self.client.request::<_, Value>(method, &params).await {
-                Ok(answer) => break answer,
+        loop {
+            match self.client.request::<_, Value>(method, params).await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => {
                     if attempt == ATTEMPTS || matches!(error, TransportError::ErrorResp(_)) {
                         let reason = error.to_string().replace(&self.url, "the configured URL");
@@ -124,8 +147,7 @@ impl Rpc {
             }
             attempt += 1;
             tokio::time::sleep(PAUSE).await;
-        };
-        serde_json::from_value(answer).map_err(|e| self.nonsense(format!("{method}: {e}")))
+        }
     }
 
     pub(crate) async fn chain_id(&self) -> Result<u64, ReadError> {
@@ -149,13 +171,17 @@ impl Rpc {
     /// All events of `addresses` in `from..=to`, in ranges that the endpoint accepts.
     pub(crate) async fn logs(&self, addresses: &[Address], from: u64, to: u64) -> Result<Vec<LogEvidence>, ReadError> {
         let mut logs = Vec::new();
-        let (mut next, mut range) = (from, MAX_LOG_RANGE);
+        let (mut next, mut range, mut late) = (from, MAX_LOG_RANGE, 0);
         while next <= to {
             let last = next.saturating_add(range - 1).min(to);
             let filter = json!([{ "address": addresses, "fromBlock": hex(next), "toBlock": hex(last) }]);
             let raw: Vec<RawLog> = match self.ask("eth_getLogs", filter).await {
                 Ok(raw) => raw,
-                Err(ReadError::Request { .. }) if range > 1 => {
+                Err(error @ (ReadError::Request { .. } | ReadError::Late { .. })) if range > 1 => {
+                    late += u32::from(matches!(error, ReadError::Late { .. }));
+                    if late == LATE_LOG_QUERIES {
+                        return Err(error);
+                    }
                     range /= 2;
                     continue;
                 }
@@ -179,6 +205,12 @@ impl Rpc {
             range = range.saturating_mul(2).min(MAX_LOG_RANGE);
         }
         Ok(logs)
+    }
+
+    /// A slot of an account after a block.
+    pub(crate) async fn slot(&self, address: Address, slot: U256, height: u64) -> Result<U256, ReadError> {
+        let word: B256 = self.ask("eth_getStorageAt", json!([address, B256::from(slot), hex(height)])).await?;
+        Ok(word.into())
     }
 
     /// `eth_getProof`.

@@ -10,12 +10,12 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use alloy_sol_types::{SolEventInterface, SolInterface};
 use alloy_trie::root::ordered_trie_root_encoded;
-use causeway_genesis::addresses::PEG;
+use causeway_genesis::addresses::{PEG, STAKING};
 use causeway_peg::{
     Deposit, IPeg, ParentView, Withdrawal,
     abi::SignatureAbi,
     deposit::EMPTY_DEPOSIT_ACC,
-    layout::{self, CheckpointField},
+    layout::{self, CheckpointField, SetField},
 };
 use std::collections::BTreeMap;
 
@@ -61,8 +61,9 @@ pub(crate) fn built_at(height: u64, interval: u64) -> u64 {
     height.saturating_sub(1).checked_div(interval).unwrap_or_default()
 }
 
-/// The slots of the peg that an audit proves after block `height`.
-pub(crate) fn audited_slots(height: u64, interval: u64) -> Vec<U256> {
+/// The slots of the peg that an audit proves after block `height`
+/// (whose validator set is that of `epoch`).
+pub(crate) fn audited_slots(height: u64, interval: u64, epoch: u64) -> Vec<U256> {
     vec![
         layout::VERSION,
         layout::PARENT_CHAIN_ID,
@@ -74,10 +75,28 @@ pub(crate) fn audited_slots(height: u64, interval: u64) -> Vec<U256> {
         layout::DEPOSIT_ACC,
         layout::WITHDRAWAL_COUNT,
         layout::LATEST_CHECKPOINT,
+        layout::RECORDED_CHECKPOINT,
         layout::VALIDATOR_EPOCH,
-        layout::VALIDATOR_COUNT,
+        layout::ACKED_EPOCH,
+        layout::validator_set(epoch, SetField::Commitment),
+        layout::validator_set(epoch.saturating_add(1), SetField::Commitment),
         layout::checkpoint(built_at(height, interval), CheckpointField::Digest),
     ]
+}
+
+/// Slots of the staking module's account that an audit shows. (A test finds them in genesis's state.)
+pub(crate) mod staking_slots {
+    use super::U256;
+    /// Version of the layout; the others mean what they say in [`LAYOUT`].
+    pub(crate) const VERSION: U256 = U256::ZERO;
+    /// The version known here.
+    pub(crate) const LAYOUT: U256 = U256::ONE;
+    /// Bonded stake, in the token's smallest unit.
+    pub(crate) const BONDED: U256 = U256::from_limbs([3, 0, 0, 0]);
+    /// Stake that is leaving and can still be slashed.
+    pub(crate) const UNBONDING: U256 = U256::from_limbs([4, 0, 0, 0]);
+    /// All of them.
+    pub(crate) const ALL: [U256; 3] = [VERSION, BONDED, UNBONDING];
 }
 
 /// A header and its hash.
@@ -116,6 +135,18 @@ pub(crate) struct Record {
     pub(crate) block: u64,
     pub(crate) number: u64,
     pub(crate) signatures: Vec<SignatureAbi>,
+    /// Whether its whole block is in the evidence, so that its being there is proven, too.
+    pub(crate) in_block: bool,
+}
+
+/// An `acknowledgeSet` system transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledgement {
+    pub(crate) block: u64,
+    pub(crate) epoch: u64,
+    pub(crate) signatures: Vec<SignatureAbi>,
+    /// Commitment in the event it left.
+    pub(crate) event: Option<B256>,
 }
 
 /// The peg's history on the sidechain.
@@ -129,10 +160,13 @@ pub(crate) struct Sidechain {
     pub(crate) mints: Vec<Mint>,
     pub(crate) burns: Vec<Burn>,
     pub(crate) records: Vec<Record>,
+    pub(crate) acknowledgements: Vec<Acknowledgement>,
     /// Digests of `CheckpointRecorded` events, by number.
     pub(crate) recorded_digests: BTreeMap<u64, B256>,
     /// The peg's proven slots, by height.
     pub(crate) slots: BTreeMap<u64, BTreeMap<U256, U256>>,
+    /// The staking module's, likewise.
+    pub(crate) staking: BTreeMap<u64, BTreeMap<U256, U256>>,
 }
 
 impl Sidechain {
@@ -156,13 +190,22 @@ impl Sidechain {
             chain.read_block(block, check);
         }
         for record in &evidence.records {
-            let known = (chain.records.len(), chain.imports.len());
-            chain.read_system_call(record.number, &record.transaction, check);
-            match chain.records.get(known.0) {
-                Some(recorded) if chain.imports.len() == known.1 => {
-                    chain.recorded_digests.insert(recorded.number, record.digest);
+            match chain.read_system_call(record.number, &record.transaction, check) {
+                Caller::Record => {
+                    if let Some(recorded) = chain.records.last_mut() {
+                        recorded.in_block = false;
+                        chain.recorded_digests.insert(recorded.number, record.digest);
+                    }
                 }
-                _ => check.fail(Object::Block(record.number), "its checkpoint certificate is none", ENDPOINT),
+                caller => {
+                    // Whatever else it is belongs to a block that proves it.
+                    match caller {
+                        Caller::Import => drop(chain.imports.pop()),
+                        Caller::Acknowledge => drop(chain.acknowledgements.pop()),
+                        Caller::Record | Caller::User => {}
+                    }
+                    check.fail(Object::Block(record.number), "its checkpoint certificate is none", ENDPOINT);
+                }
             }
         }
         chain.records.sort_by_key(|record| record.block);
@@ -172,13 +215,17 @@ impl Sidechain {
                 check.fail(object, "a state proof without the block's header", ENDPOINT);
                 continue;
             };
-            if account.address != PEG {
-                check.fail(object, format!("a state proof of {} instead of the peg", account.address), ENDPOINT);
-                continue;
-            }
+            let (what, proven) = match account.address {
+                PEG => ("the peg's state", &mut chain.slots),
+                STAKING => ("the staking module's state", &mut chain.staking),
+                other => {
+                    check.fail(object, format!("a state proof of {other}, which is neither peg nor staking"), ENDPOINT);
+                    continue;
+                }
+            };
             match proof::verify(account, sealed.header.state_root) {
-                Ok(slots) => chain.slots.entry(account.height).or_default().extend(slots),
-                Err(error) => check.fail(object, format!("the peg's state: {error}"), ENDPOINT),
+                Ok(slots) => proven.entry(account.height).or_default().extend(slots),
+                Err(error) => check.fail(object, format!("{what}: {error}"), ENDPOINT),
             }
         }
         chain
@@ -278,8 +325,13 @@ impl Sidechain {
             }
             Ok(IPeg::IPegCalls::recordCheckpoint(call)) => {
                 let IPeg::recordCheckpointCall { number, signatures } = call;
-                self.records.push(Record { block, number, signatures });
+                self.records.push(Record { block, number, signatures, in_block: true });
                 Caller::Record
+            }
+            Ok(IPeg::IPegCalls::acknowledgeSet(call)) => {
+                let IPeg::acknowledgeSetCall { epoch, signatures } = call;
+                self.acknowledgements.push(Acknowledgement { block, epoch, signatures, event: None });
+                Caller::Acknowledge
             }
             _ => {
                 check.fail(Object::Block(block), "a system transaction calls the peg for something unknown", ENDPOINT);
@@ -314,6 +366,15 @@ impl Sidechain {
                 }
                 self.recorded_digests.insert(event.number, event.digest);
             }
+            IPeg::IPegEvents::ValidatorSetAcknowledged(event) => match self.acknowledgements.last_mut() {
+                Some(call) if caller == Caller::Acknowledge && call.epoch == event.epoch && call.event.is_none() => {
+                    call.event = Some(event.commitment);
+                }
+                _ => {
+                    let reason = format!("acknowledged in block {block} without a certificate");
+                    check.fail(Object::ValidatorSet(event.epoch), reason, ENDPOINT);
+                }
+            },
             IPeg::IPegEvents::DepositsImported(_) => {}
         }
     }
@@ -367,6 +428,7 @@ enum Caller {
     User,
     Import,
     Record,
+    Acknowledge,
 }
 
 fn decode_receipt(encoded: &[u8]) -> Option<Receipt> {

@@ -1,10 +1,11 @@
 //! Checks 6 and 8: certificates are signed by the validators, and checkpoints are the canonical ones.
 
-use super::{STOP, require_slot};
+use super::{STOP, require_slot, sets};
 use crate::{
     audit::{Facts, count},
+    history::History,
     report::{Check, Figure, Object},
-    sidechain::built_at,
+    sidechain::{Record, built_at},
 };
 use alloy_primitives::{B256, U256};
 use causeway_contracts::CheckpointRegistry::CheckpointAccepted;
@@ -15,44 +16,116 @@ use causeway_peg::{
     layout::{self, CheckpointField},
     verify_signatures,
 };
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
-/// Check 6: every certificate verifies against the validator set. Finds the latest certified checkpoint on the way.
-pub(crate) fn certificates(facts: &mut Facts<'_>) -> Check {
-    let mut check = Check::new(6, "every certificate is signed by more than two thirds of the validators");
+/// Check 6 before anything is judged.
+pub(crate) fn certificates_check() -> Check {
+    Check::new(6, "every certificate is signed by more than two thirds of the validators of its epoch")
+}
+
+/// Check 6: every certificate verifies against the validator set of its epoch, each set is handed over to by the one before
+/// it, and the registry knows the same sets. Finds the latest certified checkpoint on the way.
+pub(crate) fn certificates(facts: &mut Facts<'_>, check: &mut Check) {
     check.figure("parent view certificates", count(facts.chain.imports.len()));
     check.figure("checkpoint certificates", count(facts.chain.records.len()));
-    check.figure("validators", count(facts.set.len()));
+    check.figure("acknowledgements", count(facts.chain.acknowledgements.len()));
+    facts.certified = hand_over(facts, check);
+    let current = facts.history.current();
+    check.figure("epoch", Figure::Count(current));
+    check.figure("validators", count(facts.history.set(current).map_or(0, |set| set.len())));
+    check.figure("latest certified checkpoint", Figure::Count(facts.certified.unwrap_or_default()));
     for import in &facts.chain.imports {
         let digest = facts.domain.parent_view_digest(&import.view);
         let nonce = import.view.depositNonce;
         let what = format!("the certificate of deposits up to {nonce} in block {}", import.block);
-        verify(facts, &mut check, digest, &import.signatures, Object::Deposit(nonce), &what);
+        let epochs = epochs_in(facts, check, import.block);
+        verify(&facts.history, check, epochs, digest, &import.signatures, Object::Deposit(nonce), &what);
     }
-    let mut certified = None;
-    for record in &facts.chain.records {
-        let object = Object::Checkpoint(record.number);
-        let Some(canonical) = facts.canonical.get(&record.number) else {
-            let reason = format!("block {} records it, and no such checkpoint was due", record.block);
-            check.fail(object, reason, STOP);
-            continue;
-        };
-        let what = format!("the certificate of checkpoint {} in block {}", record.number, record.block);
-        // Signatures over what the chain says it recorded are about the signers; whether that is the canonical
-        // checkpoint is the matter of check 8.
-        let recorded = facts.chain.recorded_digests.get(&record.number).copied().unwrap_or(canonical.digest);
-        if verify(facts, &mut check, recorded, &record.signatures, object, &what) && recorded == canonical.digest {
-            certified = certified.max(Some(record.number));
-        }
-    }
-    facts.certified = certified;
-    check.figure("latest certified checkpoint", Figure::Count(certified.unwrap_or_default()));
-    set_is_of_genesis(facts, &mut check);
-    check
+    peg_is_of_genesis(facts, check);
+    sets::acknowledgements(facts, check);
+    sets::state(facts, check);
+    sets::registry(facts, check);
 }
 
-fn verify(
-    facts: &Facts<'_>,
+/// Verifies the checkpoints' certificates epoch by epoch, each against the set that those of the epoch before it lead to.
+/// Returns the latest certified checkpoint.
+fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
+    let (interval, head) = (facts.interval(), facts.chain.head);
+    let Facts { chain, history, canonical, .. } = facts;
+    let mut by_epoch: BTreeMap<u64, Vec<&Record>> = BTreeMap::new();
+    for record in &chain.records {
+        if canonical.contains_key(&record.number) {
+            by_epoch.entry(history.epoch_of(record.number)).or_default().push(record);
+        } else {
+            let reason = format!("block {} records it, and no such checkpoint was due", record.block);
+            check.fail(Object::Checkpoint(record.number), reason, STOP);
+        }
+    }
+    let mut certified = None;
+    for epoch in history.base()..=history.current() {
+        let mut handed_over = false;
+        for record in by_epoch.remove(&epoch).unwrap_or_default() {
+            let object = Object::Checkpoint(record.number);
+            let Some(canonical) = canonical.get(&record.number) else { continue };
+            let what = format!("the certificate of checkpoint {} in block {}", record.number, record.block);
+            let around = history.epochs_at(record.block, interval, head);
+            if !around.contains(&epoch) {
+                let reason = format!("{what} is of epoch {epoch}, the block of epoch {}", around.start());
+                check.fail(object, reason, STOP);
+                continue;
+            }
+            // Signatures over what the chain says it recorded are about the signers; whether that is the canonical
+            // checkpoint is the matter of check 8.
+            let recorded = chain.recorded_digests.get(&record.number).copied().unwrap_or(canonical.digest);
+            let signed = verify(history, check, epoch..=epoch, recorded, &record.signatures, object, &what);
+            if signed && recorded == canonical.digest {
+                certified = certified.max(Some(record.number));
+                handed_over |= record.in_block;
+            }
+        }
+        let next = epoch.saturating_add(1);
+        if handed_over {
+            history.prove(next);
+        } else if epoch < history.current() {
+            let reason = format!("no block carries a certificate by which the set of epoch {epoch} hands over to it");
+            check.fail(Object::ValidatorSet(next), reason, STOP);
+        }
+        if epoch < history.current() && history.set(next).is_none() {
+            // What follows can be verified against nothing.
+            let next_step = "mend the sets named above first: certificates of this and later epochs were not verified";
+            check.fail(Object::ValidatorSet(next), "it is not proven", next_step);
+            break;
+        }
+    }
+    certified
+}
+
+/// Epochs whose set may have certified something in a block: one, unless a rotation lies between the checkpoints around the
+/// block and its state is not proven.
+pub(super) fn epochs_in(facts: &Facts<'_>, check: &mut Check, block: u64) -> RangeInclusive<u64> {
+    let around = facts.history.epochs_at(block, facts.interval(), facts.chain.head);
+    if around.start() == around.end() {
+        return around;
+    }
+    let Some(proven) = facts.chain.slot(block, layout::VALIDATOR_EPOCH) else {
+        check.believe(format!("block {block} is of epoch {} or {} (no proof of its state)", around.start(), around.end()));
+        return around;
+    };
+    match u64::try_from(proven) {
+        Ok(epoch) if around.contains(&epoch) => epoch..=epoch,
+        _ => {
+            let reason = format!("its state is of epoch {proven}, the checkpoints around it of {around:?}");
+            check.fail(Object::Block(block), reason, STOP);
+            around
+        }
+    }
+}
+
+/// Verifies a certificate against the proven set of one of `epochs`. Where none of them is proven, that has failed already.
+pub(super) fn verify(
+    history: &History,
     check: &mut Check,
+    epochs: RangeInclusive<u64>,
     digest: B256,
     signatures: &[SignatureAbi],
     object: Object,
@@ -68,7 +141,14 @@ fn verify(
             }
         }
     }
-    let Err(error) = verify_signatures(digest, &parsed, &facts.set) else { return true };
+    let mut refusal = None;
+    for set in epochs.filter_map(|epoch| history.set(epoch)) {
+        match verify_signatures(digest, &parsed, set) {
+            Ok(()) => return true,
+            Err(error) => refusal = Some((set.epoch(), error)),
+        }
+    }
+    let Some((epoch, error)) = refusal else { return false };
     let object = match &error {
         CertificateError::UnknownSigner { signer, .. }
         | CertificateError::OutOfOrder { signer }
@@ -76,12 +156,12 @@ fn verify(
         | CertificateError::Signature { signer, .. } => Object::Signer(*signer),
         _ => object,
     };
-    check.fail(object, format!("{what}: {error}"), STOP);
+    check.fail(object, format!("{what}, against the set of epoch {epoch}: {error}"), STOP);
     false
 }
 
-/// The set and the peg's fixed values in the proven state are those of genesis.
-fn set_is_of_genesis(facts: &Facts<'_>, check: &mut Check) {
+/// The peg's fixed values in the proven state are those of genesis.
+fn peg_is_of_genesis(facts: &Facts<'_>, check: &mut Check) {
     let genesis = facts.genesis.alloc.get(&PEG).map(|account| &account.storage);
     for (slot, what) in [
         (layout::VERSION, "layout version"),
@@ -89,8 +169,6 @@ fn set_is_of_genesis(facts: &Facts<'_>, check: &mut Check) {
         (layout::VAULT, "vault"),
         (layout::REGISTRY, "registry"),
         (layout::CHECKPOINT_INTERVAL, "checkpoint interval"),
-        (layout::VALIDATOR_EPOCH, "epoch of the validator set"),
-        (layout::VALIDATOR_COUNT, "number of validators"),
     ] {
         let value = genesis.and_then(|slots| slots.get(&slot)).copied().unwrap_or_default();
         require_slot(facts, check, Object::Contract(PEG), slot, what, |_| value);
@@ -131,6 +209,13 @@ pub(crate) fn checkpoints(facts: &Facts<'_>) -> Check {
     let object = Object::Checkpoint(built(facts.chain.head));
     let number = |height| U256::from(built(height));
     require_slot(facts, &mut check, object, layout::LATEST_CHECKPOINT, "latest checkpoint's number", number);
+    let recorded = |height: u64| {
+        let records = facts.chain.records.iter().filter(|record| record.block <= height);
+        records.map(|record| record.number).max().unwrap_or_default()
+    };
+    let object = Object::Checkpoint(recorded(facts.chain.head));
+    let number = |height| U256::from(recorded(height));
+    require_slot(facts, &mut check, object, layout::RECORDED_CHECKPOINT, "latest recorded checkpoint's number", number);
     for height in facts.proven_heights() {
         let number = built(height);
         let digest = facts.canonical.get(&number).map(|canonical| canonical.digest).unwrap_or_default();

@@ -73,10 +73,12 @@ pub(crate) fn code(facts: &Facts<'_>) -> Check {
         }
     }
     let commitment = facts.set.commitment();
-    let committed = evidence.values.validator_set;
-    let event = facts.parent.validator_sets.get(&facts.set.epoch()).copied();
-    if committed != commitment || event != Some(commitment) {
-        let reason = format!("it commits to the validator set {committed}, genesis gives {commitment}");
+    let epoch = facts.set.epoch();
+    let answer = evidence.values.validator_sets.iter().find(|answer| answer.epoch == epoch).map(|a| a.commitment);
+    let event = facts.parent.validator_sets.iter().find(|event| event.epoch == epoch).map(|event| event.commitment);
+    if answer != Some(commitment) || event != Some(commitment) {
+        let committed = answer.map_or("none".to_owned(), |answer| answer.to_string());
+        let reason = format!("it was deployed with the validator set {committed}, genesis gives {commitment}");
         check.fail(Object::Contract(spec.registry), reason, "do not deposit: this registry hears other validators");
     }
     check

@@ -66,6 +66,14 @@ fn deposits_are_gapless(facts: &Facts<'_>, check: &mut Check) {
             return;
         }
     }
+    for linked in &facts.parent.linked {
+        let position = usize::try_from(linked.nonce).ok().and_then(|nonce| nonce.checked_sub(1));
+        let known = position.and_then(|position| facts.parent.deposits.get(position)).map(|locked| locked.acc);
+        if linked.nonce > 0 && known != Some(linked.acc) {
+            let reason = format!("the registry linked the accumulator {} after it, the deposits do not", linked.acc);
+            check.fail(Object::Deposit(linked.nonce), reason, next);
+        }
+    }
     let claimed = facts.bundle.parent.values.deposit_acc;
     if acc != claimed {
         let reason = format!("the deposits up to it give the accumulator {acc}, the vault has {claimed}");

@@ -2,6 +2,8 @@
 //! storage, real signatures and real proofs. It writes the evidence that the collector would read.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
+pub mod tools;
+
 use alloy_consensus::{Header, Receipt, ReceiptWithBloom};
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, keccak256};
 use alloy_rlp::{Encodable, RlpEncodable};
@@ -12,16 +14,23 @@ use alloy_trie::{
 use causeway_contracts::{
     CheckpointRegistry, PegVault, RegistryArgs, VaultArgs, registry_runtime_code, vault_runtime_code,
 };
-use causeway_genesis::{Genesis, NodeKeys, SecretKey, addresses::PEG, ceremony};
+use causeway_genesis::{
+    Genesis, NodeKeys, SecretKey,
+    addresses::{PEG, STAKING},
+    ceremony,
+};
 use causeway_peg::{
-    CertificateSig, Checkpoint, Deposit, IPeg, ParentHeaderInfo, ParentView, PegModule, Withdrawal,
+    CertificateSig, Checkpoint, Deposit, IPeg, ParentHeaderInfo, ParentView, PegModule, PegValidator, PegValidatorSet,
+    SetAcknowledged, Withdrawal,
+    certificate::smallest_quorum,
     deposit::fold_deposits,
-    layout::{self, CheckpointField},
+    layout::{self, CheckpointField, SetField},
     sign_digest,
+    signature::address_of,
 };
 use causeway_peg_audit::{
-    AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, LogEvidence, ParentBlock, ParentEvidence, ParentValues,
-    RecordEvidence, SidechainEvidence, SlotEvidence,
+    AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, CommittedSet, LogEvidence, ParentBlock, ParentEvidence,
+    ParentValues, RecordEvidence, SetEvidence, SidechainEvidence, SlotEvidence,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +54,20 @@ pub enum Fraud {
     PaidTwice(u64),
     /// The vault pays this withdrawal one wei too much.
     Overpaid(u64),
+    /// The handover certificate of this epoch is signed by the set of the epoch after it.
+    ForgedHandover(u64),
+    /// The set after this epoch takes over without a certificate by the set of this one.
+    NoHandover(u64),
+    /// The import in this block is certified by the set of the epoch before the block's.
+    StaleImport(u64),
+    /// This block records the certificate of an earlier epoch's checkpoint, the fourth.
+    StaleRecord(u64),
+    /// Block 27 acknowledges a set that the parent does not have in force.
+    EarlyAcknowledgement,
+    /// Block 27 acknowledges with the signatures of an earlier set.
+    StaleAcknowledgement,
+    /// The checkpoint of this number is signed with another next set and accepted by the parent.
+    NextSet(u64),
 }
 
 #[derive(RlpEncodable)]
@@ -58,7 +81,7 @@ struct SystemTx {
 
 pub struct World {
     pub genesis: Genesis,
-    pub secrets: Vec<B256>,
+    secrets: BTreeMap<Address, B256>,
     module: PegModule,
     fraud: Option<Fraud>,
     slots: Slots,
@@ -70,6 +93,12 @@ pub struct World {
     pub withdrawals: Vec<Withdrawal>,
     logs: Vec<LogEvidence>,
     accepted: Vec<(Checkpoint, B256)>,
+    /// What the registry answers, by epoch.
+    committed: BTreeMap<u64, B256>,
+    /// Members to announce, when the next block rotates.
+    rotation: Option<Vec<PegValidator>>,
+    /// Blocks with certificates by the set of their epoch.
+    certificates: Vec<u64>,
     locked: U256,
 }
 
@@ -82,6 +111,15 @@ pub struct Draft {
     record: Option<(Bytes, B256)>,
 }
 
+/// Members by the seeds of their keys, with their powers.
+fn members(all: &[(u8, u64)]) -> Vec<PegValidator> {
+    let member = |(seed, power): &(u8, u64)| {
+        let address = address_of(&B256::from(*keys(*seed).peg.expose())).unwrap();
+        PegValidator { address, power: *power }
+    };
+    all.iter().map(member).collect()
+}
+
 fn keys(seed: u8) -> NodeKeys {
     let key = |role: u8| {
         let mut bytes = [seed; 32];
@@ -91,7 +129,7 @@ fn keys(seed: u8) -> NodeKeys {
     NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
 }
 
-pub fn genesis() -> (Genesis, Vec<B256>) {
+pub fn genesis() -> Genesis {
     let peg = ceremony::predicted_peg(31_337, Address::repeat_byte(0xdd), 5);
     let mut spec = ceremony::new_spec(4_242, "Test chain", 1_700_000_000, peg);
     spec.checkpoint_interval = INTERVAL;
@@ -101,8 +139,7 @@ pub fn genesis() -> (Genesis, Vec<B256>) {
         let operator = Address::repeat_byte(0x40 + index as u8);
         spec.validators.push(ceremony::validator_entry(&format!("validator-{index}"), operator, stake, keys));
     }
-    let secrets = all.iter().map(|keys| B256::from(*keys.peg.expose())).collect();
-    (Genesis::build(spec).unwrap(), secrets)
+    Genesis::build(spec).unwrap()
 }
 
 pub fn coins(tenths: u64) -> U256 {
@@ -111,7 +148,10 @@ pub fn coins(tenths: u64) -> U256 {
 
 impl World {
     pub fn new(fraud: Option<Fraud>) -> Self {
-        let (genesis, secrets) = genesis();
+        let genesis = genesis();
+        let secrets = (1..=10).map(|seed| B256::from(*keys(seed).peg.expose()));
+        let secrets = secrets.map(|secret| (address_of(&secret).unwrap(), secret)).collect();
+        let set = genesis.peg_validator_set().unwrap();
         let slots: Slots = genesis.alloc[&PEG].storage.clone();
         Self {
             module: PegModule::new(genesis.peg_domain().unwrap()),
@@ -127,6 +167,9 @@ impl World {
             withdrawals: Vec::new(),
             logs: Vec::new(),
             accepted: Vec::new(),
+            committed: BTreeMap::from([(set.epoch(), set.commitment())]),
+            rotation: None,
+            certificates: Vec::new(),
             locked: U256::ZERO,
         }
     }
@@ -172,18 +215,108 @@ impl World {
         world
     }
 
+    /// Five epochs. The set changes from one to the next, in the end altogether; checkpoints are skipped; rotations fall
+    /// between checkpoints, with imports just before and just after; nobody relays for three epochs, after which the
+    /// parent is led through all of them and acknowledgements jump. A set and a burn are under way at the end.
+    pub fn rotations(fraud: Option<Fraud>) -> Self {
+        let mut world = Self::new(fraud);
+        let (alice, bob) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xb0));
+        world.deposit(10, alice, coins(15));
+        world.deposit(10, bob, coins(20));
+        world.empty();
+        world.block(|world, draft| world.import(draft, 2));
+        world.block(|world, draft| world.withdraw(draft, alice, bob, coins(5), coins(1)));
+        world.empty_until(5);
+        world.block(|world, draft| world.record(draft, 1));
+        world.empty();
+        // Epoch 1, the same four.
+        world.rotate(&[(2, 100), (3, 100), (4, 100), (5, 300)]);
+        world.empty_until(9);
+        world.block(|world, draft| world.record(draft, 2));
+        world.deposit(12, alice, coins(7));
+        world.deposit(12, bob, coins(4));
+        world.block(|world, draft| world.import(draft, 3));
+        // Epoch 2, with as much power for the fifth as for the others together, and an import in the very block.
+        world.rotation = Some(members(&[(5, 400), (6, 300), (7, 200), (8, 100)]));
+        world.block(|world, draft| world.import(draft, 4));
+        world.block(|world, draft| world.withdraw(draft, bob, alice, coins(3), U256::ZERO));
+        world.block(|world, draft| {
+            if world.fraud != Some(Fraud::NoHandover(2)) {
+                world.record(draft, 3);
+            }
+        });
+        world.empty_until(18);
+        // Epoch 3, checkpoint 4 skipped.
+        world.rotate(&[(6, 10), (7, 10), (8, 10), (9, 9)]);
+        world.block(|world, draft| {
+            world.withdraw(draft, bob, bob, coins(2), U256::ZERO);
+            if world.fraud == Some(Fraud::StaleRecord(19)) {
+                world.record_stale(draft, 4);
+            }
+        });
+        world.empty_until(21);
+        world.block(|world, draft| world.record(draft, 5));
+        world.accept(1, 14);
+        world.accept(2, 16);
+        world.accept(3, 17);
+        world.claim(0, 1, 17);
+        world.claim(1, 3, 18);
+        world.block(|world, draft| world.acknowledge(draft, 2));
+        // Epoch 4.
+        world.rotate(&[(1, 1), (10, 2)]);
+        world.empty_until(25);
+        world.block(|world, draft| world.record(draft, 6));
+        world.deposit(18, alice, coins(6));
+        world.block(|world, draft| world.import(draft, 5));
+        if world.fraud != Some(Fraud::EarlyAcknowledgement) {
+            world.accept(5, 18);
+            world.accept(6, 19);
+        }
+        world.block(|world, draft| world.acknowledge(draft, 4));
+        world.empty();
+        world.block(|world, draft| world.record(draft, 7));
+        world.block(|world, draft| world.withdraw(draft, alice, alice, coins(1), U256::ZERO));
+        world.deposit(19, bob, coins(9));
+        world.empty();
+        world
+    }
+
+    /// Digest of a checkpoint by the chain's state.
+    pub fn digest(&self, number: u64) -> B256 {
+        PegModule::checkpoint_digest(&mut self.slots.clone(), number).unwrap()
+    }
+
     fn height(&self) -> u64 {
         self.headers.len() as u64
     }
 
-    fn set_of(&self, digest: B256, count: usize) -> Vec<CertificateSig> {
-        let by_address: BTreeMap<Address, B256> =
-            self.secrets.iter().map(|s| (causeway_peg::signature::address_of(s).unwrap(), *s)).collect();
-        let set = self.genesis.peg_validator_set().unwrap();
-        let members = set.validators().iter().take(count);
-        let sign =
-            |signer: Address| CertificateSig { signer, signature: sign_digest(&by_address[&signer], digest).unwrap() };
-        members.map(|member| sign(member.address)).collect()
+    fn empty_until(&mut self, next: u64) {
+        while self.height() < next {
+            self.empty();
+        }
+    }
+
+    /// A block that puts the announced set in force and announces another.
+    fn rotate(&mut self, announced: &[(u8, u64)]) {
+        self.rotation = Some(members(announced));
+        self.empty();
+    }
+
+    fn set(&mut self) -> PegValidatorSet {
+        PegModule::validator_set(&mut self.slots).unwrap()
+    }
+
+    fn set_of(&mut self, epoch: u64) -> PegValidatorSet {
+        PegModule::validator_set_of(&mut self.slots, epoch).unwrap().unwrap()
+    }
+
+    /// The fewest signatures that are a quorum of `set`.
+    fn sign(&self, set: &PegValidatorSet, digest: B256) -> Vec<CertificateSig> {
+        let one = |member: &PegValidator| {
+            let signature = sign_digest(&self.secrets[&member.address], digest).unwrap();
+            CertificateSig { signer: member.address, signature }
+        };
+        smallest_quorum(set.validators().iter().map(one), set).unwrap()
     }
 
     // ---- the parent
@@ -220,8 +353,15 @@ impl World {
         if self.fraud == Some(Fraud::WithdrawalRoot(number)) {
             c.withdrawalRoot = B256::repeat_byte(0xee);
         }
+        if self.fraud == Some(Fraud::NextSet(number)) {
+            c.nextValset = B256::repeat_byte(0xee);
+        }
         let digest = self.module.domain().checkpoint_digest(&c);
         self.accepted.push((c, digest));
+        if self.committed.insert(c.epoch + 1, c.nextValset).is_none() {
+            let event = CheckpointRegistry::ValidatorSetCommitted { epoch: c.epoch + 1, commitment: c.nextValset };
+            self.parent_log(self.spec_registry(), event.encode_log_data(), height);
+        }
         let event = CheckpointRegistry::CheckpointAccepted {
             number,
             digest,
@@ -267,13 +407,23 @@ impl World {
         let parent_hash = parent.hash_slow();
         let info = ParentHeaderInfo { number: parent.number, hash: parent_hash, state_root: parent.state_root };
         self.module.begin_block(&mut self.slots, &info).unwrap();
+        if let Some(announced) = self.rotation.take() {
+            let epoch = PegModule::epoch(&mut self.slots).unwrap() + 1;
+            if self.fraud == Some(Fraud::NoHandover(epoch - 1)) {
+                self.slots.insert(layout::VALIDATOR_EPOCH, U256::from(epoch));
+            } else {
+                PegModule::rotate(&mut self.slots).unwrap();
+            }
+            let announced = PegValidatorSet::new(epoch + 1, announced).unwrap();
+            PegModule::announce_next(&mut self.slots, &announced).unwrap();
+        }
         let mut draft = Draft::default();
         fill(self, &mut draft);
         let number = parent.number + 1;
         if self.fraud == Some(Fraud::Inflate(number)) {
             *self.slots.get_mut(&layout::SUPPLY).unwrap() += U256::ONE;
         }
-        let (state_root, _) = peg_account(&self.slots, &[], number);
+        let (state_root, _, _) = self.state(&self.slots, &[], number);
         self.headers.push(Header {
             parent_hash,
             number,
@@ -309,7 +459,8 @@ impl World {
         let deposits: Vec<Deposit> = self.deposits[imported as usize..up_to as usize].iter().map(|d| d.0).collect();
         let parent_hash = keccak256(height.to_be_bytes());
         let view = ParentView { parentHeight: height, parentHash: parent_hash, depositNonce: up_to, depositAcc: acc };
-        let signatures = self.set_of(self.module.domain().parent_view_digest(&view), 3);
+        let (set, digest) = (self.set(), self.module.domain().parent_view_digest(&view));
+        let mut signatures = self.sign(&set, digest);
         self.module.import_deposits(&mut self.slots, &view, &signatures, &deposits).unwrap();
         let logs = deposits.iter().map(|deposit| {
             let mut d = *deposit;
@@ -322,6 +473,11 @@ impl World {
             peg_log(&IPeg::DepositMinted { nonce, token, sender, recipient, amount })
         });
         let logs = logs.collect();
+        if self.fraud == Some(Fraud::StaleImport(self.height())) {
+            let stale = self.set_of(set.epoch() - 1);
+            signatures = self.sign(&stale, digest);
+        }
+        self.certificates.push(self.height());
         let signatures = signatures.iter().map(Into::into).collect();
         let call = IPeg::importDepositsCall { view_: view, signatures, deposits };
         self.system(draft, call.abi_encode(), logs);
@@ -330,17 +486,54 @@ impl World {
 
     fn record(&mut self, draft: &mut Draft, number: u64) {
         let digest = PegModule::checkpoint_digest(&mut self.slots, number).unwrap();
-        let mut signatures = self.set_of(digest, 3);
+        let (set, block) = (self.set(), self.height());
+        let mut signatures = self.sign(&set, digest);
         if self.fraud == Some(Fraud::RepeatedSigner(number)) {
             signatures[2] = signatures[1];
         } else {
-            self.module.record_checkpoint(&mut self.slots, number, &signatures).unwrap();
+            self.module.record_checkpoint(&mut self.slots, number, block, &signatures).unwrap();
+        }
+        let handover = PegModule::handover_of(&mut self.slots, set.epoch()).unwrap();
+        if handover.is_some_and(|handover| handover.block == block) {
+            draft.keep = true;
+            if self.fraud == Some(Fraud::ForgedHandover(set.epoch())) {
+                let next = self.set_of(set.epoch() + 1);
+                signatures = self.sign(&next, digest);
+            }
         }
         let signatures = signatures.iter().map(Into::into).collect();
         let call = IPeg::recordCheckpointCall { number, signatures };
         let log = peg_log(&IPeg::CheckpointRecorded { number, digest });
         let transaction = self.system(draft, call.abi_encode(), vec![log]);
         draft.record = Some((transaction, digest));
+    }
+
+    /// What the module would refuse: a good certificate of a checkpoint of the epoch before.
+    fn record_stale(&mut self, draft: &mut Draft, number: u64) {
+        let digest = PegModule::checkpoint_digest(&mut self.slots, number).unwrap();
+        let epoch = self.set().epoch();
+        let stale = self.set_of(epoch - 1);
+        let signatures = self.sign(&stale, digest).iter().map(Into::into).collect();
+        let call = IPeg::recordCheckpointCall { number, signatures };
+        self.system(draft, call.abi_encode(), vec![peg_log(&IPeg::CheckpointRecorded { number, digest })]);
+    }
+
+    fn acknowledge(&mut self, draft: &mut Draft, epoch: u64) {
+        let commitment = PegModule::validator_set_commitment(&mut self.slots, epoch).unwrap();
+        let digest = self.module.domain().set_acknowledged_digest(&SetAcknowledged { epoch, commitment });
+        let set = self.set();
+        let mut signatures = self.sign(&set, digest);
+        self.module.acknowledge_set(&mut self.slots, epoch, &signatures).unwrap();
+        if self.fraud == Some(Fraud::StaleAcknowledgement) && self.height() == 27 {
+            let stale = self.set_of(set.epoch() - 1);
+            signatures = self.sign(&stale, digest);
+        }
+        self.certificates.push(self.height());
+        let signatures = signatures.iter().map(Into::into).collect();
+        let call = IPeg::acknowledgeSetCall { epoch, signatures };
+        let log = peg_log(&IPeg::ValidatorSetAcknowledged { epoch, commitment });
+        self.system(draft, call.abi_encode(), vec![log]);
+        draft.keep = true;
     }
 
     fn withdraw(&mut self, draft: &mut Draft, sender: Address, recipient: Address, amount: U256, fee: U256) {
@@ -365,11 +558,57 @@ impl World {
         }
     }
 
+    /// State root of a chain that holds nothing but the peg's and the staking module's accounts, and proofs of some of
+    /// their slots.
+    fn state(&self, slots: &Slots, wanted: &[U256], height: u64) -> (B256, AccountEvidence, AccountEvidence) {
+        let mut wanted_slots = slots.clone();
+        for slot in wanted {
+            wanted_slots.entry(*slot).or_default();
+        }
+        let staked = [U256::ZERO, U256::from(3), U256::from(4)];
+        let mut staking = self.genesis.alloc[&STAKING].storage.clone();
+        for slot in staked {
+            staking.entry(slot).or_default();
+        }
+        let code = keccak256([0xfe]);
+        let all = [(STAKING, U256::ZERO, code, staking), (PEG, U256::ZERO, code, wanted_slots)];
+        let (root, mut proofs) = accounts(&all, height);
+        let (mut peg, mut staking) = (proofs.pop().unwrap(), proofs.pop().unwrap());
+        peg.storage.retain(|slot| wanted.contains(&slot.slot));
+        staking.storage.retain(|slot| staked.contains(&slot.slot));
+        (root, peg, staking)
+    }
+
+    fn epoch_after(&self, height: u64) -> u64 {
+        self.states[height as usize].get(&layout::VALIDATOR_EPOCH).map_or(0, |epoch| epoch.to())
+    }
+
+    /// The sets after genesis's, as the state at the head has them.
+    fn validator_sets(&self) -> Vec<SetEvidence> {
+        let mut slots = self.slots.clone();
+        let last = PegModule::epoch(&mut slots).unwrap() + 1;
+        let set = |epoch| {
+            let set = PegModule::validator_set_of(&mut slots.clone(), epoch).unwrap().unwrap();
+            let handover = slots.get(&layout::validator_set(epoch, SetField::Handover)).copied().unwrap_or_default();
+            let first = handover.as_limbs()[0];
+            SetEvidence {
+                epoch,
+                commitment: set.commitment(),
+                first_checkpoint: (first > 0).then_some(first),
+                validators: set.validators().to_vec(),
+            }
+        };
+        (1..=last).map(set).collect()
+    }
+
     fn sidechain(&self) -> SidechainEvidence {
         let head = self.height() - 1;
-        let certified = (head > 3 * INTERVAL).then_some(3 * INTERVAL);
-        let proofs = certified.into_iter().chain([head]).map(|height| {
+        let recorded = self.slots.get(&layout::RECORDED_CHECKPOINT).map_or(0, |number| number.to::<u64>());
+        let certified = (recorded > 0).then_some(recorded * INTERVAL);
+        let mut proofs = Vec::new();
+        for height in certified.into_iter().chain([head]) {
             let built = height.saturating_sub(1) / INTERVAL;
+            let epoch = self.epoch_after(height);
             let slots = [
                 layout::VERSION,
                 layout::PARENT_CHAIN_ID,
@@ -381,12 +620,23 @@ impl World {
                 layout::DEPOSIT_ACC,
                 layout::WITHDRAWAL_COUNT,
                 layout::LATEST_CHECKPOINT,
+                layout::RECORDED_CHECKPOINT,
                 layout::VALIDATOR_EPOCH,
-                layout::VALIDATOR_COUNT,
+                layout::ACKED_EPOCH,
+                layout::validator_set(epoch, SetField::Commitment),
+                layout::validator_set(epoch + 1, SetField::Commitment),
                 layout::checkpoint(built, CheckpointField::Digest),
             ];
-            peg_account(&self.states[height as usize], &slots, height).1
-        });
+            let (_, peg, staking) = self.state(&self.states[height as usize], &slots, height);
+            proofs.extend([peg, staking]);
+        }
+        for block in &self.certificates {
+            let (below, above) = (block / INTERVAL * INTERVAL, block.div_ceil(INTERVAL) * INTERVAL);
+            if self.epoch_after(below) != self.epoch_after(above.min(head)) {
+                let (_, peg, _) = self.state(&self.states[*block as usize], &[layout::VALIDATOR_EPOCH], *block);
+                proofs.push(peg);
+            }
+        }
         let mut heights: BTreeSet<u64> = (1..=head / INTERVAL).map(|number| number * INTERVAL).collect();
         heights.insert(head);
         for block in &self.blocks {
@@ -398,7 +648,8 @@ impl World {
             headers: heights.iter().map(|height| alloy_rlp::encode(&self.headers[*height as usize]).into()).collect(),
             blocks: self.blocks.clone(),
             records: self.records.clone(),
-            proofs: proofs.collect(),
+            validator_sets: self.validator_sets(),
+            proofs,
         }
     }
 
@@ -414,9 +665,13 @@ impl World {
         });
         let vault_slots =
             Slots::from([(U256::ZERO, (self.locked << 64) | U256::from(last)), (U256::from(last + 1), acc.into())]);
-        let set_slot: U256 = keccak256((U256::ZERO, U256::from(2)).abi_encode()).into();
-        let registry_slots =
-            Slots::from([(U256::ZERO, packed), (U256::ONE, digest.into()), (set_slot, set.commitment().into())]);
+        let mut registry_slots = Slots::from([(U256::ZERO, packed), (U256::ONE, digest.into())]);
+        for (epoch, commitment) in &self.committed {
+            let slot = keccak256((U256::from(*epoch), U256::from(2)).abi_encode());
+            registry_slots.insert(slot.into(), (*commitment).into());
+        }
+        let committed =
+            self.committed.iter().map(|(epoch, commitment)| CommittedSet { epoch: *epoch, commitment: *commitment });
         let balance = self.locked + U256::from(5);
         let (root, proofs) = accounts(
             &[
@@ -440,6 +695,7 @@ impl World {
                 state_root: root,
                 header: Some(alloy_rlp::encode(&header).into()),
             },
+            from: 0,
             logs,
             values: ParentValues {
                 vault_balance: balance,
@@ -449,7 +705,8 @@ impl World {
                 claim_delay_s: 0,
                 checkpoint: number,
                 checkpoint_digest: digest,
-                validator_set: commitment,
+                epoch: packed.as_limbs()[3],
+                validator_sets: committed.collect(),
             },
             vault_code,
             registry_code,
@@ -467,18 +724,6 @@ fn receipt(ty: u8, logs: Vec<Log>) -> Bytes {
     let mut out = vec![ty];
     ReceiptWithBloom { logs_bloom: receipt.bloom_slow(), receipt }.encode(&mut out);
     out.into()
-}
-
-/// State root of a chain that holds nothing but the peg's account, and the proof of some of its slots.
-fn peg_account(slots: &Slots, wanted: &[U256], height: u64) -> (B256, AccountEvidence) {
-    let mut wanted_slots = slots.clone();
-    for slot in wanted {
-        wanted_slots.entry(*slot).or_default();
-    }
-    let (root, mut proofs) = accounts(&[(PEG, U256::ZERO, keccak256([0xfe]), wanted_slots)], height);
-    let mut account = proofs.remove(0);
-    account.storage.retain(|slot| wanted.contains(&slot.slot));
-    (root, account)
 }
 
 /// The state root over accounts (address, balance, code hash, slots) and the proofs of all of their slots.
