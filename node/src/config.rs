@@ -9,6 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::trust::TrustedCheckpoint;
+
+use crate::signer::SignerAddress;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -17,6 +21,8 @@ pub struct NodeConfig {
     pub node: NodeSection,
     /// The peer-to-peer network.
     pub p2p: P2pSection,
+    /// Where the validator's keys are, if not here.
+    pub signer: SignerSection,
     /// JSON-RPC.
     pub rpc: RpcSection,
     /// Prometheus metrics, health and readiness.
@@ -31,6 +37,8 @@ pub struct NodeConfig {
     pub mempool: MempoolSection,
     /// Storage.
     pub storage: StorageSection,
+    /// What is believed of the past when this node catches up.
+    pub sync: SyncSection,
 }
 
 /// Who this node is.
@@ -68,6 +76,24 @@ impl Default for P2pSection {
             bootnodes: Vec::new(),
             heartbeat_ms: 200,
         }
+    }
+}
+
+/// A remote signer: a process that holds the consensus and peg keys in this node's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignerSection {
+    /// `unix:PATH` (relative to the data directory) or `IP:PORT`. None: the keys are in `keys/`.
+    pub address: Option<SignerAddress>,
+    /// File with the secret shared with the signer, relative to the data directory.
+    pub secret_file: PathBuf,
+    /// How long the node waits for a signature before it goes on without, in milliseconds, 50 to 5,000.
+    pub timeout_ms: u64,
+}
+
+impl Default for SignerSection {
+    fn default() -> Self {
+        Self { address: None, secret_file: "keys/signer.key".into(), timeout_ms: 500 }
     }
 }
 
@@ -189,6 +215,32 @@ pub struct StorageSection {
     pub history_blocks: Option<u64>,
 }
 
+/// What is believed of the past when this node catches up. A node whose head is older than the unbonding period needs one of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct SyncSection {
+    /// A recent block that must be in the history, as `HEIGHT:HASH`, from a source the operator trusts.
+    pub trusted_checkpoint: Option<String>,
+    /// Whether the peers' history is believed however old this node's head is.
+    pub trust_history: bool,
+}
+
+impl SyncSection {
+    /// The trusted checkpoint, read.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`] when it is not `HEIGHT:HASH`.
+    pub fn trusted_checkpoint(&self) -> Result<Option<TrustedCheckpoint>, ConfigError> {
+        let Some(text) = &self.trusted_checkpoint else { return Ok(None) };
+        let checkpoint = text.parse().map_err(|_| ConfigError::Range {
+            key: "sync.trusted_checkpoint",
+            value: format!("{text:?}"),
+            range: "HEIGHT:HASH, such as 12345:0x0123...ef with 64 hex digits",
+        })?;
+        Ok(Some(checkpoint))
+    }
+}
+
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -246,6 +298,7 @@ impl NodeConfig {
             }
         };
         range("p2p.heartbeat_ms", self.p2p.heartbeat_ms, 50, 5_000, "50 to 5000 milliseconds")?;
+        range("signer.timeout_ms", self.signer.timeout_ms, 50, 5_000, "50 to 5000 milliseconds")?;
         range("parent.poll_ms", self.parent.poll_ms, 100, 60_000, "100 to 60000 milliseconds")?;
         range(
             "consensus.timeout_propose_ms",
@@ -283,6 +336,7 @@ impl NodeConfig {
         if let Some(blocks) = self.storage.history_blocks {
             range("storage.history_blocks", blocks, 128, u64::MAX, "at least 128 (leave it out to keep all)")?;
         }
+        self.sync.trusted_checkpoint()?;
         if self.p2p.listen.is_empty() {
             return Err(ConfigError::Range {
                 key: "p2p.listen",
@@ -384,6 +438,23 @@ mod tests {
     fn a_value_out_of_range_is_named_with_its_range() {
         let error = parse("[parent]\npoll_ms = 1\n").unwrap_err().to_string();
         assert_eq!(error, "parent.poll_ms is 1, it must be 100 to 60000 milliseconds");
+    }
+
+    #[test]
+    fn a_remote_signer_is_named_by_its_address() {
+        let config = parse("[signer]\naddress = \"unix:run/signer.sock\"\n").unwrap();
+        assert_eq!(config.signer.address, Some(SignerAddress::Unix("run/signer.sock".into())));
+        assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+        let error = parse("[signer]\naddress = \"localhost\"\n").unwrap_err().to_string();
+        assert!(error.contains("unix:PATH or IP:PORT"), "{error}");
+    }
+
+    #[test]
+    fn a_trusted_checkpoint_that_is_none_is_named() {
+        let text = format!("[sync]\ntrusted_checkpoint = \"7:0x{}\"\n", "ab".repeat(32));
+        assert_eq!(parse(&text).unwrap().sync.trusted_checkpoint().unwrap().unwrap().height, 7);
+        let error = parse("[sync]\ntrusted_checkpoint = \"7\"\n").unwrap_err().to_string();
+        assert!(error.starts_with("sync.trusted_checkpoint is \"7\", it must be HEIGHT:HASH"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use causeway_consensus::SignState;
-use causeway_genesis::{Genesis, NodeKeys};
+use causeway_genesis::{
+    Genesis,
+    keys::{self, KeyRole, PublicPart},
+};
 use causeway_storage::{PegSignStateFile, SignStateFile};
 use clap::Args;
 use eyre::{WrapErr, eyre};
@@ -53,8 +56,9 @@ impl InitArgs {
         create_sign_states(&dir)?;
         std::fs::write(&config_file, config.to_toml()?)
             .wrap_err_with(|| format!("cannot write {}", config_file.display()))?;
-        let role = match NodeKeys::load_validator(&dir.keys())? {
-            Some(keys) if genesis.validator_set().get(&keys.validator_id()).is_some() => "a validator",
+        let consensus = keys::public_part(&dir.keys().join(KeyRole::Consensus.file_name()), KeyRole::Consensus)?;
+        let role = match consensus {
+            Some(PublicPart::Consensus(key)) if genesis.validator_set().get(&key.id()).is_some() => "a validator",
             Some(_) => "no validator of the first set, though it has validator keys",
             None => "no validator (no keys in keys/)",
         };

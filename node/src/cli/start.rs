@@ -1,17 +1,16 @@
 //! `causeway start`: runs the node.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use eyre::eyre;
 
+use super::{logs::LogArgs, password::PasswordArgs};
 use crate::{
     config::{DataDir, NodeConfig},
+    signer::SignerAddress,
     start,
+    trust::TrustedCheckpoint,
 };
-
-/// Libraries that log each vote or packet; `--log` can turn them up again.
-const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,jsonrpsee_server=error";
 
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
@@ -33,12 +32,20 @@ pub(super) struct StartArgs {
     /// Parent endpoints, over the file's `parent.endpoints`.
     #[arg(long, env = "CAUSEWAY_PARENT_ENDPOINTS", value_delimiter = ',')]
     parent_endpoints: Vec<String>,
-    /// Log filter, as tracing's EnvFilter reads it.
-    #[arg(long, env = "CAUSEWAY_LOG", default_value = "info")]
-    log: String,
-    /// Log as JSON.
-    #[arg(long)]
-    log_json: bool,
+    /// A recent block of this chain, from a source you trust: catching up with another history is refused. Over the file's
+    /// `sync.trusted_checkpoint`.
+    #[arg(long, env = "CAUSEWAY_TRUSTED_CHECKPOINT", value_name = "HEIGHT:HASH")]
+    trusted_checkpoint: Option<TrustedCheckpoint>,
+    /// Believe the peers' history however old this node's last block is; as the file's `sync.trust_history`.
+    #[arg(long, env = "CAUSEWAY_TRUST_HISTORY")]
+    trust_history: bool,
+    /// Remote signer, over the file's `signer.address`: unix:PATH or IP:PORT.
+    #[arg(long, env = "CAUSEWAY_SIGNER")]
+    signer: Option<SignerAddress>,
+    #[command(flatten)]
+    password: PasswordArgs,
+    #[command(flatten)]
+    logs: LogArgs,
     /// End when the process with this id, which must be the parent, ends.
     #[arg(long, hide = true)]
     exit_with_parent: Option<i32>,
@@ -47,25 +54,14 @@ pub(super) struct StartArgs {
 impl StartArgs {
     pub(super) fn run(self) -> eyre::Result<()> {
         start::die_with_parent(self.exit_with_parent)?;
-        let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", self.log)).map_err(|error| {
-            eyre!(
-                "--log {:?} is not a log filter such as \"info\" or \"info,causeway_network=debug\": {error}",
-                self.log
-            )
-        })?;
-        let colours = std::io::stderr().is_terminal();
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-        if self.log_json {
-            logs.json().init();
-        } else {
-            logs.init();
-        }
+        self.logs.start()?;
         let dir = DataDir(self.dir.clone());
         let mut config = NodeConfig::load(&dir.config_file())?;
+        let password = self.password.clone();
         self.override_file(&mut config);
         config.validate()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(start::run(dir, config))
+        runtime.block_on(start::run(dir, config, &password.ask()))
     }
 
     fn override_file(self, config: &mut NodeConfig) {
@@ -81,8 +77,15 @@ impl StartArgs {
         if !self.bootnodes.is_empty() {
             config.p2p.bootnodes = self.bootnodes;
         }
+        if let Some(address) = self.signer {
+            config.signer.address = Some(address);
+        }
         if !self.parent_endpoints.is_empty() {
             config.parent.endpoints = self.parent_endpoints;
         }
+        if let Some(checkpoint) = self.trusted_checkpoint {
+            config.sync.trusted_checkpoint = Some(checkpoint.to_string());
+        }
+        config.sync.trust_history |= self.trust_history;
     }
 }

@@ -1,0 +1,115 @@
+//! Who signs for this node: keys in its own process, or a remote signer behind the same two traits.
+//!
+//! A remote signer ([`SignerServer`]) is a process, perhaps on another machine, that holds a validator's consensus and peg keys and
+//! the durable record of what they have signed. Whatever a node asks for, also a node that was broken into, and also two nodes at
+//! once, it signs no two conflicting things. [`RemoteSigner`] is the node's side of it.
+
+mod address;
+mod channel;
+mod client;
+mod protocol;
+mod server;
+mod vault;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use alloy_primitives::{Address, B256};
+use causeway_consensus::{ConsensusKey, Ed25519Signer, Signer, ValidatorId};
+use causeway_genesis::{
+    NodeKeys,
+    keys::{self, AskPassword, KeyRole},
+};
+use causeway_peg::{LocalPegSigner, PegSigner};
+use eyre::{WrapErr, eyre};
+
+pub use self::{
+    address::{NotAnAddress, SignerAddress},
+    client::{RemoteError, RemoteSigner},
+    server::{MAX_CONNECTIONS, SignerServer},
+    vault::{StateOrigin, Vault},
+};
+use crate::config::{DataDir, SignerSection};
+
+/// A validator's two signers, wherever their keys are.
+pub struct Signers {
+    /// Public part of the key that signs votes and proposals.
+    pub consensus_key: ConsensusKey,
+    /// Signs votes and proposals.
+    pub consensus: Box<dyn Signer>,
+    /// Signs attestations.
+    pub peg: Arc<dyn PegSigner>,
+}
+
+impl std::fmt::Debug for Signers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Signers").field("validator", &self.validator()).finish_non_exhaustive()
+    }
+}
+
+impl Signers {
+    /// The validator they sign for.
+    pub fn validator(&self) -> ValidatorId {
+        self.consensus_key.id()
+    }
+
+    /// Address of the peg key.
+    pub fn peg_address(&self) -> Address {
+        self.peg.address()
+    }
+
+    /// Signers with the keys in this process.
+    ///
+    /// # Errors
+    /// Never for keys that were loaded: their range is checked then.
+    pub fn local(keys: &NodeKeys) -> eyre::Result<Self> {
+        Ok(Self {
+            consensus_key: keys.consensus_public(),
+            consensus: Box::new(Ed25519Signer::new(keys.consensus.expose())),
+            peg: Arc::new(LocalPegSigner::new(B256::from(*keys.peg.expose()))?),
+        })
+    }
+
+    /// Signers that ask a remote signer.
+    pub fn remote(signer: RemoteSigner) -> Self {
+        Self { consensus_key: signer.consensus_key(), consensus: Box::new(signer.clone()), peg: Arc::new(signer) }
+    }
+}
+
+/// The signers that a data directory and its settings name; none where there are no validator keys: the node follows.
+///
+/// # Errors
+/// Keys that cannot be read, a signer that cannot be reached, or keys in both places.
+pub fn open(
+    dir: &DataDir,
+    section: &SignerSection,
+    chain: B256,
+    ask: AskPassword<'_>,
+) -> eyre::Result<Option<Signers>> {
+    let Some(address) = &section.address else {
+        return NodeKeys::unlock_validator(&dir.keys(), ask)?.as_ref().map(Signers::local).transpose();
+    };
+    for role in [KeyRole::Consensus, KeyRole::Peg] {
+        let path = dir.keys().join(role.file_name());
+        if path.symlink_metadata().is_ok() {
+            return Err(eyre!(
+                "signer.address names a remote signer, but {} is here too: a key that is in two places signs twice. Move it away, or leave signer.address out",
+                path.display()
+            ));
+        }
+    }
+    let secret_file: PathBuf = dir.0.join(&section.secret_file);
+    let secret = keys::load_file(&secret_file, KeyRole::Signer)?.ok_or_else(|| {
+        eyre!(
+            "{} is missing: it holds the secret shared with the remote signer. Copy the signer's, or make one with `causeway keys new --role signer`",
+            secret_file.display()
+        )
+    })?;
+    let address = match address {
+        SignerAddress::Unix(path) => SignerAddress::Unix(dir.0.join(path)),
+        SignerAddress::Tcp(_) => address.clone(),
+    };
+    let remote = RemoteSigner::connect(address, secret, chain, Duration::from_millis(section.timeout_ms))
+        .wrap_err("the node cannot start without its signer, whose keys say which validator it is")?;
+    tracing::info!(address = %section.address.as_ref().map(ToString::to_string).unwrap_or_default(), "signing through a remote signer");
+    Ok(Some(Signers::remote(remote)))
+}
