@@ -1,14 +1,14 @@
 //! Builds, executes and commits blocks on the durable head, each on a blocking thread; results come back as events.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes};
-use causeway_consensus::{CommitCertificate, Height, Round, ValidatorId, ValidatorSet};
+use causeway_consensus::{CommitCertificate, Height, Round, SignedVote, ValidatorId};
 use causeway_execution::{
     Account, Block, BlockFault, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError,
     StateSource, SystemCall, Transaction, ValidationContext,
@@ -20,9 +20,10 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::{
+    evidence,
     handle::{BodyFault, Event},
     metrics::{Metrics, gauge},
-    peg_desk::PegProgress,
+    sets::{NextHeight, Sets},
 };
 
 /// A proposal's body stays below this many bytes.
@@ -72,10 +73,8 @@ pub struct Chain {
     pub executor: Arc<Executor>,
     /// The pool.
     pub pool: Arc<Mutex<Mempool>>,
-    /// Validators, constant in this version.
-    pub validators: ValidatorSet,
-    /// Operators by validator id: the beneficiary of a validator's blocks.
-    pub operators: Arc<BTreeMap<ValidatorId, Address>>,
+    /// The validators around the head.
+    pub sets: Arc<Sets>,
     /// The time.
     pub clocks: Clocks,
     /// Where results go.
@@ -109,10 +108,15 @@ impl Chain {
         height: Height,
         deadline_ms: u64,
         proposer: ValidatorId,
-        system: Vec<SystemCall>,
+        mut system: Vec<SystemCall>,
     ) -> eyre::Result<ExecutedBlock> {
         let parent = self.parent_of(height)?;
         let state = self.storage.latest();
+        // Evidence never keeps a block from being built.
+        match evidence::report(&self.genesis, &self.storage, state.as_ref(), height.0) {
+            Ok(call) => system.extend(call),
+            Err(error) => tracing::error!(%error, "cannot read the pending evidence; this block reports none"),
+        }
         let base_fee = Executor::next_base_fee(&parent);
         let most =
             usize::try_from(parent.gas_limit / MIN_TRANSACTION_GAS).unwrap_or(MAX_CANDIDATES).min(MAX_CANDIDATES);
@@ -175,11 +179,12 @@ impl Chain {
             }
             known
         };
+        let operators: BTreeSet<Address> = self.sets.of_next().operators.values().copied().collect();
         let context = ValidationContext {
             // What more than two thirds have decided is not for this node's clock to doubt.
             now_ms: if certified { u64::MAX } else { (self.clocks.wall)() },
-            parent_validators: &self.validators,
-            operators: &self.operators.values().copied().collect(),
+            parent_validators: &self.sets.of_head().set,
+            operators: &operators,
         };
         self.executor
             .execute(&parent, state.as_ref(), Arc::new(block), &|hash| known.get(hash).copied(), &context)
@@ -198,7 +203,7 @@ impl Chain {
     pub fn commit(&self, executed: Arc<ExecutedBlock>, certificate: CommitCertificate, fatal: mpsc::Sender<String>) {
         let chain = self.clone();
         tokio::task::spawn_blocking(move || match chain.commit_now(&executed, &certificate) {
-            Ok(peg) => chain.answer(Event::Committed { executed, peg }),
+            Ok(next) => chain.answer(Event::Committed { executed, next: Box::new(next) }),
             Err(error) => {
                 let number = executed.block.header.number;
                 let text = format!(
@@ -211,17 +216,41 @@ impl Chain {
         });
     }
 
-    /// The work of [`Chain::commit`]: returns what the new state says of the peg.
+    /// The work of [`Chain::commit`]: returns what the new state says of the next height.
     pub(crate) fn commit_now(
         &self,
         executed: &Arc<ExecutedBlock>,
         certificate: &CommitCertificate,
-    ) -> eyre::Result<Option<PegProgress>> {
+    ) -> eyre::Result<NextHeight> {
         let started = Instant::now();
         self.storage.commit(executed, certificate)?;
+        let state = self.storage.latest();
+        self.sets.advance(state.as_ref())?;
         self.refresh_pool(executed)?;
         self.record(executed, started.elapsed());
-        crate::start::progress(&self.genesis, &self.storage)
+        let next = self.sets.next_height(crate::start::progress(&self.genesis, &self.storage)?);
+        let height = executed.block.header.number.saturating_add(1);
+        if next.epoch.start_height == height
+            && let Err(error) = evidence::note_members(&self.genesis, &self.storage, &next.validators.set)
+        {
+            tracing::error!(%error, "cannot keep the keys of the validators; late votes of former ones may go unseen after a restart");
+        }
+        match evidence::settle(&self.genesis, &self.storage, state.as_ref()) {
+            Ok(pending) => _ = self.metrics.evidence_pending.set(gauge(pending as u64)),
+            Err(error) => tracing::error!(%error, "cannot bring the pending evidence up to date"),
+        }
+        Ok(next)
+    }
+
+    /// Compares a verified late precommit with the stored certificate of its height and answers [`Event::Conflict`] when
+    /// the two conflict.
+    pub fn compare(&self, vote: SignedVote) {
+        let chain = self.clone();
+        tokio::task::spawn_blocking(move || match evidence::compare(&chain.storage, &vote) {
+            Ok(Some(found)) => chain.answer(Event::Conflict(found)),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "cannot compare a late vote with the certificate of its height"),
+        });
     }
 
     fn refresh_pool(&self, executed: &ExecutedBlock) -> Result<(), SourceError> {
@@ -285,7 +314,7 @@ impl Chain {
     }
 
     fn operator(&self, id: &ValidatorId) -> Address {
-        self.operators.get(id).copied().unwrap_or_default()
+        self.sets.of_next().operators.get(id).copied().unwrap_or_default()
     }
 
     fn answer(&self, event: Event) {

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Bytes;
-use causeway_consensus::ValidatorId;
+use causeway_consensus::{Evidence, ValidatorId};
 use causeway_network::{
     GossipMessage, MessageRef, NetworkEvent, NetworkHandle, PeerInfo, RequestId, ResponseToken, SyncRequest,
     SyncResponse, Verdict,
@@ -49,7 +49,7 @@ pub struct Driver {
     pub node: Node,
     /// The chain's jobs.
     pub chain: Chain,
-    /// This node's validator id, if it has one.
+    /// The id of this node's consensus key, if it has one.
     pub validator: Option<ValidatorId>,
     /// The network.
     pub network: NetworkHandle,
@@ -210,15 +210,15 @@ impl Running {
             Effect::Execute { job, height, block_hash, certified, body } => {
                 driver.chain.execute(job, height, block_hash, certified, body);
             }
-            Effect::Commit { executed, certificate } => {
+            Effect::Commit { executed, certificate, missed } => {
                 self.sync_wal()?;
-                self.count_missed(&certificate);
+                if missed {
+                    self.driver.chain.metrics.missed.inc();
+                }
                 self.driver.chain.commit(executed, certificate, self.driver.fatal.0.clone());
             }
-            Effect::Evidence(evidence) => {
-                driver.chain.metrics.equivocations.inc();
-                tracing::error!(?evidence, "a validator signed two conflicting messages");
-            }
+            Effect::Evidence(evidence) => tokio::task::block_in_place(|| keep_evidence(&driver.chain, &evidence)),
+            Effect::Compare(vote) => driver.chain.compare(vote),
             Effect::InvalidBlock => {
                 driver.chain.metrics.invalid_blocks.inc();
             }
@@ -233,13 +233,6 @@ impl Running {
             self.wal_dirty = false;
         }
         Ok(())
-    }
-
-    fn count_missed(&self, certificate: &causeway_consensus::CommitCertificate) {
-        let Some(validator) = self.driver.validator else { return };
-        if certificate.signatures.iter().all(|signature| signature.validator != validator) {
-            self.driver.chain.metrics.missed.inc();
-        }
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -318,6 +311,16 @@ impl Running {
                 Err(error) => tracing::error!(%error, "answering a peer failed"),
             }
         });
+    }
+}
+
+/// Counts an offence, tells the operator, and keeps the proof until a block carries it.
+fn keep_evidence(chain: &Chain, evidence: &Evidence) {
+    chain.metrics.equivocations.inc();
+    match chain.storage.keep_evidence(evidence) {
+        Ok(true) => tracing::error!(hash = %evidence.hash(), "{evidence}; the evidence is kept for a block"),
+        Ok(false) => tracing::error!(hash = %evidence.hash(), "{evidence}; enough evidence against it is kept"),
+        Err(error) => tracing::error!(%error, "{evidence}; but the evidence cannot be kept"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{
     CommitCertificate, ConsensusMessage, Evidence, Height, Host, HostStatus, Input, MessageVerdict, Misbehaviour,
-    Output, PeerToken, Round, SignState, ValidatorId, ValidatorSet,
+    Output, PeerToken, Round, SignState, SignedVote, ValidatorId, ValidatorSet,
 };
 use causeway_execution::{BlockFault, DecodeError, ExecutedBlock, SystemCall};
 use causeway_network::{PenaltyReason, Verdict};
@@ -17,8 +17,11 @@ use causeway_parent::ParentUpdate;
 use causeway_peg::PegMessage;
 
 use crate::{
-    peg_desk::{DeskVerdict, PegDesk, PegProgress, PegSigns},
+    hold::Hold,
+    peg_desk::{DeskVerdict, PegDesk, PegSigns},
+    sets::{Epoch, NextHeight},
     sync::{Ask, OfferedBlock, Sync},
+    trust::Trust,
 };
 
 /// How long a failed local execution waits before it is tried again, in milliseconds.
@@ -103,9 +106,11 @@ pub enum Event {
     Committed {
         /// The block.
         executed: Arc<ExecutedBlock>,
-        /// What its state says of the peg, on a pegged chain.
-        peg: Option<PegProgress>,
+        /// What its state says of the next height.
+        next: Box<NextHeight>,
     },
+    /// A late precommit conflicts with the certificate of its height.
+    Conflict(Evidence),
     /// News from the parent chain.
     Parent(ParentUpdate),
     /// A deadline passed.
@@ -175,9 +180,13 @@ pub enum Effect {
         executed: Arc<ExecutedBlock>,
         /// What decided it.
         certificate: CommitCertificate,
+        /// Whether this node's validator is a member and its signature is missing.
+        missed: bool,
     },
-    /// A validator signed two conflicting messages.
+    /// A validator signed two conflicting messages: keep that for a block.
     Evidence(Evidence),
+    /// Compare this verified precommit with the stored certificate of its height; answer [`Event::Conflict`] if they conflict.
+    Compare(SignedVote),
     /// A proposed block was found invalid; for the counter.
     InvalidBlock,
     /// Stop the process: going on would be unsafe.
@@ -211,14 +220,40 @@ struct Executing {
     body: Bytes,
 }
 
+/// What a node is for as long as it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeSettings {
+    /// The genesis hash.
+    pub chain: B256,
+    /// The id of this node's consensus key, if it has one; a member of the set or not.
+    pub validator: Option<ValidatorId>,
+    /// Time from block to block, in milliseconds.
+    pub block_interval_ms: u64,
+    /// What it believes of the past.
+    pub trust: Trust,
+}
+
+/// The durable head a node starts from.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// Its height.
+    pub number: u64,
+    /// Its timestamp, Unix seconds.
+    pub timestamp: u64,
+}
+
 /// The node's state between events.
 pub struct Node {
     host: Host,
-    chain: B256,
-    validator: Option<ValidatorId>,
-    validators: ValidatorSet,
-    block_interval_ms: u64,
+    settings: NodeSettings,
+    /// What the state after the head says of the height being decided.
+    next: NextHeight,
     height: Height,
+    head_timestamp: u64,
+    /// Set while a node with a key only listens and catches up: consensus is not under way.
+    hold: Option<Hold>,
+    /// Whose block is being executed while this node only catches up.
+    fetched_from: Option<PeerToken>,
     started_ms: u64,
     running: bool,
     start_at_ms: Option<u64>,
@@ -235,23 +270,16 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node whose durable head is `head`; `chain` the genesis hash; `validator` its own id, if it signs.
-    pub fn new(
-        host: Host,
-        chain: B256,
-        validator: Option<ValidatorId>,
-        validators: ValidatorSet,
-        block_interval_ms: u64,
-        head: Height,
-        desk: Option<PegDesk>,
-    ) -> Self {
+    /// A node whose durable head is `head`, and `next` what its state says of the height after it.
+    pub fn new(host: Host, settings: NodeSettings, head: Head, next: NextHeight, desk: Option<PegDesk>) -> Self {
         Self {
             host,
-            chain,
-            validator,
-            validators,
-            block_interval_ms,
-            height: Height(head.0.saturating_add(1)),
+            settings,
+            next,
+            height: Height(head.number.saturating_add(1)),
+            head_timestamp: head.timestamp,
+            hold: None,
+            fetched_from: None,
             started_ms: 0,
             running: false,
             start_at_ms: None,
@@ -291,7 +319,8 @@ impl Node {
                     self.retry_at_ms = Some(now_ms.saturating_add(RETRY_MS));
                 }
             }
-            Event::Committed { executed, peg } => self.committed(now_ms, &executed, peg, &mut effects),
+            Event::Committed { executed, next } => self.committed(now_ms, &executed, *next, &mut effects),
+            Event::Conflict(evidence) => self.equivocation(evidence, &mut effects),
             Event::Parent(update) => {
                 if let Some(desk) = &mut self.desk {
                     desk.parent(update, &mut effects);
@@ -307,7 +336,9 @@ impl Node {
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let desk = self.desk.as_ref().and_then(PegDesk::next_deadline_ms);
         let host = if self.is_deciding() { self.host.next_deadline_ms() } else { None };
-        [host, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
+        let idle = !self.committing && self.decided.is_none();
+        let hold = self.hold.as_ref().filter(|_| idle).map(Hold::next_deadline_ms);
+        [host, hold, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
     }
 
     /// Where consensus stands.
@@ -325,6 +356,26 @@ impl Node {
         self.sync.best_head()
     }
 
+    /// The validators of the height being decided.
+    pub fn validators(&self) -> &ValidatorSet {
+        &self.next.validators.set
+    }
+
+    /// The epoch of the height being decided.
+    pub fn epoch(&self) -> Epoch {
+        self.next.epoch
+    }
+
+    /// Whether this node's validator decides the present height.
+    pub fn is_member(&self) -> bool {
+        self.settings.validator.is_some_and(|id| self.validators().get(&id).is_some())
+    }
+
+    /// Whether this node only listens and catches up, and does not sign yet.
+    pub fn is_held(&self) -> bool {
+        self.hold.is_some()
+    }
+
     /// Where the peg stands, on a pegged chain.
     pub fn desk(&self) -> Option<&PegDesk> {
         self.desk.as_ref()
@@ -336,14 +387,32 @@ impl Node {
         if let Some(desk) = &mut self.desk {
             desk.resume(effects);
         }
+        self.host.note_set(self.height, &self.next.validators.set);
+        if self.must_listen() {
+            tracing::info!(height = self.height.0, "listening before this node signs: what its key signed before, and how far its peers are");
+            self.hold = Some(Hold::new(now_ms, self.settings.block_interval_ms, wal));
+            return;
+        }
+        self.begin(now_ms, wal, effects);
+    }
+
+    /// Nothing was signed before the first height, and a validator alone has nobody to listen to.
+    fn must_listen(&self) -> bool {
+        let alone = self.is_member() && self.validators().len() == 1;
+        self.settings.validator.is_some() && self.height.0 > 1 && !alone
+    }
+
+    /// Starts deciding the present height, or recovers it from its log.
+    fn begin(&mut self, now_ms: u64, wal: Vec<Vec<u8>>, effects: &mut Vec<Effect>) {
+        self.host.note_upcoming(self.next.upcoming.clone());
+        let validators = self.validators().clone();
         if wal.is_empty() {
             effects.push(Effect::ResetWal(self.height));
-            let outputs =
-                self.host.step(now_ms, Input::StartHeight { height: self.height, validators: self.validators.clone() });
+            let outputs = self.host.step(now_ms, Input::StartHeight { height: self.height, validators });
             self.outputs(now_ms, outputs, effects);
             return;
         }
-        match self.host.recover(now_ms, self.height, self.validators.clone(), wal) {
+        match self.host.recover(now_ms, self.height, validators, wal) {
             Ok(outputs) => self.outputs(now_ms, outputs, effects),
             Err(error) => effects.push(Effect::Halt(format!(
                 "the write-ahead log of height {} cannot be replayed: {error}. Nothing was signed. Restore the data directory from a backup, or remove \
@@ -353,7 +422,98 @@ impl Node {
         }
     }
 
+    /// One turn of a node that only listens and catches up.
+    fn held(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        if self.committing || self.decided.is_some() {
+            return;
+        }
+        if let Some(OfferedBlock { from, certificate, body }) = self.sync.take(self.height.0) {
+            self.fetched(now_ms, from, certificate, body, effects);
+            return;
+        }
+        let behind = self.sync.is_behind(self.height.0);
+        let Some(hold) = self.hold.take_if(|hold| hold.is_over(now_ms, behind)) else { return };
+        if behind {
+            tracing::warn!(height = self.height.0, claimed = self.sync.best_head(), "peers claim blocks that none of them has sent: this node goes on without them");
+        }
+        let (wal, heard) = hold.end();
+        self.started_ms = now_ms;
+        self.sync.height_started();
+        self.begin(now_ms, wal, effects);
+        for (from, message) in heard {
+            let outputs = self.host.step(now_ms, Input::Message { from, message });
+            self.outputs(now_ms, outputs, effects);
+        }
+    }
+
+    /// Takes a decided block while consensus is not under way.
+    fn fetched(
+        &mut self,
+        now_ms: u64,
+        from: PeerToken,
+        certificate: CommitCertificate,
+        body: Bytes,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.committing || self.decided.is_some() || certificate.height != self.height {
+            return;
+        }
+        if certificate.verify(self.settings.chain, self.validators()).is_err() {
+            self.misbehaved(from, &Misbehaviour::InvalidCertificate("commit certificate"), effects);
+        } else if self.may_catch_up(now_ms, effects) {
+            self.fetched_from = Some(from);
+            self.decide(now_ms, certificate, body, effects);
+        }
+    }
+
+    /// Whether decided blocks are taken from peers; where not, the node stops and says why.
+    fn may_catch_up(&self, now_ms: u64, effects: &mut Vec<Effect>) -> bool {
+        let head = self.height.0.saturating_sub(1);
+        match self.settings.trust.catch_up(now_ms, head, self.head_timestamp) {
+            Ok(()) => true,
+            Err(reason) => {
+                effects.push(Effect::Halt(reason));
+                false
+            }
+        }
+    }
+
+    /// Hears a message while this node only listens.
+    fn overhear(&mut self, now_ms: u64, from: PeerToken, message: ConsensusMessage, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Verdict(Verdict::Ignore));
+        let outputs = self.host.overhear(&message);
+        self.outputs(now_ms, outputs, effects);
+        let height = message.height();
+        if height > self.height {
+            self.sync.saw_head(from, height.0.saturating_sub(1));
+        } else if height == self.height {
+            match message {
+                ConsensusMessage::Decision(notice) => {
+                    self.fetched(now_ms, from, notice.certificate, notice.body, effects);
+                }
+                message => {
+                    if let Some(hold) = &mut self.hold {
+                        hold.hear(from, message);
+                    }
+                }
+            }
+        }
+    }
+
     fn consensus(&mut self, now_ms: u64, from: PeerToken, message: ConsensusMessage, effects: &mut Vec<Effect>) {
+        if self.hold.is_some() {
+            self.overhear(now_ms, from, message, effects);
+            return;
+        }
+        let head = self.height.0.saturating_sub(1);
+        if let ConsensusMessage::Decision(notice) = &message
+            && notice.certificate.height == self.height
+            && let Err(reason) = self.settings.trust.catch_up(now_ms, head, self.head_timestamp)
+            && notice.certificate.verify(self.settings.chain, self.validators()).is_ok()
+        {
+            effects.push(Effect::Halt(reason));
+            return;
+        }
         let outputs = self.host.step(now_ms, Input::Message { from, message });
         effects.push(Effect::Verdict(match self.host.verdict() {
             MessageVerdict::Accept => Verdict::Accept,
@@ -418,6 +578,12 @@ impl Node {
             .as_ref()
             .is_some_and(|(certificate, decided)| certificate.block_hash == block_hash && *decided == body)
         {
+            // While this node only catches up, nobody else has looked at the body yet: it may be another than the decided one.
+            if let (Some(peer), BodyFault::Encoding(_) | BodyFault::Hash { .. }) = (self.fetched_from.take(), fault) {
+                self.decided = None;
+                self.misbehaved(peer, &Misbehaviour::WrongBody, effects);
+                return;
+            }
             effects.push(Effect::Halt(format!(
                 "block {block_hash} at height {} was decided by more than two thirds of the stake, but this node finds it invalid: {fault}. Either this \
                  binary differs from the others' or its state is damaged. Compare versions; then restore the data directory or sync from nothing.",
@@ -435,7 +601,7 @@ impl Node {
         &mut self,
         now_ms: u64,
         executed: &ExecutedBlock,
-        peg: Option<PegProgress>,
+        next: NextHeight,
         effects: &mut Vec<Effect>,
     ) {
         let number = executed.block.header.number;
@@ -443,21 +609,55 @@ impl Node {
             return;
         }
         self.committing = false;
-        self.decided = None;
+        let decided = self.decided.take();
+        self.fetched_from = None;
         self.valid.clear();
         self.executing.clear();
         self.retry_at_ms = None;
         self.height = Height(number.saturating_add(1));
-        if let (Some(desk), Some(progress)) = (&mut self.desk, peg) {
-            desk.committed(executed, progress, effects);
+        self.head_timestamp = executed.block.header.timestamp;
+        self.adopt(next, effects);
+        if let Some(hold) = &mut self.hold {
+            if let Some((certificate, body)) = decided {
+                self.host.keep_decided(certificate, body);
+            }
+            self.host.note_set(self.height, &self.next.validators.set);
+            self.sync.height_started();
+            hold.progressed(now_ms, self.height.0);
+            return;
         }
-        let next = self.started_ms.saturating_add(self.block_interval_ms);
+        let next = self.started_ms.saturating_add(self.settings.block_interval_ms);
         self.start_at_ms = Some(if self.sync.is_behind(self.height.0) { now_ms } else { next.max(now_ms) });
+    }
+
+    /// Takes over what the new head's state says of the next height.
+    fn adopt(&mut self, next: NextHeight, effects: &mut Vec<Effect>) {
+        let (was_member, old) = (self.is_member(), std::mem::replace(&mut self.next, next));
+        let epoch = self.next.epoch;
+        if old.epoch.number != epoch.number {
+            let validators = self.validators();
+            tracing::info!(
+                epoch = epoch.number,
+                height = self.height.0,
+                validators = validators.len(),
+                power = validators.total_power(),
+                "an epoch begins"
+            );
+        }
+        match (was_member, self.is_member()) {
+            (false, true) => tracing::info!(height = self.height.0, "this node's validator joins the set: it signs from here on"),
+            (true, false) => tracing::info!(height = self.height.0, "this node's validator leaves the set: it follows from here on"),
+            _ => {}
+        }
+        let own = self.settings.validator.and_then(|id| self.next.validators.peg_addresses.get(&id).copied());
+        if let (Some(desk), Some(progress)) = (&mut self.desk, self.next.peg.take()) {
+            desk.committed(progress, epoch, own, effects);
+        }
     }
 
     /// Whether a height is under way: only then are the host's deadlines served.
     fn is_deciding(&self) -> bool {
-        self.running && self.start_at_ms.is_none() && !self.committing
+        self.running && self.hold.is_none() && self.start_at_ms.is_none() && !self.committing
     }
 
     /// Does what time or earlier effects have made due.
@@ -466,12 +666,12 @@ impl Node {
             let planned = self.start_at_ms.take().unwrap_or(now_ms);
             // Keep the rhythm of the plan unless this node is late by more than an interval.
             self.started_ms =
-                if now_ms.saturating_sub(planned) > self.block_interval_ms { now_ms } else { planned.min(now_ms) };
+                if now_ms.saturating_sub(planned) > self.settings.block_interval_ms { now_ms } else { planned.min(now_ms) };
             self.sync.height_started();
-            effects.push(Effect::ResetWal(self.height));
-            let outputs =
-                self.host.step(now_ms, Input::StartHeight { height: self.height, validators: self.validators.clone() });
-            self.outputs(now_ms, outputs, effects);
+            self.begin(now_ms, Vec::new(), effects);
+        }
+        if self.running && self.hold.is_some() {
+            self.held(now_ms, effects);
         }
         if self.retry_at_ms.is_some_and(|at| now_ms >= at) {
             self.retry_at_ms = None;
@@ -492,7 +692,10 @@ impl Node {
         }
         let offered = if deciding && self.decided.is_none() { self.sync.take(self.height.0) } else { None };
         if let Some(OfferedBlock { from, certificate, body }) = offered {
-            if certificate.verify(self.chain, &self.validators).is_ok() {
+            if certificate.verify(self.settings.chain, self.validators()).is_ok() {
+                if !self.may_catch_up(now_ms, effects) {
+                    return;
+                }
                 self.certify(certificate.block_hash, &body);
             }
             let outputs = self.host.step(now_ms, Input::SyncedBlock { from, certificate, body });
@@ -523,8 +726,9 @@ impl Node {
                 Output::ValidateBlock { height, block_hash, body, .. } => {
                     self.validate(now_ms, height, block_hash, body, effects)
                 }
-                Output::Decided { certificate, body } => self.decide(certificate, body, effects),
+                Output::Decided { certificate, body } => self.decide(now_ms, certificate, body, effects),
                 Output::Equivocation(evidence) => self.equivocation(evidence, effects),
+                Output::LatePrecommit(vote) => effects.push(Effect::Compare(vote)),
                 Output::Behind { peer, height } => self.sync.saw_head(peer, height.0.saturating_sub(1)),
                 Output::Misbehaved { peer, reason } => self.misbehaved(peer, &reason, effects),
             }
@@ -572,8 +776,16 @@ impl Node {
         effects.push(Effect::Execute { job, height: self.height, block_hash, certified, body });
     }
 
-    fn decide(&mut self, certificate: CommitCertificate, body: Bytes, effects: &mut Vec<Effect>) {
+    fn decide(&mut self, now_ms: u64, certificate: CommitCertificate, body: Bytes, effects: &mut Vec<Effect>) {
         if certificate.height != self.height || self.decided.is_some() {
+            return;
+        }
+        if let Err(reason) = self.settings.trust.block(certificate.height.0, certificate.block_hash) {
+            effects.push(Effect::Halt(reason));
+            return;
+        }
+        // A member saw the others at work and took part; to one who only follows, votes prove no more than certificates do.
+        if !self.is_member() && !self.may_catch_up(now_ms, effects) {
             return;
         }
         let block_hash = certificate.block_hash;
@@ -592,7 +804,9 @@ impl Node {
         }
         if let Some(executed) = self.valid.get(&certificate.block_hash) {
             self.committing = true;
-            effects.push(Effect::Commit { executed: executed.clone(), certificate: certificate.clone() });
+            let signed = |id: ValidatorId| certificate.signatures.iter().any(|signature| signature.validator == id);
+            let missed = self.is_member() && !self.settings.validator.is_some_and(signed);
+            effects.push(Effect::Commit { executed: executed.clone(), certificate: certificate.clone(), missed });
         }
     }
 
@@ -601,7 +815,7 @@ impl Node {
     fn equivocation(&self, evidence: Evidence, effects: &mut Vec<Effect>) {
         let (validator, height) = (evidence.validator(), evidence.height());
         effects.push(Effect::Evidence(evidence));
-        if self.validator == Some(validator) {
+        if self.settings.validator == Some(validator) {
             effects.push(Effect::Halt(format!(
                 "another process signs with this node's consensus key {validator}: conflicting messages at height {height} are signed by it. Find that \
                  process and stop it, or leave the key to it and take it out of this node's keys/ before you start again."

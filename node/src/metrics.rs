@@ -47,6 +47,16 @@ pub struct Metrics {
     pub peer_faults: Counter<u64, AtomicU64>,
     /// Conflicting signatures of a validator seen since start.
     pub equivocations: Counter<u64, AtomicU64>,
+    /// Pieces of evidence that wait for a block.
+    pub evidence_pending: Gauge<i64, AtomicI64>,
+    /// Epoch of the height in progress.
+    pub epoch: Gauge<i64, AtomicI64>,
+    /// Blocks by which the epoch is longer than planned; more than 0 is an alarm.
+    pub epoch_extended: Gauge<i64, AtomicI64>,
+    /// 1 while this node's validator is in the set, else 0.
+    pub validating: Gauge<i64, AtomicI64>,
+    /// Epochs that have begun and that the parent is not certified to have taken over; more than 1 is an alarm.
+    pub acknowledgement_lag: Gauge<i64, AtomicI64>,
     /// Blocks of this chain in whose certificate this validator's signature is missing, since start.
     pub missed: Counter<u64, AtomicU64>,
     /// Latest finalised height of the parent that was seen.
@@ -78,6 +88,23 @@ impl Metrics {
         );
         registry.register("consensus_invalid_blocks", "Proposed blocks found invalid", self.invalid_blocks.clone());
         registry.register("consensus_equivocations", "Conflicting signatures seen", self.equivocations.clone());
+        registry.register(
+            "consensus_evidence_pending",
+            "Evidence of conflicting signatures that waits for a block",
+            self.evidence_pending.clone(),
+        );
+        registry.register("consensus_validating", "1 while this validator is in the set", self.validating.clone());
+        registry.register("staking_epoch", "Epoch of the height in progress", self.epoch.clone());
+        registry.register(
+            "staking_epoch_extended_blocks",
+            "Blocks the epoch is extended by, as its handover is missing",
+            self.epoch_extended.clone(),
+        );
+        registry.register(
+            "peg_acknowledgement_lag",
+            "Epochs begun and not acknowledged by the parent",
+            self.acknowledgement_lag.clone(),
+        );
         registry.register("p2p_best_peer_head", "Greatest head a peer claims", self.best_peer_head.clone());
         registry.register("p2p_peer_faults", "Faults counted against peers", self.peer_faults.clone());
         registry.register("mempool_pending", "Transactions ready to be included", self.pool_pending.clone());

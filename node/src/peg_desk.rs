@@ -1,23 +1,36 @@
 //! The federation's desk in a node: which deposits are known, what this validator attests, which certificates the next block
 //! can carry. Pure; signing goes through a [`PegSigner`] and the record of what was signed is persisted before it leaves.
+//!
+//! The set of the present epoch decides whose attestations count. A node whose peg key is in it attests whatever waits: deposits
+//! seen before it joined, the epoch's unrecorded checkpoints, the set that the parent has in force. All of that is looked at
+//! again with every block and every [`RESEND_MS`], so that a signer that was away for a moment makes up for it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
 use borsh::{BorshDeserialize, BorshSerialize};
-use causeway_execution::{ExecutedBlock, SystemCall};
+use causeway_execution::SystemCall;
 use causeway_genesis::addresses::PEG;
 use causeway_parent::ParentUpdate;
 use causeway_peg::{
-    Attestation, Attestations, CertificateSig, Checkpoint, Deposit, IPeg, Outcome, ParentView, PegDomain, PegMessage,
-    PegModule, PegSigner, PegValidatorSet, Slots,
+    Attestation, Attestations, CertificateSig, Checkpoint, Deposit, IPeg, ModuleError, Outcome, ParentView, PegDomain,
+    PegMessage, PegModule, PegSigner, PegValidatorSet, SetAcknowledged, Settled, Slots, attestations::VIEW_WINDOW,
 };
 
-use crate::handle::Effect;
+use crate::{handle::Effect, sets::Epoch};
 
 /// Deposits held that no block has minted yet; beyond it the parent watcher waits.
 pub const MAX_WAITING_DEPOSITS: usize = 2_048;
+/// Epochs whose commitments are at hand, back from the present one, while the parent has not acknowledged them.
+pub const MAX_UNACKNOWLEDGED: u64 = 64;
+/// Every so many blocks an extended epoch is logged again.
+pub const EXTENDED_LOG_BLOCKS: u64 = 100;
+/// Own attestations remembered as given.
+pub const MAX_ATTESTED: usize = 16_384;
 /// How often unsettled attestations are gossiped again, in milliseconds.
 pub const RESEND_MS: u64 = 2_000;
 /// Attestations sent again at a time.
@@ -43,8 +56,14 @@ impl PegSigns {
 }
 
 /// What the durable state says of the peg.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PegProgress {
+    /// The set of the present epoch.
+    pub set: PegValidatorSet,
+    /// Latest epoch whose set the parent is certified to have in force.
+    pub acked_epoch: u64,
+    /// Commitments to the sets of the epochs after it up to the present one, at most [`MAX_UNACKNOWLEDGED`].
+    pub commitments: BTreeMap<u64, B256>,
     /// Deposits minted, as a nonce.
     pub imported: u64,
     /// Accumulator after the last minted deposit.
@@ -69,7 +88,23 @@ impl PegProgress {
         module: &PegModule,
         slots: &mut S,
         header: &causeway_peg::ParentHeaderInfo,
+    ) -> Result<Self, ModuleError<S::Error>> {
+        let set = PegModule::validator_set(slots)?;
+        Self::read_with(module, slots, header, set).map_err(ModuleError::Slots)
+    }
+
+    fn read_with<S: Slots>(
+        module: &PegModule,
+        slots: &mut S,
+        header: &causeway_peg::ParentHeaderInfo,
+        set: PegValidatorSet,
     ) -> Result<Self, S::Error> {
+        let acked_epoch = PegModule::acked_epoch(slots)?;
+        let mut commitments = BTreeMap::new();
+        let oldest = acked_epoch.saturating_add(1).max(set.epoch().saturating_sub(MAX_UNACKNOWLEDGED - 1));
+        for epoch in oldest..=set.epoch() {
+            commitments.insert(epoch, PegModule::validator_set_commitment(slots, epoch)?);
+        }
         let recorded = PegModule::recorded_checkpoint_number(slots)?;
         let latest = PegModule::latest_checkpoint_number(slots)?;
         let mut unrecorded = BTreeMap::new();
@@ -82,6 +117,9 @@ impl PegProgress {
             unrecorded.insert(due.number, due);
         }
         Ok(Self {
+            set,
+            acked_epoch,
+            commitments,
             imported: PegModule::deposit_nonce(slots)?,
             imported_acc: PegModule::deposit_acc(slots)?,
             parent_height: PegModule::last_parent_height(slots)?,
@@ -119,12 +157,20 @@ pub enum Alarm {
 /// The desk's state.
 pub struct PegDesk {
     domain: PegDomain,
-    set: PegValidatorSet,
     signer: Option<Arc<dyn PegSigner>>,
     signs: PegSigns,
     attestations: Attestations,
+    /// Digests this key has attested in this epoch since the start.
+    attested: BTreeSet<B256>,
     deposits: BTreeMap<u64, Deposit>,
+    /// The watcher's views of deposits that no block has minted, by the nonce they reach.
+    views: BTreeMap<u64, ParentView>,
     progress: PegProgress,
+    epoch: Epoch,
+    /// The set in force at the registry as last seen: its epoch and commitment.
+    in_force: Option<(u64, B256)>,
+    /// The peg address that the chain has registered for this node's validator, when that is a member and another than the key's.
+    foreign_key: Option<Address>,
     alarm: Option<Alarm>,
     parent_height: u64,
     parent_timestamp: Option<u64>,
@@ -143,24 +189,27 @@ impl std::fmt::Debug for PegDesk {
 }
 
 impl PegDesk {
-    /// A desk that starts from the durable state. `signer` is none on a node that is no peg validator.
+    /// A desk that starts from the durable state. `signer` is none on a node without a peg key; whether its key is a member
+    /// follows from the set of each epoch.
     pub fn new(
         domain: PegDomain,
-        set: PegValidatorSet,
         signer: Option<Arc<dyn PegSigner>>,
         signs: PegSigns,
         progress: PegProgress,
+        epoch: Epoch,
     ) -> Self {
-        let signer = signer.filter(|signer| set.get(&signer.address()).is_some());
-        let attestations = Attestations::new(domain);
         let mut desk = Self {
             domain,
-            set,
             signer,
             signs,
-            attestations,
+            attestations: Attestations::new(domain),
+            attested: BTreeSet::new(),
             deposits: BTreeMap::new(),
-            progress: PegProgress::default(),
+            views: BTreeMap::new(),
+            progress: progress.clone(),
+            epoch,
+            in_force: None,
+            foreign_key: None,
             alarm: None,
             parent_height: 0,
             parent_timestamp: None,
@@ -189,13 +238,68 @@ impl PegDesk {
     /// The furthest deposit nonce that a certificate covers.
     pub fn attested(&self) -> u64 {
         self.attestations
-            .best_parent_view(self.progress.imported, &self.set)
+            .best_parent_view(self.progress.imported, &self.progress.set)
             .map_or(self.progress.imported, |(view, _)| view.depositNonce)
     }
 
     /// Why deposits wait, if they do.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.alarm.as_ref()
+    }
+
+    /// An attestation in a few words: its subject, and the digest that was signed.
+    fn describe(&self, attestation: &Attestation) -> String {
+        let digest = self.domain.attestation_digest(attestation);
+        match attestation {
+            Attestation::ParentView(view) => format!("deposits up to {}, digest {digest}", view.depositNonce),
+            Attestation::Checkpoint(checkpoint) => format!("checkpoint {}, digest {digest}", checkpoint.number),
+            Attestation::SetAcknowledged(seen) => format!("validator set of epoch {}, digest {digest}", seen.epoch),
+        }
+    }
+
+    /// Everything that needs an operator, in words; empty when all is well.
+    pub fn alarms(&self) -> Vec<String> {
+        let parent = match &self.alarm {
+            None => None,
+            Some(Alarm::Conflict(text)) => Some(text.clone()),
+            Some(Alarm::Unreachable { reason, .. }) => Some(format!("the parent chain does not answer: {reason}")),
+        };
+        let extended = (self.epoch.extended > 0).then(|| {
+            format!(
+                "epoch {} is {} blocks longer than planned: no block carries the certificate of a checkpoint that hands over to the next validator \
+                 set. Validators with more than 2/3 of the power must sign checkpoints with their peg keys.",
+                self.epoch.number, self.epoch.extended
+            )
+        });
+        let late = (self.acknowledgement_lag() > 1).then(|| {
+            format!(
+                "the parent is known to have the validator set of epoch {}, the present epoch is {}: are checkpoints relayed to it, and do validators \
+                 with more than 2/3 of the power watch it? Unbonding waits for that.",
+                self.progress.acked_epoch, self.progress.set.epoch()
+            )
+        });
+        let foreign = self.foreign_key.map(|registered| {
+            format!(
+                "the chain has peg address {registered} for this node's validator, the node's peg key is another: it attests nothing. Put the right key \
+                 into keys/peg.key."
+            )
+        });
+        [parent, extended, late, foreign].into_iter().flatten().collect()
+    }
+
+    /// Epochs that have begun and that the parent is not certified to have taken over. One is normal: the handover is relayed while
+    /// the epoch runs.
+    pub fn acknowledgement_lag(&self) -> u64 {
+        self.progress.set.epoch().saturating_sub(self.progress.acked_epoch)
+    }
+
+    /// Whether this node's peg key is in the set of the present epoch.
+    pub fn is_member(&self) -> bool {
+        self.member().is_some()
+    }
+
+    fn member(&self) -> Option<&Arc<dyn PegSigner>> {
+        self.signer.as_ref().filter(|signer| self.progress.set.get(&signer.address()).is_some())
     }
 
     /// Latest finalised height of the parent this node has seen.
@@ -239,16 +343,21 @@ impl PegDesk {
                 self.alarm = Some(Alarm::Unreachable { since_ms, reason });
             }
             ParentUpdate::Checkpoint { number, .. } => self.accepted_checkpoint = number,
+            ParentUpdate::SetCommitted { epoch, commitment } => {
+                self.in_force = Some((epoch, commitment));
+                self.attest_acknowledgement(effects);
+            }
         }
     }
 
     /// A peg signature from a peer.
     pub fn message(&mut self, message: PegMessage) -> DeskVerdict {
-        match self.attestations.add(message, &self.set) {
+        match self.attestations.add(message, &self.progress.set) {
             Outcome::Added => DeskVerdict::Accepted,
             Outcome::Duplicate => DeskVerdict::Known,
             Outcome::Equivocation(pair) => {
-                tracing::error!(signer = %pair.0.signer, first = ?pair.0.attestation, second = ?pair.1.attestation, "a peg validator signed two conflicting attestations");
+                let (first, second) = (self.describe(&pair.0.attestation), self.describe(&pair.1.attestation));
+                tracing::error!(signer = %pair.0.signer, first, second, "a peg validator signed two conflicting attestations");
                 DeskVerdict::Accepted
             }
             Outcome::Refused(refusal) if refusal.is_peers_fault() => DeskVerdict::Refused(refusal.to_string()),
@@ -256,19 +365,40 @@ impl PegDesk {
         }
     }
 
-    /// A block is durable: settle what it carries, sign the checkpoint that became due.
-    pub fn committed(&mut self, executed: &ExecutedBlock, progress: PegProgress, effects: &mut Vec<Effect>) {
+    /// A block is durable: settle what it carries, attest what became due. `registered` is the peg address the chain has for this
+    /// node's validator, when that is a member.
+    pub fn committed(
+        &mut self,
+        progress: PegProgress,
+        epoch: Epoch,
+        registered: Option<Address>,
+        effects: &mut Vec<Effect>,
+    ) {
         self.adopt(progress);
-        let due = self.progress.unrecorded.values().next_back().copied();
-        if let Some(checkpoint) = due.filter(|checkpoint| checkpoint.height == executed.block.header.number) {
-            self.sign_checkpoint(&checkpoint, effects);
+        let own = self.signer.as_ref().map(|signer| signer.address());
+        self.foreign_key = registered.filter(|registered| own.is_some_and(|own| own != *registered));
+        if epoch.extended > 0 && epoch.extended % EXTENDED_LOG_BLOCKS == 1 && epoch != self.epoch {
+            tracing::error!(
+                epoch = epoch.number,
+                blocks = epoch.extended,
+                "the epoch is extended: no block carries the certificate of a checkpoint that hands over to the next validator set"
+            );
         }
+        if epoch.number != self.epoch.number && self.acknowledgement_lag() > 1 {
+            tracing::error!(
+                epoch = epoch.number,
+                acknowledged = self.progress.acked_epoch,
+                "the parent's acknowledgement of the validator sets is late: are checkpoints relayed?"
+            );
+        }
+        self.epoch = epoch;
+        self.attest_due(effects);
     }
 
     /// The system transactions the next block can begin with.
     pub fn system_calls(&self) -> Vec<SystemCall> {
         let mut calls = Vec::new();
-        if let Some((view, sigs)) = self.attestations.best_parent_view(self.progress.imported, &self.set) {
+        if let Some((view, sigs)) = self.attestations.best_parent_view(self.progress.imported, &self.progress.set) {
             let deposits: Vec<Deposit> = self
                 .deposits
                 .range(self.progress.imported.saturating_add(1)..=view.depositNonce)
@@ -290,6 +420,13 @@ impl PegDesk {
                 input: Bytes::from(IPeg::recordCheckpointCall { number, signatures }.abi_encode()),
             });
         }
+        if let Some((seen, sigs)) = self.attestations.acknowledgement(&self.progress.set) {
+            let signatures = sigs.iter().map(Into::into).collect();
+            calls.push(SystemCall {
+                to: PEG,
+                input: Bytes::from(IPeg::acknowledgeSetCall { epoch: seen.epoch, signatures }.abi_encode()),
+            });
+        }
         calls
     }
 
@@ -299,7 +436,8 @@ impl PegDesk {
             return;
         }
         self.next_resend_ms = now_ms.saturating_add(RESEND_MS);
-        let Some(signer) = &self.signer else { return };
+        self.attest_due(effects);
+        let Some(signer) = self.member() else { return };
         let own = signer.address();
         effects.extend(
             self.attestations
@@ -315,29 +453,61 @@ impl PegDesk {
         self.signer.is_some().then_some(self.next_resend_ms)
     }
 
-    /// Signs checkpoints that became due before this start and are still unrecorded.
+    /// Attests what waits since before this start.
     pub fn resume(&mut self, effects: &mut Vec<Effect>) {
-        let due: Vec<Checkpoint> = self.progress.unrecorded.values().copied().collect();
-        for checkpoint in due {
-            self.sign_checkpoint(&checkpoint, effects);
+        self.attest_due(effects);
+    }
+
+    /// Attests everything that waits for this node's attestation and has not got it.
+    fn attest_due(&mut self, effects: &mut Vec<Effect>) {
+        if self.member().is_none() {
+            return;
         }
+        let checkpoints: Vec<Checkpoint> = self.current_checkpoints().copied().collect();
+        for checkpoint in checkpoints {
+            self.attest_checkpoint(&checkpoint, effects);
+        }
+        let views: Vec<ParentView> = self.views.values().copied().collect();
+        for view in views {
+            self.attest_view(view, effects);
+        }
+        self.attest_acknowledgement(effects);
+    }
+
+    /// Unrecorded checkpoints of the present epoch. Those of an earlier one can be recorded no more.
+    fn current_checkpoints(&self) -> impl DoubleEndedIterator<Item = &Checkpoint> {
+        let epoch = self.progress.set.epoch();
+        self.progress.unrecorded.values().filter(move |checkpoint| checkpoint.epoch == epoch)
     }
 
     /// The latest unrecorded checkpoint with a certificate. The module knows a checkpoint from the block after its height on, and
     /// building happens on that block's parent or later.
     fn certified(&self) -> Option<(u64, Vec<CertificateSig>)> {
-        self.progress.unrecorded.iter().rev().find_map(|(number, checkpoint)| {
+        self.current_checkpoints().rev().find_map(|checkpoint| {
             let digest = self.domain.checkpoint_digest(checkpoint);
-            Some((*number, self.attestations.checkpoint(*number, digest, &self.set)?))
+            Some((checkpoint.number, self.attestations.checkpoint(checkpoint.number, digest, &self.progress.set)?))
         })
     }
 
     fn adopt(&mut self, progress: PegProgress) {
+        if progress.set != self.progress.set {
+            // Who left and comes back attests anew; what was signed stays signed, and the same digest may be signed again.
+            self.attested.clear();
+        }
         self.progress = progress;
-        self.deposits = self.deposits.split_off(&self.progress.imported.saturating_add(1));
-        self.signs.views = self.signs.views.split_off(&self.progress.imported.saturating_add(1));
+        let unminted = self.progress.imported.saturating_add(1);
+        self.deposits = self.deposits.split_off(&unminted);
+        self.views = self.views.split_off(&unminted);
+        self.signs.views = self.signs.views.split_off(&unminted);
         let latest = self.progress.unrecorded.keys().next_back().copied().unwrap_or(self.progress.recorded);
-        self.attestations.prune(self.progress.imported, self.progress.recorded, latest);
+        let settled = Settled {
+            imported_nonce: self.progress.imported,
+            recorded_checkpoint: self.progress.recorded,
+            latest_checkpoint: latest,
+            epoch: self.progress.set.epoch(),
+            acked_epoch: self.progress.acked_epoch,
+        };
+        self.attestations.prune(settled, &self.progress.set);
     }
 
     fn deposits(&mut self, view: ParentView, deposits: Vec<Deposit>, effects: &mut Vec<Effect>) {
@@ -349,22 +519,36 @@ impl PegDesk {
         if view.depositNonce <= self.progress.imported {
             return;
         }
-        let Some(signer) = self.signer.clone() else { return };
+        self.views.insert(view.depositNonce, view);
+        self.attest_view(view, effects);
+    }
+
+    fn attest_view(&mut self, view: ParentView, effects: &mut Vec<Effect>) {
+        // Beyond the window nobody gathers it yet; its turn comes when earlier deposits are minted.
+        if view.depositNonce > self.progress.imported.saturating_add(VIEW_WINDOW) {
+            return;
+        }
         let digest = self.domain.parent_view_digest(&view);
+        if self.attested.contains(&digest) || self.member().is_none() {
+            return;
+        }
         if !self.signs.may_sign_view(view.depositNonce, digest) {
             tracing::error!(
                 nonce = view.depositNonce,
                 "the parent's history changed under a view this node has signed; it signs no other"
             );
+            self.attested.insert(digest); // said once
             return;
         }
-        self.signs.views.insert(view.depositNonce, digest);
-        self.attest(Attestation::ParentView(view), &signer, effects);
+        let news = self.signs.views.insert(view.depositNonce, digest).is_none();
+        self.attest(Attestation::ParentView(view), digest, news, effects);
     }
 
-    fn sign_checkpoint(&mut self, checkpoint: &Checkpoint, effects: &mut Vec<Effect>) {
-        let Some(signer) = self.signer.clone() else { return };
+    fn attest_checkpoint(&mut self, checkpoint: &Checkpoint, effects: &mut Vec<Effect>) {
         let digest = self.domain.checkpoint_digest(checkpoint);
+        if self.attested.contains(&digest) || self.member().is_none() {
+            return;
+        }
         if !self.signs.may_sign_checkpoint(checkpoint.number, digest) {
             if self.signs.checkpoint.is_some_and(|(last, _)| last == checkpoint.number) {
                 tracing::error!(
@@ -372,22 +556,56 @@ impl PegDesk {
                     "this node has signed another digest of this checkpoint; it signs no second one"
                 );
             }
+            self.attested.insert(digest); // said once
             return;
         }
-        self.signs.checkpoint = Some((checkpoint.number, digest));
-        self.attest(Attestation::Checkpoint(*checkpoint), &signer, effects);
+        let news = self.signs.checkpoint.replace((checkpoint.number, digest)) != Some((checkpoint.number, digest));
+        self.attest(Attestation::Checkpoint(*checkpoint), digest, news, effects);
     }
 
-    fn attest(&mut self, attestation: Attestation, signer: &Arc<dyn PegSigner>, effects: &mut Vec<Effect>) {
-        let message = match PegMessage::sign(&self.domain, attestation, signer.as_ref()) {
+    /// Attests that the parent has a set of this chain in force which this chain does not know of yet.
+    fn attest_acknowledgement(&mut self, effects: &mut Vec<Effect>) {
+        let Some((epoch, commitment)) = self.in_force else { return };
+        if self.member().is_none() || epoch <= self.progress.acked_epoch || epoch > self.progress.set.epoch() {
+            return;
+        }
+        let seen = SetAcknowledged { epoch, commitment };
+        let digest = self.domain.set_acknowledged_digest(&seen);
+        if self.attested.contains(&digest) {
+            return;
+        }
+        match self.progress.commitments.get(&epoch) {
+            Some(known) if *known == commitment => {
+                // Nothing to persist: the commitment is this chain's own.
+                self.attest(Attestation::SetAcknowledged(seen), digest, false, effects);
+            }
+            known => {
+                tracing::error!(epoch, %commitment, ?known, "the registry on the parent has another validator set in force than this chain; it is not acknowledged");
+                self.attested.insert(digest); // said once
+            }
+        }
+    }
+
+    /// Signs and gossips; with `news` the record of what was signed is written first. A signer that is away is asked again later.
+    fn attest(&mut self, attestation: Attestation, digest: B256, news: bool, effects: &mut Vec<Effect>) {
+        let Some(signer) = self.member().cloned() else { return };
+        let signed = PegMessage::sign(&self.domain, attestation, signer.as_ref());
+        if news {
+            // Also when the signer failed: a remote one may have signed all the same.
+            effects.push(Effect::PersistPegSigns(self.signs.clone()));
+        }
+        let message = match signed {
             Ok(message) => message,
             Err(error) => {
-                tracing::error!(%error, "the peg key cannot sign");
+                tracing::warn!(%error, "the peg key gave no signature; it is asked again");
                 return;
             }
         };
-        effects.push(Effect::PersistPegSigns(self.signs.clone()));
-        if let Outcome::Refused(refusal) = self.attestations.add(message, &self.set) {
+        if self.attested.len() >= MAX_ATTESTED {
+            self.attested.clear(); // what still waits is attested again, with the same signatures
+        }
+        self.attested.insert(digest);
+        if let Outcome::Refused(refusal) = self.attestations.add(message, &self.progress.set) {
             tracing::debug!(%refusal, "own attestation is outside the window");
             return;
         }
@@ -421,8 +639,45 @@ mod tests {
         PegValidatorSet::new(0, validators).unwrap()
     }
 
+    fn set_of(epoch: u64, members: std::ops::Range<usize>) -> PegValidatorSet {
+        let all: Vec<Arc<dyn PegSigner>> = (1..=8)
+            .map(|byte| Arc::new(LocalPegSigner::new(B256::repeat_byte(byte)).unwrap()) as Arc<dyn PegSigner>)
+            .collect();
+        let validators = all[members].iter().map(|signer| PegValidator { address: signer.address(), power: 10 }).collect();
+        PegValidatorSet::new(epoch, validators).unwrap()
+    }
+
+    fn progress_of(set: PegValidatorSet) -> PegProgress {
+        PegProgress {
+            commitments: (1..=set.epoch()).map(|epoch| (epoch, B256::repeat_byte(u8::try_from(epoch).unwrap()))).collect(),
+            set,
+            acked_epoch: 0,
+            imported: 0,
+            imported_acc: B256::ZERO,
+            parent_height: 0,
+            recorded: 0,
+            unrecorded: BTreeMap::new(),
+        }
+    }
+
+    fn desk_of(signer: usize, signs: PegSigns, progress: PegProgress) -> PegDesk {
+        PegDesk::new(domain(), signers().get(signer).cloned(), signs, progress, Epoch::default())
+    }
+
     fn desk() -> PegDesk {
-        PegDesk::new(domain(), set(), signers().first().cloned(), PegSigns::default(), PegProgress::default())
+        desk_of(0, PegSigns::default(), progress_of(set()))
+    }
+
+    fn epoch(number: u64) -> Epoch {
+        Epoch { number, ..Epoch::default() }
+    }
+
+    fn gossiped(effects: &[Effect]) -> Vec<Attestation> {
+        let gossiped = effects.iter().filter_map(|effect| match effect {
+            Effect::GossipPeg(message) => Some(message.attestation),
+            _ => None,
+        });
+        gossiped.collect()
     }
 
     fn deposit(nonce: u64) -> Deposit {
@@ -481,8 +736,7 @@ mod tests {
         let mut effects = Vec::new();
         let mut first = desk();
         first.parent(ParentUpdate::Deposits { view: view(5, 1..=1), deposits: vec![deposit(1)] }, &mut effects);
-        let mut restarted =
-            PegDesk::new(domain(), set(), signers().first().cloned(), first.signs.clone(), PegProgress::default());
+        let mut restarted = desk_of(0, first.signs.clone(), progress_of(set()));
         effects.clear();
         restarted.parent(ParentUpdate::Deposits { view: view(6, 1..=1), deposits: vec![deposit(1)] }, &mut effects);
         assert!(effects.is_empty(), "{effects:?}");
@@ -494,11 +748,11 @@ mod tests {
     fn a_checkpoint_number_is_signed_with_one_digest_and_never_below_the_last() {
         let mut effects = Vec::new();
         let mut desk = desk();
-        desk.sign_checkpoint(&checkpoint(2, 1), &mut effects);
+        desk.attest_checkpoint(&checkpoint(2, 1), &mut effects);
         assert_eq!(effects.len(), 2);
         for other in [checkpoint(2, 9), checkpoint(1, 1)] {
             effects.clear();
-            desk.sign_checkpoint(&other, &mut effects);
+            desk.attest_checkpoint(&other, &mut effects);
             assert!(effects.is_empty(), "{effects:?}");
         }
     }
@@ -542,5 +796,133 @@ mod tests {
         assert!(matches!(desk.message(forged), DeskVerdict::Refused(_)));
         let stranger: Arc<dyn PegSigner> = Arc::new(LocalPegSigner::new(B256::repeat_byte(0x55)).unwrap());
         assert_eq!(attest(&mut desk, &stranger, view(5, 1..=1)), DeskVerdict::Known);
+    }
+
+    /// The desk of the fifth signer, which is no member of epoch 0 and one of epoch 1.
+    fn joiner() -> PegDesk {
+        let signer: Arc<dyn PegSigner> = Arc::new(LocalPegSigner::new(B256::repeat_byte(5)).unwrap());
+        PegDesk::new(domain(), Some(signer), PegSigns::default(), progress_of(set()), Epoch::default())
+    }
+
+    #[test]
+    fn a_joiner_attests_from_its_epoch_on_what_waits_since_before() {
+        let mut effects = Vec::new();
+        let mut desk = joiner();
+        let (waiting, update) = (view(5, 1..=1), vec![deposit(1)]);
+        desk.parent(ParentUpdate::Deposits { view: waiting, deposits: update }, &mut effects);
+        assert!(effects.is_empty() && !desk.is_member(), "{effects:?}");
+        let due = Checkpoint { epoch: 1, ..checkpoint(3, 1) };
+        let progress = PegProgress { unrecorded: BTreeMap::from([(3, due)]), ..progress_of(set_of(1, 1..5)) };
+        desk.committed(progress.clone(), epoch(1), None, &mut effects);
+        assert_eq!(gossiped(&effects), [Attestation::Checkpoint(due), Attestation::ParentView(waiting)]);
+        effects.clear();
+        desk.committed(progress, epoch(1), None, &mut effects);
+        assert!(effects.is_empty(), "attested once: {effects:?}");
+        desk.committed(progress_of(set_of(2, 0..4)), epoch(2), None, &mut effects);
+        assert!(!desk.is_member() && effects.is_empty(), "it left");
+    }
+
+    #[test]
+    fn attestations_of_those_who_left_no_longer_count_and_those_who_stay_need_not_repeat_theirs() {
+        let signers = signers();
+        let view = view(5, 1..=1);
+        let mut desk = desk();
+        let mut effects = Vec::new();
+        for signer in &signers[1..4] {
+            attest(&mut desk, signer, view);
+        }
+        desk.parent(ParentUpdate::Deposits { view, deposits: vec![deposit(1)] }, &mut effects);
+        assert_eq!(desk.system_calls().len(), 1);
+        // The third and fourth stay: half of the new set.
+        desk.committed(progress_of(set_of(1, 2..6)), epoch(1), None, &mut effects);
+        assert!(desk.system_calls().is_empty());
+        let fifth: Arc<dyn PegSigner> = Arc::new(LocalPegSigner::new(B256::repeat_byte(5)).unwrap());
+        assert_eq!(attest(&mut desk, &fifth, view), DeskVerdict::Accepted);
+        assert_eq!(desk.system_calls().len(), 1);
+        assert_eq!(attest(&mut desk, &signers[0], view), DeskVerdict::Known, "no member any more");
+    }
+
+    #[test]
+    fn a_checkpoint_of_an_earlier_epoch_is_neither_signed_nor_proposed() {
+        let mut effects = Vec::new();
+        let mut desk = desk();
+        let old = checkpoint(2, 1);
+        let progress = PegProgress { unrecorded: BTreeMap::from([(2, old)]), ..progress_of(set_of(1, 0..4)) };
+        desk.committed(progress, epoch(1), None, &mut effects);
+        assert!(effects.is_empty(), "{effects:?}");
+        for signer in signers() {
+            let message = PegMessage::sign(&domain(), Attestation::Checkpoint(old), signer.as_ref()).unwrap();
+            assert_eq!(desk.message(message), DeskVerdict::Known);
+        }
+        assert!(desk.system_calls().is_empty());
+    }
+
+    #[test]
+    fn the_set_in_force_at_the_parent_is_acknowledged_when_it_is_this_chains_own() {
+        let mut effects = Vec::new();
+        let mut desk = desk_of(0, PegSigns::default(), progress_of(set_of(2, 0..4)));
+        let right = B256::repeat_byte(1);
+        desk.parent(ParentUpdate::SetCommitted { epoch: 1, commitment: B256::repeat_byte(9) }, &mut effects);
+        desk.parent(ParentUpdate::SetCommitted { epoch: 3, commitment: right }, &mut effects);
+        assert!(effects.is_empty(), "another set, or of an epoch that has not begun: {effects:?}");
+        desk.parent(ParentUpdate::SetCommitted { epoch: 1, commitment: right }, &mut effects);
+        let seen = Attestation::SetAcknowledged(SetAcknowledged { epoch: 1, commitment: right });
+        assert_eq!(gossiped(&effects), [seen]);
+        assert!(desk.system_calls().is_empty(), "one of four");
+        for signer in &signers()[1..3] {
+            assert_eq!(desk.message(PegMessage::sign(&domain(), seen, signer.as_ref()).unwrap()), DeskVerdict::Accepted);
+        }
+        let calls = desk.system_calls();
+        let call = IPeg::acknowledgeSetCall::abi_decode(&calls[0].input).unwrap();
+        assert_eq!((calls.len(), call.epoch, call.signatures.len()), (1, 1, 3));
+        let settled = PegProgress { acked_epoch: 1, ..progress_of(set_of(2, 0..4)) };
+        desk.committed(settled, epoch(2), None, &mut effects);
+        assert!(desk.system_calls().is_empty());
+    }
+
+    #[test]
+    fn an_extended_epoch_a_late_acknowledgement_and_a_foreign_key_are_alarms() {
+        let mut effects = Vec::new();
+        let mut desk = desk();
+        assert_eq!(desk.alarms(), Vec::<String>::new());
+        desk.committed(progress_of(set_of(1, 0..4)), epoch(1), None, &mut effects);
+        assert_eq!(desk.alarms(), Vec::<String>::new(), "one epoch is the normal lag");
+        let extended = Epoch { number: 2, extended: 7, ..Epoch::default() };
+        desk.committed(progress_of(set_of(2, 0..4)), extended, Some(Address::repeat_byte(7)), &mut effects);
+        let alarms = desk.alarms();
+        assert_eq!(alarms.len(), 3, "{alarms:?}");
+        assert!(alarms[0].contains("epoch 2 is 7 blocks longer") && alarms[1].contains("epoch 0"), "{alarms:?}");
+        assert!(alarms[2].contains(&Address::repeat_byte(7).to_string()), "{alarms:?}");
+    }
+
+    /// Gives no signature until it is told to.
+    struct Away(Arc<dyn PegSigner>, std::sync::atomic::AtomicBool);
+
+    impl PegSigner for Away {
+        fn address(&self) -> Address {
+            self.0.address()
+        }
+
+        fn sign(&self, digest: B256) -> Result<causeway_peg::Signature65, causeway_peg::SignatureError> {
+            if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(causeway_peg::SignatureError::Unavailable);
+            }
+            self.0.sign(digest)
+        }
+    }
+
+    #[test]
+    fn a_signer_that_was_away_makes_up_for_it() {
+        let mut effects = Vec::new();
+        let away = Arc::new(Away(signers()[0].clone(), true.into()));
+        let signer: Arc<dyn PegSigner> = away.clone();
+        let mut desk =
+            PegDesk::new(domain(), Some(signer), PegSigns::default(), progress_of(set()), Epoch::default());
+        desk.parent(ParentUpdate::Deposits { view: view(5, 1..=1), deposits: vec![deposit(1)] }, &mut effects);
+        assert!(matches!(effects.as_slice(), [Effect::PersistPegSigns(_)]), "{effects:?}");
+        effects.clear();
+        away.1.store(false, std::sync::atomic::Ordering::Relaxed);
+        desk.tick(RESEND_MS, &mut effects);
+        assert!(gossiped(&effects).contains(&Attestation::ParentView(view(5, 1..=1))));
     }
 }

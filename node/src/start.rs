@@ -1,16 +1,17 @@
 //! Brings a node up from its data directory, in order: lock, keys, database, log, network, servers, loop.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use causeway_consensus::{
-    ConsensusKey, Ed25519Signer, Height, Host, HostConfig, SignState, Signer, Timeouts, ValidatorId,
-};
+use causeway_consensus::{Height, Host, HostConfig, SignState, Timeouts};
 use causeway_execution::{Executor, peg_state};
-use causeway_genesis::{Genesis, GenesisValidator, NodeKeys, keys};
+use causeway_genesis::{
+    Genesis,
+    keys::{self, AskPassword},
+};
 use causeway_mempool::{Mempool, PoolConfig};
 use causeway_network::{NetworkConfig, NetworkHandle};
 use causeway_parent::{ParentConfig, ParentHandle, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig, WatchFrom};
-use causeway_peg::{LocalPegSigner, ParentHeaderInfo, PegModule, PegSigner};
+use causeway_peg::{ParentHeaderInfo, PegModule, PegSigner};
 use causeway_rpc::{PendingFeed, RpcConfig, RpcContext, RpcLimits};
 use causeway_storage::{DirLock, HistoryDepth, PegSignStateFile, SignStateFile, Storage, StorageOptions, Wal};
 use eyre::{WrapErr, eyre};
@@ -21,12 +22,16 @@ use crate::{
     chain::{Chain, Clocks},
     config::{DataDir, NodeConfig},
     driver::{Driver, EVENT_QUEUE, Inputs},
-    handle::Node,
+    evidence,
+    handle::{Head, Node, NodeSettings},
     metrics::{self, Metrics},
     peg_desk::{PegDesk, PegProgress, PegSigns},
     relayer::Relayer,
+    sets::{NextHeight, Sets},
+    signer::{self, Signers},
     status::SharedStatus,
     transactions::Admission,
+    trust::Trust,
 };
 
 /// Asks the kernel to end this process when its parent, `pid`, ends.
@@ -42,15 +47,15 @@ pub fn die_with_parent(pid: Option<i32>) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Runs the node until SIGTERM or SIGINT.
+/// Runs the node until SIGTERM or SIGINT. `ask` gives the password of a keystore.
 ///
 /// # Errors
 /// What keeps it from starting or going on, and what to do.
-pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
+pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre::Result<()> {
     let _lock = DirLock::acquire(&dir.0)?;
     let genesis = Arc::new(Genesis::load(&dir.0.join(&config.node.genesis))?);
     tracing::info!(chain = genesis.spec.chain_id, genesis = %genesis.hash, moniker = config.node.moniker, "starting");
-    let validator_keys = NodeKeys::load_validator(&dir.keys())?;
+    let signers = signer::open(&dir, &config.signer, genesis.hash, ask)?;
     let metrics = Metrics::default();
     let history = config.storage.history_blocks.map_or(HistoryDepth::Archive, HistoryDepth::Blocks);
     let storage = Storage::open(&dir.chain(), &genesis, StorageOptions { history, ..StorageOptions::default() })?;
@@ -61,8 +66,7 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
         storage: storage.clone(),
         executor: executor.clone(),
         pool: Arc::new(Mutex::new(Mempool::new(pool_config(&config, &genesis)))),
-        validators: genesis.validator_set(),
-        operators: Arc::new(operators(&genesis)),
+        sets: Arc::new(Sets::load(&storage)?),
         clocks: Clocks::machine(),
         events,
         metrics: metrics.clone(),
@@ -71,25 +75,34 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
     let (wal, wal_entries) = open_log(&dir, &genesis, &storage)?;
     let sign_state_file = SignStateFile::new(dir.sign_state());
     let peg_signs_file = PegSignStateFile::new(dir.peg_sign_state());
-    let (sign_state, peg_signs) = sign_states(&validator_keys, &sign_state_file, &peg_signs_file)?;
-    let validator = validator_keys.as_ref().map(NodeKeys::validator_id).filter(|id| chain.validators.get(id).is_some());
+    let (sign_state, peg_signs) = sign_states(signers.is_some(), &sign_state_file, &peg_signs_file)?;
+    let validator = signers.as_ref().map(Signers::validator);
+    let next = chain.sets.next_height(progress(&genesis, &storage)?);
     match validator {
-        Some(id) => tracing::info!(validator = %id, "this node validates"),
-        None if validator_keys.is_some() => {
-            tracing::warn!(
-                "this node has validator keys, but they are in no validator set: it follows and does not sign"
-            );
+        Some(id) if next.validators.set.get(&id).is_some() => {
+            tracing::info!(validator = %id, epoch = next.epoch.number, "this node validates")
         }
+        Some(id) => tracing::info!(
+            validator = %id,
+            "this node has validator keys that are not in the present validator set: it follows, and signs from the height on at which they are"
+        ),
         None => tracing::info!("this node follows"),
     }
-    check_peg_key(&genesis, &validator_keys, validator)?;
-    let mut host = Host::new(host_config(&config, &genesis), consensus_signer(&validator_keys, validator), sign_state);
+    check_peg_key(&genesis, signers.as_ref(), &next)?;
+    let trust = trust(&config, &genesis, &storage)?;
+    // The host has the signer whether its validator is a member or not: it signs at the heights at which it is.
+    let (consensus, peg_signer) = signers.map(|signers| (signers.consensus, signers.peg)).unzip();
+    let mut host = Host::new(host_config(&config, &genesis), consensus, sign_state);
+    evidence::note_members(&genesis, &storage, &next.validators.set)?;
+    for (key, last) in evidence::former_members(&storage)? {
+        host.note_key(key, Height(last));
+    }
     if let (Some(certificate), Some(block)) =
         (storage.certificate(storage.head().number)?, storage.block(storage.head().number)?)
     {
         host.keep_decided(certificate, block.encode());
     }
-    let desk = desk(&genesis, &storage, &validator_keys, peg_signs)?;
+    let desk = desk(&genesis, peg_signer, peg_signs, &next);
 
     let (network, network_events) = causeway_network::start(network_config(&config, &dir, &genesis)?).await?;
     let pending = PendingFeed::default();
@@ -126,17 +139,16 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
 
     // The watcher runs as long as its handle lives.
     let (_watcher, parent) = watch_parent(&config, &genesis, desk.as_ref())?.unzip();
-    start_relayer(&config, &dir, &genesis, &storage);
+    start_relayer(&config, &dir, &genesis, &storage, ask);
 
-    let node = Node::new(
-        host,
-        genesis.hash,
+    let settings = NodeSettings {
+        chain: genesis.hash,
         validator,
-        chain.validators.clone(),
-        genesis.spec.block_interval_ms,
-        Height(storage.head().number),
-        desk,
-    );
+        block_interval_ms: genesis.spec.block_interval_ms,
+        trust,
+    };
+    let head = Head { number: storage.head().number, timestamp: storage.head().timestamp };
+    let node = Node::new(host, settings, head, next, desk);
     let driver = Driver {
         node,
         chain,
@@ -162,7 +174,8 @@ pub async fn run(dir: DataDir, config: NodeConfig) -> eyre::Result<()> {
     result
 }
 
-async fn stop_requested() {
+/// Resolves when SIGTERM or SIGINT comes.
+pub async fn stop_requested() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -173,11 +186,6 @@ async fn stop_requested() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-}
-
-pub(crate) fn operators(genesis: &Genesis) -> BTreeMap<ValidatorId, alloy_primitives::Address> {
-    let key = |validator: &GenesisValidator| ConsensusKey(validator.consensus_key.0).id();
-    genesis.spec.validators.iter().map(|validator| (key(validator), validator.operator)).collect()
 }
 
 fn pool_config(config: &NodeConfig, genesis: &Genesis) -> PoolConfig {
@@ -200,26 +208,34 @@ fn host_config(config: &NodeConfig, genesis: &Genesis) -> HostConfig {
     HostConfig { timeouts, ..HostConfig::new(genesis.hash) }
 }
 
-fn consensus_signer(keys: &Option<NodeKeys>, validator: Option<ValidatorId>) -> Option<Box<dyn Signer>> {
-    let keys = keys.as_ref()?;
-    validator?;
-    Some(Box::new(Ed25519Signer::new(keys.consensus.expose())))
-}
-
-/// A validator whose peg key is not the one genesis names would validate and silently attest nothing.
-fn check_peg_key(genesis: &Genesis, keys: &Option<NodeKeys>, validator: Option<ValidatorId>) -> eyre::Result<()> {
-    let (Some(keys), Some(id)) = (keys, validator) else { return Ok(()) };
-    let id_of = |entry: &&GenesisValidator| ConsensusKey(entry.consensus_key.0).id() == id;
-    let Some(entry) = genesis.spec.validators.iter().find(id_of) else { return Ok(()) };
-    if keys.peg_address() != entry.peg_address {
+/// A member whose peg key is not the one it has registered would validate and silently attest nothing.
+fn check_peg_key(genesis: &Genesis, signers: Option<&Signers>, next: &NextHeight) -> eyre::Result<()> {
+    let Some(signers) = signers else { return Ok(()) };
+    let Some(registered) = next.validators.peg_addresses.get(&signers.validator()) else { return Ok(()) };
+    if signers.peg_address() != *registered {
+        let named = genesis.spec.validators.iter().find(|entry| entry.peg_address == *registered);
+        let whose = named.map_or("this validator".to_owned(), |entry| format!("validator {:?}", entry.name));
         return Err(eyre!(
-            "keys/peg.key is the key of {}, but genesis names {} for validator {:?}: put the right key there",
-            keys.peg_address(),
-            entry.peg_address,
-            entry.name
+            "keys/peg.key is the key of {}, but the chain has {registered} for {whose}: put the right key there",
+            signers.peg_address()
         ));
     }
     Ok(())
+}
+
+/// What the operator believes of the past, checked against the blocks this node has.
+fn trust(config: &NodeConfig, genesis: &Genesis, storage: &Storage) -> eyre::Result<Trust> {
+    let trust = Trust {
+        checkpoint: config.sync.trusted_checkpoint()?,
+        history: config.sync.trust_history,
+        unbonding_s: genesis.spec.staking.unbonding_seconds,
+    };
+    if let Some(checkpoint) = trust.checkpoint
+        && let Some(hash) = storage.hash_by_number(checkpoint.height)?
+    {
+        trust.block(checkpoint.height, hash).map_err(|reason| eyre!(reason))?;
+    }
+    Ok(trust)
 }
 
 /// Opens the write-ahead log; its entries matter only for the height after the durable head.
@@ -245,12 +261,12 @@ fn open_log(dir: &DataDir, genesis: &Genesis, storage: &Storage) -> eyre::Result
 
 /// Reads what the keys have signed. A validator without its sign state must not sign: it may have signed elsewhere.
 fn sign_states(
-    keys: &Option<NodeKeys>,
+    signs: bool,
     consensus: &SignStateFile,
     peg: &PegSignStateFile,
 ) -> eyre::Result<(SignState, PegSigns)> {
     let (consensus_state, peg_state) = (consensus.load()?, peg.load()?);
-    if keys.is_some() && (consensus_state.is_none() || peg_state.is_none()) {
+    if signs && (consensus_state.is_none() || peg_state.is_none()) {
         return Err(eyre!(
             "this directory has validator keys but no sign state ({} or {} is missing), so it cannot know what the keys have signed. Restore the file \
              from where the keys were used last; for keys that never signed anything run `causeway init` in a new directory.",
@@ -263,17 +279,12 @@ fn sign_states(
 
 fn desk(
     genesis: &Genesis,
-    storage: &Arc<Storage>,
-    keys: &Option<NodeKeys>,
+    signer: Option<Arc<dyn PegSigner>>,
     signs: PegSigns,
-) -> eyre::Result<Option<PegDesk>> {
-    let (Some(domain), Some(set)) = (genesis.peg_domain(), genesis.peg_validator_set()) else { return Ok(None) };
-    let signer: Option<Arc<dyn PegSigner>> = match keys {
-        Some(keys) => Some(Arc::new(LocalPegSigner::new((*keys.peg.expose()).into())?)),
-        None => None,
-    };
-    let progress = progress(genesis, storage)?.unwrap_or_default();
-    Ok(Some(PegDesk::new(domain, set, signer, signs, progress)))
+    next: &NextHeight,
+) -> Option<PegDesk> {
+    let (Some(domain), Some(progress)) = (genesis.peg_domain(), next.peg.clone()) else { return None };
+    Some(PegDesk::new(domain, signer, signs, progress, next.epoch))
 }
 
 /// What the durable head says of the peg; none on a standalone chain.
@@ -346,12 +357,14 @@ fn watch_parent(
 }
 
 /// Starts relaying where a key is configured. The parent may be down at start: connecting is tried until it works.
-fn start_relayer(config: &NodeConfig, dir: &DataDir, genesis: &Arc<Genesis>, storage: &Arc<Storage>) {
-    let (Some(key_file), Some(peg), Some(set)) =
-        (&config.relayer.key_file, &genesis.spec.peg, genesis.peg_validator_set())
-    else {
-        return;
-    };
+fn start_relayer(
+    config: &NodeConfig,
+    dir: &DataDir,
+    genesis: &Arc<Genesis>,
+    storage: &Arc<Storage>,
+    ask: AskPassword<'_>,
+) {
+    let (Some(key_file), Some(peg)) = (&config.relayer.key_file, &genesis.spec.peg) else { return };
     let Some(endpoint) = config.parent.endpoints.first().cloned() else {
         tracing::warn!("relayer.key_file is set but parent.endpoints is empty: nothing is relayed");
         return;
@@ -359,21 +372,21 @@ fn start_relayer(config: &NodeConfig, dir: &DataDir, genesis: &Arc<Genesis>, sto
     let path = dir.0.join(key_file);
     let (chain_id, registry, storage) = (peg.parent_chain_id, peg.registry, storage.clone());
     let delay = Duration::from_secs(config.relayer.delay_s);
+    let key = match keys::unlock_file(&path, keys::KeyRole::Operator, ask) {
+        Ok(Some(key)) => key,
+        Ok(None) => {
+            return tracing::error!(path = %path.display(), "the relayer's key file does not exist: nothing is relayed");
+        }
+        Err(error) => return tracing::error!(%error, "the relayer's key cannot be read: nothing is relayed"),
+    };
+    let signer = match alloy_signer_local::PrivateKeySigner::from_slice(key.expose()) {
+        Ok(signer) => signer,
+        Err(error) => return tracing::error!(%error, "the relayer's key is no secp256k1 key: nothing is relayed"),
+    };
     tokio::spawn(async move {
-        let key = match keys::load_file(&path, keys::KeyRole::Peg) {
-            Ok(Some(key)) => key,
-            Ok(None) => {
-                return tracing::error!(path = %path.display(), "the relayer's key file does not exist: nothing is relayed");
-            }
-            Err(error) => return tracing::error!(%error, "the relayer's key cannot be read: nothing is relayed"),
-        };
-        let signer = match alloy_signer_local::PrivateKeySigner::from_slice(key.expose()) {
-            Ok(signer) => signer,
-            Err(error) => return tracing::error!(%error, "the relayer's key is no secp256k1 key: nothing is relayed"),
-        };
         loop {
             match Submitter::connect(SubmitterConfig::new(endpoint.clone(), chain_id), signer.clone()).await {
-                Ok(submitter) => return Relayer { storage, submitter, registry, set, delay }.run().await,
+                Ok(submitter) => return Relayer { storage, submitter, registry, delay }.run().await,
                 Err(error) => tracing::warn!(%error, "the relayer cannot reach the parent; it is tried again"),
             }
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -57,11 +57,8 @@ impl SharedStatus {
         let peg = node.desk().map(|desk| {
             let progress = desk.progress();
             let seen = desk.waiting().keys().next_back().copied().unwrap_or(progress.imported);
-            let alarms = match desk.alarm() {
-                None => Vec::new(),
-                Some(Alarm::Conflict(text)) => vec![text.clone()],
-                Some(Alarm::Unreachable { reason, .. }) => vec![format!("the parent chain does not answer: {reason}")],
-            };
+            let alarms = desk.alarms();
+            self.metrics.acknowledgement_lag.set(gauge(desk.acknowledgement_lag()));
             self.metrics.parent_height.set(gauge(desk.parent_height()));
             self.metrics.parent_conflict.set(i64::from(matches!(desk.alarm(), Some(Alarm::Conflict(_)))));
             self.metrics.parent_unreachable.set(i64::from(matches!(desk.alarm(), Some(Alarm::Unreachable { .. }))));
@@ -81,6 +78,10 @@ impl SharedStatus {
                 ..PegProgress::default()
             }
         });
+        let epoch = node.epoch();
+        self.metrics.epoch.set(gauge(epoch.number));
+        self.metrics.epoch_extended.set(gauge(epoch.extended));
+        self.metrics.validating.set(i64::from(node.is_member()));
         self.metrics.round.set(i64::from(consensus.round.0));
         self.metrics.best_peer_head.set(gauge(node.best_peer_head()));
         let mut snapshot = self.snapshot.write();
@@ -88,9 +89,9 @@ impl SharedStatus {
         snapshot.best_peer_head = node.best_peer_head();
         snapshot.peg = peg;
         snapshot.consensus = Some(ConsensusProgress {
-            height: consensus.height.0,
+            height: node.height().0,
             round: consensus.round.0,
-            step: step_name(consensus.step).into(),
+            step: if node.is_held() { "listening" } else { step_name(consensus.step) }.into(),
             proposer: consensus.proposer,
             validator: self.validator,
         });

@@ -48,7 +48,8 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
     pub fn pending_evidence(&self) -> Result<Vec<Evidence>, StorageError> {
-        let rows = self.store.engine.range::<EvidenceTable>(&B256::ZERO, &B256::repeat_byte(0xff));
+        let (first, last) = (B256::ZERO, B256::repeat_byte(0xff));
+        let rows = self.store.engine.range::<EvidenceTable>(&first, &last);
         rows.map(|row| row.map(|(_, evidence)| evidence)).collect()
     }
 
@@ -96,7 +97,8 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
     pub fn former_members(&self) -> Result<Vec<(ConsensusKey, u64)>, StorageError> {
-        let rows = self.store.engine.range::<MembersTable>(&Address::ZERO, &Address::repeat_byte(0xff));
+        let (first, last) = (Address::ZERO, Address::repeat_byte(0xff));
+        let rows = self.store.engine.range::<MembersTable>(&first, &last);
         rows.map(|row| row.map(|(_, member)| (member.key, member.last))).collect()
     }
 }
