@@ -1,7 +1,10 @@
 //! `eth_estimateGas` as geth does it: the least gas limit with which the call succeeds, within 1.5 %.
 
+use std::borrow::Cow;
+
 use alloy_consensus::Header;
 use alloy_primitives::{Bytes, U256};
+use causeway_genesis::addresses::STAKING;
 use revm::{Database, context_interface::ContextTr};
 use thiserror::Error;
 
@@ -10,6 +13,7 @@ use crate::{
     evm::ChainEvm,
     executor::Executor,
     fault::LocalError,
+    hooks,
     state::StateSource,
     transaction::MAX_TRANSACTION_GAS,
 };
@@ -51,10 +55,11 @@ impl Executor {
         overrides: &Overrides,
     ) -> Result<u64, EstimateError> {
         check_request(request, overrides)?;
-        let mut probe = Probe { executor: self, header, state, request, overrides };
+        let overrides = Cow::Borrowed(overrides);
+        let mut probe = Probe { executor: self, header, state, request, overrides, stakes: false };
         let mut high = match request.gas {
             Some(gas) if gas >= TRANSFER_GAS => gas,
-            _ => overrides.block.gas_limit.unwrap_or(header.gas_limit),
+            _ => probe.overrides.block.gas_limit.unwrap_or(header.gas_limit),
         };
         high = high.min(CALL_GAS_CAP).min(MAX_TRANSACTION_GAS);
         high = high.min(probe.affordable_gas()?);
@@ -66,7 +71,12 @@ impl Executor {
             return Ok(TRANSFER_GAS);
         }
 
-        let (used, refund) = match probe.run(high) {
+        let mut first = probe.run(high);
+        if probe.stakes {
+            probe.look_ahead()?;
+            first = probe.run(high);
+        }
+        let (used, refund) = match first {
             Ok((CallResult::Success { gas_used, .. }, refund)) => (gas_used, refund),
             Ok((CallResult::Revert { output, .. }, _)) => return Err(EstimateError::Reverted(output)),
             Ok((CallResult::Halt { out_of_gas: true, .. }, _)) => return Err(EstimateError::ExceedsAllowance(high)),
@@ -105,17 +115,37 @@ struct Probe<'a> {
     header: &'a Header,
     state: &'a dyn StateSource,
     request: &'a CallRequest,
-    overrides: &'a Overrides,
+    overrides: Cow<'a, Overrides>,
+    /// Whether the last run read staking slots.
+    stakes: bool,
 }
 
 impl Probe<'_> {
     fn evm(&self) -> ChainEvm<'_> {
-        self.executor.call_evm(self.header, self.state, self.request, self.overrides)
+        self.executor.call_evm(self.header, self.state, self.request, &self.overrides)
     }
 
     fn run(&mut self, gas: u64) -> Result<(CallResult, u64), CallError> {
         let mut evm = self.evm();
-        run_call(&mut evm, self.request, gas)
+        let result = run_call(&mut evm, self.request, gas);
+        let stakes = evm.ctx.journal_ref().state.get(&STAKING).is_some_and(|module| !module.storage.is_empty());
+        drop(evm);
+        self.stakes = stakes;
+        result
+    }
+
+    /// Lets further runs see the staking slots as the next block's hooks will have left them: with rewards handed out since, an
+    /// action has more to settle than it has now, and an estimate for now would be too low.
+    fn look_ahead(&mut self) -> Result<(), CallError> {
+        let upcoming = hooks::upcoming_stake(self.executor, self.header, self.state)?;
+        let module = self.overrides.to_mut().state.accounts.entry(STAKING).or_default();
+        // Who replaces the whole storage means that one, and a replaced slot is meant, too.
+        if module.state.is_none() {
+            for (slot, value) in upcoming {
+                module.state_diff.entry(slot).or_insert(value);
+            }
+        }
+        Ok(())
     }
 
     fn succeeds(&mut self, gas: u64) -> Result<bool, CallError> {

@@ -4,8 +4,10 @@
 //! parent's accounts and, at the end of an epoch, rotates; the peg's federation follows in the same breath, so that both always
 //! are of one epoch.
 
+use std::collections::BTreeMap;
+
 use alloy_consensus::Header;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use causeway_consensus::CommitCertificate;
 use causeway_genesis::addresses::{PEG, REWARD_POOL, STAKING};
 use causeway_peg::{ParentHeaderInfo, PegModule, PegValidator, PegValidatorSet};
@@ -13,10 +15,13 @@ use causeway_staking::{BlockContext, Member, views};
 use revm::context_interface::{ContextTr, JournalTr};
 
 use crate::{
-    evm::Ctx,
+    database::StateDb,
+    evm::{Ctx, block_env, new_evm},
+    executor::Executor,
     fault::LocalError,
-    modules::{ModuleRules, meter::HookSlots},
-    state::SourceError,
+    header::child_header,
+    modules::{ModuleRules, NativeModules, meter::HookSlots},
+    state::{SourceError, StateSource},
 };
 
 /// Runs the hooks of the block `header` on `parent`, which `certificate` decided.
@@ -67,6 +72,27 @@ pub(crate) fn begin_block(
     // Closes the hooks as if they were a transaction, so that what follows finds cold slots.
     ctx.journal_mut().commit_tx();
     Ok(())
+}
+
+/// The staking slots that the hooks of the block after `parent` change, were it to begin now, and their values then. Nothing when
+/// the hooks find the state broken.
+pub(crate) fn upcoming_stake(
+    executor: &Executor,
+    parent: &Header,
+    state: &dyn StateSource,
+) -> Result<BTreeMap<U256, U256>, LocalError> {
+    let (hash, gas_limit) = (parent.hash_slow(), executor.genesis.spec.gas_limit);
+    let header = child_header(parent, hash, parent.timestamp, parent.beneficiary, gas_limit, B256::ZERO);
+    let db = StateDb::new(state, &executor.codes);
+    let chain_id = executor.genesis.spec.chain_id;
+    let mut evm = new_evm(db, block_env(&header), chain_id, NativeModules::new(executor.rules.clone()));
+    match begin_block(&mut evm.ctx, &executor.rules, &header, parent, None) {
+        Err(LocalError::Bug(_)) => return Ok(BTreeMap::new()),
+        other => other?,
+    }
+    let module = evm.ctx.journal_mut().finalize().remove(&STAKING).unwrap_or_default();
+    let changed = module.storage.into_iter().filter(|(_, slot)| slot.present_value != slot.original_value);
+    Ok(changed.map(|(slot, value)| (slot, value.present_value)).collect())
 }
 
 /// Consensus keys of those who signed `certificate`. All of them are registered: keys stay so for ever.

@@ -11,12 +11,12 @@ use alloy_eips::{
     eip7702::{Authorization, SignedAuthorization},
 };
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_sol_types::SolCall as _;
 use causeway_execution::{
     AccountOverride, Block, BlockOverrides, CallRequest, ExecutionError, Overrides, StateOverrides, SystemTx,
     Transaction, executor::transactions_root,
 };
 use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, PEG, REWARD_POOL, STAKE_TOKEN, STAKING, SYSTEM};
-use alloy_sol_types::SolCall as _;
 use causeway_peg::IPeg;
 use causeway_staking::abi::{IStakeToken, IStaking};
 use proptest::prelude::*;
@@ -80,11 +80,10 @@ fn input() -> impl Strategy<Value = Bytes> {
         .concat()
         .into()),
         // Offsets and lengths that point far away or into each other.
-        (prop::sample::select(selectors()), prop::collection::vec(edge_u256(), 0..14))
-            .prop_map(|(selector, words)| {
-                let words: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
-                [selector.as_slice(), &words].concat().into()
-            }),
+        (prop::sample::select(selectors()), prop::collection::vec(edge_u256(), 0..14)).prop_map(|(selector, words)| {
+            let words: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
+            [selector.as_slice(), &words].concat().into()
+        }),
     ]
 }
 

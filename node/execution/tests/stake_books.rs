@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
 use causeway_execution::{ExecutedBlock, staking_state};
@@ -11,7 +13,7 @@ use causeway_staking::{
     abi::{IStakeToken, IStaking},
     views,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use support::{
     TestChain,
     staking::{self, operator, operator_user, registration, reward_pool},
@@ -23,20 +25,69 @@ const USERS: u64 = 4;
 
 #[derive(Debug, Clone)]
 enum Action {
-    Register { seed: u8, bps: u16, bond: U256 },
-    Delegate { user: u64, to: u8, amount: U256 },
-    Undelegate { user: u64, from: u8, amount: U256 },
-    Redelegate { user: u64, from: u8, to: u8, amount: U256 },
-    Settle { id: u64 },
-    ClaimUnbonded { user: u64, from: u8, epoch: u64 },
-    ClaimRewards { user: u64, from: u8 },
-    ClaimCommission { seed: u8 },
-    SetCommission { seed: u8, bps: u16 },
-    Unjail { seed: u8 },
-    Exit { seed: u8 },
-    Report { seed: u8, height: u64, epoch: u64 },
-    Transfer { user: u64, to: u64, amount: U256 },
-    Pay { user: u64, amount: u128 },
+    Register {
+        seed: u8,
+        bps: u16,
+        bond: U256,
+    },
+    Delegate {
+        user: u64,
+        to: u8,
+        amount: U256,
+    },
+    /// A part in percent of one of the user's delegations.
+    Undelegate {
+        user: u64,
+        from: Index,
+        percent: u64,
+    },
+    Redelegate {
+        user: u64,
+        from: Index,
+        to: u8,
+        percent: u64,
+    },
+    /// One of the user's moves.
+    Settle {
+        user: u64,
+        which: Index,
+    },
+    /// One of the user's unbondings.
+    ClaimUnbonded {
+        user: u64,
+        which: Index,
+    },
+    ClaimRewards {
+        user: u64,
+        from: u8,
+    },
+    ClaimCommission {
+        seed: u8,
+    },
+    SetCommission {
+        seed: u8,
+        bps: u16,
+    },
+    Unjail {
+        seed: u8,
+    },
+    Exit {
+        seed: u8,
+    },
+    /// For a double signature so many blocks back.
+    Report {
+        seed: u8,
+        back: u64,
+    },
+    Transfer {
+        user: u64,
+        to: u64,
+        amount: U256,
+    },
+    Pay {
+        user: u64,
+        amount: u128,
+    },
 }
 
 fn amount() -> impl Strategy<Value = U256> {
@@ -58,17 +109,18 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         1 => (5..=6u8, 0..2_000u16, amount()).prop_map(|(seed, bps, bond)| Action::Register { seed, bps, bond }),
         4 => (user(), seed.clone(), amount()).prop_map(|(user, to, amount)| Action::Delegate { user, to, amount }),
-        3 => (user(), seed.clone(), amount()).prop_map(|(user, from, amount)| Action::Undelegate { user, from, amount }),
-        2 => (user(), seed.clone(), seed.clone(), amount())
-            .prop_map(|(user, from, to, amount)| Action::Redelegate { user, from, to, amount }),
-        1 => (1..6u64).prop_map(|id| Action::Settle { id }),
-        2 => (user(), seed.clone(), 0..12u64).prop_map(|(user, from, epoch)| Action::ClaimUnbonded { user, from, epoch }),
+        3 => (user(), any::<Index>(), 1..=100u64)
+            .prop_map(|(user, from, percent)| Action::Undelegate { user, from, percent }),
+        2 => (user(), any::<Index>(), seed.clone(), 1..=100u64)
+            .prop_map(|(user, from, to, percent)| Action::Redelegate { user, from, to, percent }),
+        1 => (user(), any::<Index>()).prop_map(|(user, which)| Action::Settle { user, which }),
+        2 => (user(), any::<Index>()).prop_map(|(user, which)| Action::ClaimUnbonded { user, which }),
         3 => (user(), seed.clone()).prop_map(|(user, from)| Action::ClaimRewards { user, from }),
         2 => seed.clone().prop_map(|seed| Action::ClaimCommission { seed }),
         1 => (seed.clone(), 0..300u16).prop_map(|(seed, bps)| Action::SetCommission { seed, bps }),
         1 => seed.clone().prop_map(|seed| Action::Unjail { seed }),
         1 => (3..=6u8).prop_map(|seed| Action::Exit { seed }),
-        1 => (4..=6u8, 1..60u64, 0..6u64).prop_map(|(seed, height, epoch)| Action::Report { seed, height, epoch }),
+        1 => (4..=6u8, 0..20u64).prop_map(|(seed, back)| Action::Report { seed, back }),
         1 => (user(), 0..USERS, amount()).prop_map(|(user, to, amount)| Action::Transfer { user, to, amount }),
         1 => (user(), 0..5_000u128).prop_map(|(user, amount)| Action::Pay { user, amount }),
     ]
@@ -81,11 +133,13 @@ struct Turn {
     pause: u8,
     /// Whether validator 2 signs in this turn.
     silent: bool,
+    /// Whether a day passes before it.
+    leap: bool,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
-    (prop::collection::vec(action(), 1..7), 0..9u8, any::<bool>())
-        .prop_map(|(actions, pause, silent)| Turn { actions, pause, silent })
+    (prop::collection::vec(action(), 1..7), 0..9u8, any::<bool>(), prop::bool::weighted(0.2))
+        .prop_map(|(actions, pause, silent, leap)| Turn { actions, pause, silent, leap })
 }
 
 /// Sender, module, call and coin sent.
@@ -98,15 +152,26 @@ fn request(chain: &TestChain, action: &Action) -> (u64, Address, Bytes, u128) {
         Action::Delegate { user, to, amount } => {
             stake(user, IStaking::delegateCall { validator: operator(to), amount }.abi_encode())
         }
-        Action::Undelegate { user, from, amount } => {
-            stake(user, IStaking::undelegateCall { validator: operator(from), amount }.abi_encode())
+        Action::Undelegate { user, from, percent } => {
+            let (validator, amount) = delegated(chain, user, from, percent);
+            stake(user, IStaking::undelegateCall { validator, amount }.abi_encode())
         }
-        Action::Redelegate { user, from, to, amount } => {
-            stake(user, IStaking::redelegateCall { from: operator(from), to: operator(to), amount }.abi_encode())
+        Action::Redelegate { user, from, to, percent } => {
+            let (from, amount) = delegated(chain, user, from, percent);
+            stake(user, IStaking::redelegateCall { from, to: operator(to), amount }.abi_encode())
         }
-        Action::Settle { id } => stake(3, IStaking::settleRedelegationCall { id }.abi_encode()),
-        Action::ClaimUnbonded { user, from, epoch } => {
-            stake(user, IStaking::claimUnbondedCall { validator: operator(from), leaveEpoch: epoch }.abi_encode())
+        Action::Settle { user, which } => {
+            let moves = staking::ask(chain, &IStaking::redelegationsCall { delegator: wallet::address(user) });
+            let id = if moves.is_empty() { 9 } else { which.get(&moves).id };
+            stake(3, IStaking::settleRedelegationCall { id }.abi_encode())
+        }
+        Action::ClaimUnbonded { user, which } => {
+            let leaving = staking::ask(chain, &IStaking::unbondingsCall { delegator: wallet::address(user) });
+            let (validator, epoch) = match leaving.as_slice() {
+                [] => (operator(1), 2),
+                some => (which.get(some).validator, which.get(some).leaveEpoch),
+            };
+            stake(user, IStaking::claimUnbondedCall { validator, leaveEpoch: epoch }.abi_encode())
         }
         Action::ClaimRewards { user, from } => {
             stake(user, IStaking::claimRewardsCall { validator: operator(from) }.abi_encode())
@@ -117,24 +182,36 @@ fn request(chain: &TestChain, action: &Action) -> (u64, Address, Bytes, u128) {
         }
         Action::Unjail { seed } => stake(operator_user(seed), IStaking::unjailCall {}.abi_encode()),
         Action::Exit { seed } => stake(operator_user(seed), IStaking::exitCall {}.abi_encode()),
-        Action::Report { seed, height, epoch } => {
+        Action::Report { seed, back } => {
+            let height = chain.head.number.saturating_sub(back).max(1);
+            let slots = &mut staking_state(&chain.state);
+            let started =
+                |epoch: &u64| views::epoch_start(slots, *epoch).unwrap().is_some_and(|(start, _)| start <= height);
+            let epoch = (0..=staking::epoch(chain)).rev().find(started).unwrap();
             stake(2, staking::report(&staking::double_vote(chain.genesis.hash, seed, height), epoch).abi_encode())
         }
         Action::Transfer { user, to, amount } => {
             let call = IStakeToken::transferCall { to: wallet::address(to), amount };
             (user, STAKE_TOKEN, call.abi_encode().into(), 0)
         }
-        Action::Pay { user, amount } => {
-            (user, causeway_genesis::addresses::REWARD_POOL, Bytes::new(), amount)
-        }
+        Action::Pay { user, amount } => (user, causeway_genesis::addresses::REWARD_POOL, Bytes::new(), amount),
+    }
+}
+
+/// One of the user's delegations, or validator 1, and an amount.
+fn delegated(chain: &TestChain, user: u64, which: Index, percent: u64) -> (Address, U256) {
+    let found = views::delegations(&mut staking_state(&chain.state), wallet::address(user)).unwrap();
+    match found.as_slice() {
+        [] => (operator(1), staking::stake(1)),
+        _ if percent == 100 => (which.get(&found).0, U256::MAX),
+        some => (which.get(some).0, which.get(some).1.tokens * U256::from(percent) / U256::from(100)),
     }
 }
 
 /// What came into the pool in this block and waits for the next one's hook.
 fn fresh(executed: &ExecutedBlock) -> U256 {
-    let fee = |receipt: &causeway_execution::Receipt| {
-        U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price)
-    };
+    let fee =
+        |receipt: &causeway_execution::Receipt| U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price);
     let gifts = executed.block.transactions.iter().zip(&executed.receipts).filter_map(|(tx, receipt)| {
         let tx = tx.as_ethereum()?;
         let to = alloy_consensus::Transaction::to(tx)?;
@@ -151,18 +228,19 @@ fn check(chain: &TestChain, executed: &ExecutedBlock) {
     assert_eq!(reward_pool(chain), owed + fresh(executed), "{books:?}");
 }
 
-/// Plays `turns` and returns how many actions succeeded.
-fn play(turns: &[Turn]) -> usize {
+/// Plays `turns` and returns how often actions of each kind succeeded.
+fn play(turns: &[Turn]) -> BTreeMap<String, usize> {
     let mut chain = staking::standalone_with(|spec| {
         spec.staking.issuance_ppm = 1_000;
         spec.staking.unbonding_seconds = 10;
         spec.validators[1].commission_bps = 1_000;
     });
-    let mut successes = 0;
+    let mut successes: BTreeMap<String, usize> = BTreeMap::new();
     for turn in turns {
         chain.silent = if turn.silent { [2].into() } else { Default::default() };
         chain.builder = staking::active(&chain).first().copied();
-        let mut nonces = std::collections::BTreeMap::new();
+        chain.interval = if turn.leap { 86_400 } else { 1 };
+        let mut nonces = BTreeMap::new();
         let mut txs = Vec::new();
         for action in &turn.actions {
             let (user, to, input, value) = request(&chain, action);
@@ -172,8 +250,12 @@ fn play(turns: &[Turn]) -> usize {
         }
         let executed = chain.push(Vec::new(), &txs);
         assert_eq!(executed.receipts.len(), txs.len());
-        successes += executed.receipts.iter().filter(|receipt| receipt.status).count();
+        for (action, _) in turn.actions.iter().zip(&executed.receipts).filter(|(_, receipt)| receipt.status) {
+            let kind = format!("{action:?}").split_whitespace().next().unwrap_or_default().to_owned();
+            *successes.entry(kind).or_default() += 1;
+        }
         check(&chain, &executed);
+        chain.interval = 1;
         for _ in 0..turn.pause {
             chain.builder = staking::active(&chain).first().copied();
             let executed = chain.push(Vec::new(), &[]);
@@ -207,11 +289,15 @@ proptest! {
 }
 
 #[test]
-fn the_random_histories_do_something() {
+fn the_random_histories_reach_every_action() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let turns: Vec<_> = (0..30).map(|_| turn().new_tree(&mut runner).unwrap().current()).collect();
-    let actions: usize = turns.iter().map(|turn| turn.actions.len()).sum();
-    let successes = play(&turns);
-    assert!(successes * 4 > actions, "{successes} of {actions} succeeded");
+    let mut successes = BTreeMap::new();
+    for _ in 0..16 {
+        let turns: Vec<_> = (0..16).map(|_| turn().new_tree(&mut runner).unwrap().current()).collect();
+        for (kind, count) in play(&turns) {
+            *successes.entry(kind).or_insert(0) += count;
+        }
+    }
+    assert_eq!(successes.len(), 14, "{successes:?}");
 }

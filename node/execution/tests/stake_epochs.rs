@@ -42,7 +42,7 @@ fn epochs_of_a_standalone_chain_have_their_length_to_the_block() {
         let found = epoch(&chain);
         // The last block of an epoch leaves a state in which the next epoch decides.
         assert_eq!(found.number, number / length, "after block {number}");
-        assert_eq!(found.startHeight, found.number * length + if found.number == 0 { 1 } else { 0 });
+        assert_eq!(found.startHeight, found.number * length + 1);
         assert_eq!(found.extended, 0);
     }
 }
@@ -55,7 +55,7 @@ fn a_new_validator_decides_from_the_first_block_of_its_epoch() {
     // Announced at the first rotation, a member from the second.
     staking::reach_epoch(&mut chain, 1);
     assert!(next(&chain).contains(&operator(5)) && !active(&chain).contains(&operator(5)));
-    while chain.head.number + 2 < 2 * length {
+    while chain.head.number + 1 < 2 * length {
         chain.push(Vec::new(), &[]);
     }
     let builds = |chain: &mut TestChain| {
@@ -96,9 +96,9 @@ fn the_parents_certificate_is_checked_against_the_parents_set_across_a_rotation(
     let certificate = wide.certificate(chain.head.number, chain.head.hash_slow());
     std::mem::swap(&mut wide.genesis, &mut chain.genesis);
     assert_eq!(certificate.signatures.len(), 5);
-    let attributes = causeway_execution::BuildAttributes { parent_certificate: Some(certificate), ..chain.attributes() };
-    let foreign =
-        chain.executor.build(&chain.head, &chain.state, attributes, Vec::new(), std::iter::empty()).unwrap();
+    let attributes =
+        causeway_execution::BuildAttributes { parent_certificate: Some(certificate), ..chain.attributes() };
+    let foreign = chain.executor.build(&chain.head, &chain.state, attributes, Vec::new(), std::iter::empty()).unwrap();
     let checks =
         ValidationContext { now_ms: chain.now_ms(), parent_validators: &chain.validators, operators: &operators };
     let result = chain.executor.execute(&chain.head, &chain.state, foreign.block, &|_| None, &checks);
@@ -253,8 +253,8 @@ fn a_pegged_epoch_is_extended_until_its_handover_is_in_a_block() {
     }
     let found = epoch(&chain);
     assert_eq!((found.number, peg_epoch(&chain)), (0, 0));
-    // Block `length - 1` would have been the last one of epoch 0; every block since was one more.
-    assert_eq!(found.extended, 3 * length - length + 1 - 1);
+    // Block `length` would have been the last one of epoch 0; it and every block since was not.
+    assert_eq!(found.extended, 3 * length - length + 1);
     // The certificate goes into one block, and the next one is the last of the epoch.
     push_recording(&mut chain);
     assert_eq!(staking::epoch(&chain), 0);

@@ -23,8 +23,8 @@ fn refusal(chain: &TestChain, call: &impl SolCall) -> Refused {
 
 fn slashed(executed: &ExecutedBlock) -> IStaking::Slashed {
     let logs = executed.receipts.iter().flat_map(|receipt| &receipt.logs).filter(|log| log.address == STAKING);
-    let mut events = logs
-        .filter_map(|log| IStaking::Slashed::decode_raw_log_validate(log.data.topics(), &log.data.data).ok());
+    let mut events =
+        logs.filter_map(|log| IStaking::Slashed::decode_raw_log_validate(log.data.topics(), &log.data.data).ok());
     events.next().unwrap()
 }
 
@@ -133,8 +133,7 @@ fn double_prevotes_and_double_proposals_count_as_well() {
     act(&mut chain, 0, &report(&proposals, 0));
     assert!(validator(&chain, 4).tombstoned);
     // A prevote and a precommit are no conflict.
-    let mixed =
-        Evidence::of_votes(sign(&chain, 2, kind, one), sign(&chain, 2, VoteKind::Precommit, two));
+    let mixed = Evidence::of_votes(sign(&chain, 2, kind, one), sign(&chain, 2, VoteKind::Precommit, two));
     assert!(matches!(refusal(&chain, &report(&mixed, 0)), Refused::InvalidEvidence(_)));
 }
 
@@ -257,7 +256,8 @@ fn eventful() -> (TestChain, Vec<SystemCall>) {
 fn all_kinds_of_system_transactions_fit_one_block_in_their_order() {
     let (mut chain, calls) = eventful();
     let executed = chain.push(calls.clone(), &[]);
-    let inputs: Vec<Bytes> = executed.block.transactions.iter().map(|tx| tx.as_system().unwrap().input.clone()).collect();
+    let inputs: Vec<Bytes> =
+        executed.block.transactions.iter().map(|tx| tx.as_system().unwrap().input.clone()).collect();
     let expected: Vec<Bytes> = calls.into_iter().rev().map(|call| call.input).collect();
     assert_eq!(inputs, expected, "the builder sorts them");
     let slots = &mut causeway_execution::peg_state(&chain.state);

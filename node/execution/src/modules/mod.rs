@@ -78,7 +78,10 @@ pub(crate) struct NativeModules {
 
 impl fmt::Debug for NativeModules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NativeModules").field("rules", &self.rules).field("system", &self.system).finish_non_exhaustive()
+        f.debug_struct("NativeModules")
+            .field("rules", &self.rules)
+            .field("system", &self.system)
+            .finish_non_exhaustive()
     }
 }
 

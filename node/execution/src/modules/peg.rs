@@ -3,7 +3,10 @@
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolInterface};
 use causeway_genesis::addresses::PEG;
-use causeway_peg::{CertificateSig, IPeg, ModuleError, PegFault, PegModule, Slots, TREE_DEPTH, abi::{PegMember, SignatureAbi}};
+use causeway_peg::{
+    CertificateSig, IPeg, ModuleError, PegFault, PegModule, Slots, TREE_DEPTH,
+    abi::{PegMember, SignatureAbi},
+};
 use thiserror::Error;
 
 use super::{
@@ -99,8 +102,7 @@ fn acknowledge_set(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPe
     require_system(call)?;
     let signatures = signatures(call, &request.signatures)?;
     let acknowledged = peg.acknowledge_set(call, request.epoch, &signatures).map_err(stop)?;
-    let event =
-        IPeg::ValidatorSetAcknowledged { epoch: acknowledged.epoch, commitment: acknowledged.commitment };
+    let event = IPeg::ValidatorSetAcknowledged { epoch: acknowledged.epoch, commitment: acknowledged.commitment };
     call.log(event.encode_log_data())?;
     Ok(Bytes::new())
 }

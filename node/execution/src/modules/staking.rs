@@ -49,8 +49,7 @@ fn act(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Re
             IStaking::delegateCall::abi_encode_returns(&done.into())
         }
         Call::undelegate(request) => {
-            let (first, last) =
-                mutate(call, |call| staking.undelegate(call, &env, request.validator, request.amount))?;
+            let (first, last) = mutate(call, |call| staking.undelegate(call, &env, request.validator, request.amount))?;
             let returns = IStaking::undelegateReturn { firstEpoch: first, lastEpoch: last };
             IStaking::undelegateCall::abi_encode_returns(&returns)
         }

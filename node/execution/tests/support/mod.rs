@@ -20,8 +20,8 @@ use alloy_trie::{
     root::{state_root_unhashed, storage_root_unhashed},
 };
 use causeway_consensus::{
-    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, ValidatorId, ValidatorSet, Vote,
-    VoteKind,
+    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, Validator, ValidatorId,
+    ValidatorSet, Vote, VoteKind,
 };
 use causeway_execution::{
     Account, Block, BuildAttributes, CallRequest, CallResult, ExecutedBlock, ExecutionError, Executor, MAX_BLOCK_BYTES,
@@ -180,8 +180,10 @@ pub struct TestChain {
     pub validators: ValidatorSet,
     /// Numbers of the keys that leave certificates unsigned.
     pub silent: BTreeSet<u8>,
-    /// The validator that builds; `None` for the first of the set.
+    /// The validator that builds; `None` for the first of genesis.
     pub builder: Option<Address>,
+    /// Seconds between blocks.
+    pub interval: u64,
 }
 
 impl TestChain {
@@ -222,20 +224,26 @@ impl TestChain {
             validators: genesis.validator_set(),
             silent: BTreeSet::new(),
             builder: None,
+            interval: 1,
             state,
             genesis,
         }
     }
 
-    /// The certificate that decided the head, by all its validators but the silent ones.
+    /// The certificate that decided the head, by all its validators but the silent ones, as long as those are a quorum.
     pub fn head_certificate(&self) -> Option<CommitCertificate> {
         (self.head.number > 0).then(|| self.certificate(self.head.number, self.head.hash_slow()))
     }
 
     pub fn certificate(&self, height: u64, block_hash: B256) -> CommitCertificate {
-        let members = self.validators.iter().map(|validator| seed_of(&validator.id));
-        let mut signatures: Vec<_> = members
-            .filter(|seed| !self.silent.contains(seed))
+        let speaks = |validator: &&Validator| !self.silent.contains(&seed_of(&validator.id));
+        let power = self.validators.iter().filter(speaks).map(|validator| validator.power).sum();
+        let all = !self.validators.is_quorum(power);
+        let mut signatures: Vec<_> = self
+            .validators
+            .iter()
+            .filter(|validator| all || speaks(validator))
+            .map(|validator| seed_of(&validator.id))
             .map(|seed| {
                 let signer = Ed25519Signer::new(&role_bytes(1, seed));
                 let vote = Vote {
@@ -265,7 +273,7 @@ impl TestChain {
 
     pub fn attributes(&self) -> BuildAttributes<'static> {
         BuildAttributes {
-            timestamp: self.head.timestamp + 1,
+            timestamp: self.head.timestamp + self.interval,
             proposer_operator: self.proposer(),
             parent_certificate: self.head_certificate(),
             extra_data: Bytes::from_static(b"test"),
@@ -279,7 +287,7 @@ impl TestChain {
     }
 
     pub fn now_ms(&self) -> u64 {
-        (self.head.timestamp + 1) * 1_000
+        (self.head.timestamp + self.interval) * 1_000
     }
 
     pub fn execute(&self, block: Block) -> Result<ExecutedBlock, ExecutionError> {

@@ -9,8 +9,7 @@ use causeway_execution::{SystemCall, peg_state};
 use causeway_genesis::addresses::PEG;
 use causeway_peg::{
     CertificateSig, Deposit, IPeg, LocalPegSigner, ParentView, PegModule, PegSigner, SetAcknowledged,
-    abi::SignatureAbi,
-    deposit::fold_deposits,
+    abi::SignatureAbi, deposit::fold_deposits,
 };
 
 use super::{MAX_SEED, TestChain, role_bytes};

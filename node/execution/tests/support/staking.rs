@@ -70,7 +70,13 @@ pub fn consensus_key(seed: u8) -> B256 {
 }
 
 /// The registration that `operator` may make with the keys `seed`.
-pub fn registration(chain: &TestChain, operator: Address, seed: u8, bps: u16, self_bond: U256) -> IStaking::registerCall {
+pub fn registration(
+    chain: &TestChain,
+    operator: Address,
+    seed: u8,
+    bps: u16,
+    self_bond: U256,
+) -> IStaking::registerCall {
     let (key, peg_address) = (consensus_key(seed), node_keys(seed).peg_address());
     let signer = Ed25519Signer::new(&role_bytes(1, seed));
     assert_eq!(signer.key(), ConsensusKey(key.0));
@@ -186,10 +192,18 @@ pub fn system_report(evidence: &Evidence, epoch: u64) -> SystemCall {
 /// Every token is somewhere: balances of all who may hold some, the module's among them, make up the supply, and the module
 /// holds exactly what is not liquid.
 pub fn assert_stake_conserved(chain: &TestChain) {
+    assert_stake_conserved_with(chain, &[]);
+}
+
+/// As [`assert_stake_conserved`] where contracts hold stake, too.
+pub fn assert_stake_conserved_with(chain: &TestChain, contracts: &[Address]) {
     let totals = ask(chain, &IStaking::totalsCall {});
     let module = liquid(chain, STAKING);
     let users = (0..8).chain((1..=12).map(operator_user)).map(wallet::address);
-    let holders: U256 = users.map(|holder| liquid(chain, holder)).fold(U256::ZERO, |sum, held| sum + held);
+    let holders: U256 = users
+        .chain(contracts.iter().copied())
+        .map(|holder| liquid(chain, holder))
+        .fold(U256::ZERO, |sum, held| sum + held);
     assert_eq!(module, totals.bonded + totals.unbonding + totals.slashed + totals.dust);
     assert_eq!(holders + module, totals.issued);
     assert_eq!(totals.issued, ask_at(chain, STAKE_TOKEN, &IStakeToken::totalSupplyCall {}));
