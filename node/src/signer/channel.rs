@@ -147,3 +147,89 @@ fn read_frame(stream: &mut impl Read) -> Result<Option<Vec<u8>>, ChannelError> {
     stream.read_exact(&mut frame)?;
     Ok(Some(frame))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    impl Timed for UnixStream {
+        fn set_deadline(&mut self, _deadline: Instant) {}
+    }
+
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::from_bytes([byte; 32])
+    }
+
+    /// The two ends of a channel, and nobody between them.
+    fn open() -> (Channel<UnixStream>, Channel<UnixStream>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let accepting = std::thread::spawn(move || Channel::accept(theirs, &key(1)).unwrap());
+        let node = Channel::initiate(ours, &key(1)).unwrap();
+        (node, accepting.join().unwrap())
+    }
+
+    #[test]
+    fn messages_come_through_in_both_directions_until_one_side_closes() {
+        let (mut node, mut signer) = open();
+        for text in ["first", "second"] {
+            node.send(&text.to_owned()).unwrap();
+            assert_eq!(signer.receive::<String>().unwrap().unwrap(), text);
+            signer.send(&(text.len() as u64)).unwrap();
+            assert_eq!(node.receive::<u64>().unwrap(), Some(text.len() as u64));
+        }
+        drop(node);
+        assert!(signer.receive::<String>().unwrap().is_none());
+    }
+
+    #[test]
+    fn neither_side_opens_with_another_secret() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let accepting = std::thread::spawn(move || Channel::accept(theirs, &key(2)).err().unwrap());
+        let error = Channel::initiate(ours, &key(1)).err().unwrap();
+        assert!(matches!(error, ChannelError::HungUp), "{error}");
+        let error = accepting.join().unwrap();
+        assert!(matches!(error, ChannelError::Secret), "{error}");
+    }
+
+    #[test]
+    fn nothing_longer_than_a_frame_is_sent_or_read() {
+        let (mut node, mut signer) = open();
+        let error = node.send(&vec![0_u8; MAX_FRAME_BYTES]).unwrap_err();
+        assert!(matches!(error, ChannelError::TooLarge { .. }), "{error}");
+        let length = u16::try_from(MAX_FRAME_BYTES).unwrap() + 1;
+        node.stream.write_all(&length.to_be_bytes()).unwrap();
+        let error = signer.receive::<Vec<u8>>().unwrap_err();
+        assert!(matches!(error, ChannelError::TooLarge { got } if got == MAX_FRAME_BYTES + 1), "{error}");
+    }
+
+    #[test]
+    fn an_altered_or_repeated_frame_is_noticed() {
+        for alter in [true, false] {
+            let (mut node, mut signer) = open();
+            let mut frame = vec![0; 64];
+            let message = borsh::to_vec(&7_u64).unwrap();
+            let length = node.noise.write_message(&message, &mut frame).unwrap();
+            let mut frame = frame[..length].to_vec();
+            if alter {
+                frame[0] ^= 1;
+            } else {
+                write_frame(&mut node.stream, &frame).unwrap();
+                assert_eq!(signer.receive::<u64>().unwrap(), Some(7));
+            }
+            write_frame(&mut node.stream, &frame).unwrap();
+            let error = signer.receive::<u64>().unwrap_err();
+            assert!(matches!(error, ChannelError::Secret), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_refused() {
+        let (mut node, mut signer) = open();
+        node.send(&[9_u8; 3]).unwrap();
+        let error = signer.receive::<super::super::protocol::Request>().unwrap_err();
+        assert!(matches!(error, ChannelError::Malformed(_)), "{error}");
+    }
+}
