@@ -3,8 +3,8 @@
 use crate::{
     audit::AuditError,
     bundle::{
-        AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, CommittedSet, LogEvidence, ParentBlock, ParentEvidence, ParentValues,
-        RecordEvidence, SetEvidence, SidechainEvidence,
+        AccountEvidence, BUNDLE_FORMAT, BlockEvidence, Bundle, CommittedSet, LogEvidence, ParentBlock, ParentEvidence,
+        ParentValues, RecordEvidence, SetEvidence, SidechainEvidence,
     },
     history::History,
     parent::{registry_slots, vault_slots},
@@ -18,7 +18,10 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U64, U256, keccak256};
 use alloy_rpc_types_eth::{Header as RpcHeader, Transaction as RpcTransaction};
 use alloy_sol_types::{SolCall, SolEvent, SolEventInterface};
 use causeway_contracts::{CheckpointRegistry, PegVault};
-use causeway_genesis::{Genesis, PegSpec, addresses::{PEG, STAKING}};
+use causeway_genesis::{
+    Genesis, PegSpec,
+    addresses::{PEG, STAKING},
+};
 use causeway_peg::{IPeg, PegValidator, PegValidatorSet, layout};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -260,8 +263,7 @@ async fn read_sidechain(
         }
     }
     let chain_id = rpc.chain_id().await?;
-    let mut evidence =
-        SidechainEvidence { chain_id, head, headers, blocks: contents, records, validator_sets, proofs };
+    let mut evidence = SidechainEvidence { chain_id, head, headers, blocks: contents, records, validator_sets, proofs };
     for block in between_epochs(&evidence, &history, interval) {
         match rpc.proof(PEG, &[layout::VALIDATOR_EPOCH], block).await {
             Ok(proof) => evidence.proofs.push(proof),

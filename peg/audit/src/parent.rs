@@ -145,11 +145,19 @@ pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mu
     let mut pairs = vec![
         ("the vault's balance".to_owned(), Some(balance), values.vault_balance),
         ("locked(0)".to_owned(), counters.map(|word| word >> 64), values.locked),
-        ("depositNonce()".to_owned(), counters.map(|word| U256::from(word.as_limbs()[0])), U256::from(values.deposit_nonce)),
+        (
+            "depositNonce()".to_owned(),
+            counters.map(|word| U256::from(word.as_limbs()[0])),
+            U256::from(values.deposit_nonce),
+        ),
         ("depositAcc()".to_owned(), snapshot, values.deposit_acc.into()),
         ("latest().number".to_owned(), latest.map(|lanes| U256::from(lanes[0])), U256::from(values.checkpoint)),
         ("latest().epoch".to_owned(), latest.map(|lanes| U256::from(lanes[3])), U256::from(values.epoch)),
-        ("latestDigest()".to_owned(), registry.get(&registry_slots::LATEST_DIGEST).copied(), values.checkpoint_digest.into()),
+        (
+            "latestDigest()".to_owned(),
+            registry.get(&registry_slots::LATEST_DIGEST).copied(),
+            values.checkpoint_digest.into(),
+        ),
     ];
     for CommittedSet { epoch, commitment } in &values.validator_sets {
         let proven = registry.get(&registry_slots::validator_set(*epoch)).copied();

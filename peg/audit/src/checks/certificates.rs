@@ -108,7 +108,11 @@ pub(super) fn epochs_in(facts: &Facts<'_>, check: &mut Check, block: u64) -> Ran
         return around;
     }
     let Some(proven) = facts.chain.slot(block, layout::VALIDATOR_EPOCH) else {
-        check.believe(format!("block {block} is of epoch {} or {} (no proof of its state)", around.start(), around.end()));
+        check.believe(format!(
+            "block {block} is of epoch {} or {} (no proof of its state)",
+            around.start(),
+            around.end()
+        ));
         return around;
     };
     match u64::try_from(proven) {

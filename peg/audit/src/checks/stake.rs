@@ -11,7 +11,8 @@ use alloy_primitives::U256;
 /// chain knows, so the ratio is of coins to tokens, one for one.
 pub(crate) fn stake(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(11, "value locked against bonded stake (for information)");
-    let proven = facts.proven_heights().into_iter().find_map(|height| Some((height, facts.chain.staking.get(&height)?)));
+    let proven =
+        facts.proven_heights().into_iter().find_map(|height| Some((height, facts.chain.staking.get(&height)?)));
     let slots = proven.filter(|(_, slots)| slots.get(&VERSION) == Some(&LAYOUT));
     let Some((height, slots)) = slots else {
         check.believe("nothing: there is no proof of the staking module's state, or it has a layout unknown here");

@@ -60,8 +60,8 @@ pub enum Fraud {
     NoHandover(u64),
     /// The import in this block is certified by the set of the epoch before the block's.
     StaleImport(u64),
-    /// This block records the certificate of an earlier epoch's checkpoint, the fourth.
-    StaleRecord(u64),
+    /// Block 22 records the certificate of an earlier epoch's checkpoint, the fourth.
+    StaleRecord,
     /// Block 27 acknowledges a set that the parent does not have in force.
     EarlyAcknowledgement,
     /// Block 27 acknowledges with the signatures of an earlier set.
@@ -248,12 +248,7 @@ impl World {
         world.empty_until(18);
         // Epoch 3, checkpoint 4 skipped.
         world.rotate(&[(6, 10), (7, 10), (8, 10), (9, 9)]);
-        world.block(|world, draft| {
-            world.withdraw(draft, bob, bob, coins(2), U256::ZERO);
-            if world.fraud == Some(Fraud::StaleRecord(19)) {
-                world.record_stale(draft, 4);
-            }
-        });
+        world.block(|world, draft| world.withdraw(draft, bob, bob, coins(2), U256::ZERO));
         world.empty_until(21);
         world.block(|world, draft| world.record(draft, 5));
         world.accept(1, 14);
@@ -261,7 +256,12 @@ impl World {
         world.accept(3, 17);
         world.claim(0, 1, 17);
         world.claim(1, 3, 18);
-        world.block(|world, draft| world.acknowledge(draft, 2));
+        world.block(|world, draft| {
+            world.acknowledge(draft, 2);
+            if world.fraud == Some(Fraud::StaleRecord) {
+                world.record_stale(draft, 4);
+            }
+        });
         // Epoch 4.
         world.rotate(&[(1, 1), (10, 2)]);
         world.empty_until(25);
