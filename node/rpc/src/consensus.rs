@@ -1,4 +1,5 @@
-//! `consensus_status` and `consensus_getCertificate`: who decides, where they are, and the proof that a block is final.
+//! `consensus_status`, `consensus_getCertificate` and `consensus_evidence`: who decides, where they are, the proof that a block is
+//! final, and the proof that somebody signed twice.
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bytes, U64};
@@ -7,12 +8,14 @@ use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
 
 use crate::api::{Api, Call, method};
+use crate::chain::storage_fault;
 use crate::errors::Fault;
 use crate::work::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "consensus_status", Cost::Read, 0, |api, _| status(api))?;
-    method(module, "consensus_getCertificate", Cost::Read, 1, certificate)
+    method(module, "consensus_getCertificate", Cost::Read, 1, certificate)?;
+    method(module, "consensus_evidence", Cost::Read, 0, |api, _| evidence(api))
 }
 
 #[derive(Debug, Serialize)]
@@ -126,4 +129,35 @@ fn certificate(api: &Api, call: &Call<'_>) -> Result<Option<RpcCertificate>, Fau
         signed_power: validators.as_ref().map(|_| U64::from(signed_power)),
         total_power: validators.as_ref().map(|validators| U64::from(validators.total_power())),
     }))
+}
+
+/// Evidence that waits for a block to carry it.
+#[derive(Debug, Serialize)]
+struct RpcEvidence {
+    hash: B256,
+    validator: Address,
+    height: U64,
+    round: U64,
+    /// What it did, in words.
+    text: String,
+    /// What `reportEvidence` of the staking module takes.
+    bytes: Bytes,
+}
+
+fn evidence(api: &Api) -> Result<Vec<RpcEvidence>, Fault> {
+    let pending = api.ctx.storage.pending_evidence().map_err(storage_fault)?;
+    pending
+        .iter()
+        .map(|evidence| {
+            let bytes = borsh::to_vec(evidence).map_err(|error| Fault::internal("encoding", error))?;
+            Ok(RpcEvidence {
+                hash: evidence.hash(),
+                validator: evidence.validator(),
+                height: U64::from(evidence.height().0),
+                round: U64::from(evidence.round().0),
+                text: evidence.to_string(),
+                bytes: bytes.into(),
+            })
+        })
+        .collect()
 }

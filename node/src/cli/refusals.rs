@@ -22,7 +22,9 @@ pub(super) fn sentence(called: Address, data: &Bytes) -> Option<String> {
     if data.is_empty() || known.is_some() {
         return known;
     }
-    Some(decode_revert_reason(data).unwrap_or_else(|| format!("an error that this release does not know: {data}")))
+    // Bytes that happen to be text count as a reason, unless a terminal would obey them.
+    let reason = decode_revert_reason(data).filter(|reason| !reason.chars().any(char::is_control));
+    Some(reason.unwrap_or_else(|| format!("an error that this release does not know: {data}")))
 }
 
 fn peg(error: &Peg) -> String {

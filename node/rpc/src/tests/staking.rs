@@ -211,6 +211,40 @@ async fn a_newcomer_waits_joins_and_is_counted_from_its_first_height_on() {
 }
 
 #[tokio::test]
+async fn evidence_that_waits_is_given_out_as_the_module_takes_it() {
+    use causeway_consensus::{Evidence, Height, Round, SignedVote, Vote, VoteKind};
+    let f = Fixture::staking().await;
+    assert_eq!(f.ok("consensus_evidence", json!([])).await, json!([]));
+    let signer = Ed25519Signer::new(&role_bytes(1, 2));
+    let vote = |block: u8| {
+        let vote = Vote {
+            kind: VoteKind::Precommit,
+            height: Height(3),
+            round: Round(1),
+            block_hash: Some(B256::repeat_byte(block)),
+            validator: signer.validator(),
+        };
+        let signature = signer.sign(&vote.sign_bytes(f.ctx.genesis.hash)).unwrap();
+        SignedVote { vote, signature }
+    };
+    let evidence = Evidence::of_votes(vote(1), vote(2));
+    f.ctx.storage.keep_evidence(&evidence).unwrap();
+    let all = f.ok("consensus_evidence", json!([])).await;
+    assert_eq!(keys(&all[0]), ["bytes", "hash", "height", "round", "text", "validator"]);
+    assert_eq!((&all[0]["height"], &all[0]["validator"]), (&json!("0x3"), &json!(signer.validator())));
+    let bytes: alloy_primitives::Bytes = serde_json::from_value(all[0]["bytes"].clone()).unwrap();
+    assert_eq!(borsh::from_slice::<Evidence>(&bytes).unwrap(), evidence);
+    // The module takes exactly these bytes.
+    f.push_empty(4);
+    push_ok(&f, &[stake(0, IStaking::reportEvidenceCall { evidence: bytes, epoch: 0 })]);
+    let punished = f.ok("staking_validator", json!([operator(2)])).await;
+    assert_eq!((&punished["status"], &punished["tombstoned"]), (&json!("tombstoned"), &json!(true)));
+    assert_eq!(punished["stake"], hex(tokens(950_000)));
+    // Its power lasts until the set that was announced is over.
+    assert_ne!(punished["power"], "0x0");
+}
+
+#[tokio::test]
 async fn powers_are_null_where_the_state_that_names_them_is_pruned() {
     let f = Fixture::pruned(2).await;
     f.push_empty(8);

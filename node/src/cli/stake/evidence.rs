@@ -21,7 +21,7 @@ const MAX_EVIDENCE_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportEvidenceArgs {
-    /// File with the evidence, in hex or as bytes, as a node keeps it.
+    /// File with the evidence, as bytes or in hex: `bytes` of what `consensus_evidence` answers.
     #[arg(long)]
     evidence: PathBuf,
     /// Epoch of the height at which it signed twice; the node is asked where this is not given.
