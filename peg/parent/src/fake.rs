@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::{cuts::DepositLog, watcher::VAULT_SNAPSHOTS};
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
@@ -58,6 +60,8 @@ pub(crate) struct Chain {
     pub(crate) included: Option<(usize, u64)>,
     /// Every transaction sent is included at once, with success.
     pub(crate) includes_all: bool,
+    /// The registry follows the checkpoints that are submitted.
+    pub(crate) follows: bool,
     /// Accumulators the registry has linked, by nonce.
     pub(crate) linked: BTreeMap<u64, B256>,
     /// Gas estimates revert with this data.
@@ -94,6 +98,24 @@ impl Chain {
         }
     }
 
+    /// What the last transaction submits is accepted, as the registry would.
+    fn follow(&mut self) {
+        let transaction = TxEnvelope::decode_2718(&mut self.sent.last().unwrap().as_ref()).unwrap();
+        if let Ok(call) = CheckpointRegistry::submitCall::abi_decode(transaction.input()) {
+            self.accept(call.c.number, call.c.epoch, call.c.nextValset);
+        }
+    }
+
+    /// The registry takes a checkpoint. In any other order it would refuse it.
+    pub(crate) fn accept(&mut self, number: u64, epoch: u64, next: B256) {
+        let before = self.epochs.get(&0).copied().unwrap_or_default();
+        assert!(number > self.checkpoint.0 && (epoch == before || epoch == before + 1), "{number} of epoch {epoch}");
+        assert!(self.sets.contains_key(&epoch), "the set of epoch {epoch} is known");
+        self.checkpoint = (number, keccak256(number.to_be_bytes()));
+        self.epochs.insert(0, epoch);
+        self.sets.insert(epoch + 1, next);
+    }
+
     fn height(&self, tag: &Value) -> u64 {
         match tag.as_str().unwrap() {
             "finalized" | "latest" => self.finalized,
@@ -110,6 +132,9 @@ impl Chain {
         }
         if method == "eth_sendRawTransaction" {
             self.sent.push(params[0].as_str().unwrap().parse().unwrap());
+            if self.follows {
+                self.follow();
+            }
         }
         if let Some(script) = self.script.get_mut(method) {
             let answer = if script.len() > 1 { script.remove(0) } else { script[0].clone() };

@@ -9,7 +9,7 @@
 //! answer has a deadline, a size limit and a type, and any doubt means that deposits wait, with the reason in
 //! [`ParentStatus`].
 //!
-//! Start reading at [`ParentWatcher`], then [`cuts`].
+//! Start reading at [`ParentWatcher`], then [`cuts`]; for the other direction at [`relay`].
 
 pub mod config;
 pub mod cuts;
@@ -18,6 +18,7 @@ mod endpoint;
 mod fees;
 pub mod history;
 mod peg_calls;
+pub mod relay;
 mod submitter;
 mod transport;
 mod update;
@@ -27,6 +28,8 @@ mod watcher;
 mod fake;
 #[cfg(test)]
 mod registry_tests;
+#[cfg(test)]
+mod relay_tests;
 #[cfg(test)]
 mod submitter_tests;
 #[cfg(test)]
