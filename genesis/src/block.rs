@@ -152,8 +152,7 @@ fn state(spec: &ChainSpec, peg: Option<&PegValidatorSet>) -> BTreeMap<Address, G
     }
     if let Some(module) = accounts.get_mut(&addresses::STAKING) {
         let members = spec.genesis_members();
-        let slots =
-            StakingModule::genesis_slots(&spec.staking_params(), &members, &spec.staking.alloc, spec.timestamp);
+        let slots = StakingModule::genesis_slots(&spec.staking_params(), &members, &spec.staking.alloc, spec.timestamp);
         module.storage = slots.into_iter().filter(|(_, value)| !value.is_zero()).collect();
     }
     accounts.insert(addresses::HISTORY_STORAGE, contract(eip2935::HISTORY_STORAGE_CODE.clone()));

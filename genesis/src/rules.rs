@@ -84,7 +84,9 @@ pub enum SpecFault {
     NoStake { index: usize },
     #[error("the stakes and staking.alloc add up to 2^128 or more")]
     StakeOverflow,
-    #[error("validators[{index}].stake is {stake}, below staking.minSelfBond ({minimum}): raise it, or lower the minimum")]
+    #[error(
+        "validators[{index}].stake is {stake}, below staking.minSelfBond ({minimum}): raise it, or lower the minimum"
+    )]
     StakeBelowMinimum { index: usize, stake: U256, minimum: U256 },
     #[error("validators[{index}].commissionBps is {bps}, but at most 10000 (everything) is possible")]
     Commission { index: usize, bps: u16 },

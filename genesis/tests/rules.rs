@@ -96,10 +96,7 @@ fn at_least_one_and_at_most_128_validators() {
     assert!(matches!(fault(|spec| spec.validators = many(too_many)), SpecFault::TooMany { count: 129, .. }));
     let wide = StakingSpec { max_validators: 128, ..StakingSpec::default() };
     Genesis::build(ChainSpec { validators: many(too_many - 1), staking: wide, ..dev_spec() }).unwrap();
-    assert_eq!(
-        fault(|spec| spec.validators = many(101)),
-        SpecFault::AboveMaxValidators { count: 101, max: 100 }
-    );
+    assert_eq!(fault(|spec| spec.validators = many(101)), SpecFault::AboveMaxValidators { count: 101, max: 100 });
 }
 
 #[test]
@@ -123,7 +120,7 @@ fn stake_is_positive_and_its_sum_fits() {
     assert_eq!(
         fault(|spec| {
             spec.validators[0].stake = U256::MAX;
-            spec.validators[1].stake = U256::from(1);
+            spec.validators[1].stake = StakingSpec::default().min_self_bond;
         }),
         SpecFault::StakeOverflow
     );
@@ -254,13 +251,17 @@ fn the_unbonding_period_spans_a_bounded_number_of_epochs() {
 
 #[test]
 fn a_pegged_chain_has_two_checkpoints_an_epoch() {
-    let change = |spec: &mut ChainSpec| (spec.epoch_length, spec.checkpoint_interval) = (119, 60);
+    let change = |spec: &mut ChainSpec| {
+        (spec.epoch_length, spec.checkpoint_interval) = (119, 60);
+        spec.staking.unbonding_seconds = 1_000;
+    };
     assert_eq!(pegged_fault(change), SpecFault::CheckpointsPerEpoch { interval: 60, length: 119 });
     let mut standalone = dev_spec();
     change(&mut standalone);
     standalone.validate().unwrap();
     let mut pegged = pegged_spec();
-    (pegged.epoch_length, pegged.checkpoint_interval) = (120, 60);
+    change(&mut pegged);
+    pegged.epoch_length = 120;
     pegged.validate().unwrap();
 }
 
@@ -271,8 +272,7 @@ fn a_spec_without_figures_of_staking_has_the_defaults() {
     assert_eq!(ChainSpec::from_json(&json.to_string()).unwrap(), dev_spec());
     json["staking"] = serde_json::json!({"unbondingSeconds": 60, "minSelfBond": "5"});
     let spec = ChainSpec::from_json(&json.to_string()).unwrap();
-    let expected =
-        StakingSpec { unbonding_seconds: 60, min_self_bond: U256::from(5), ..StakingSpec::default() };
+    let expected = StakingSpec { unbonding_seconds: 60, min_self_bond: U256::from(5), ..StakingSpec::default() };
     assert_eq!(spec.staking, expected);
 }
 
@@ -395,12 +395,9 @@ fn the_sum_of_balances_is_checked() {
 #[test]
 fn unknown_keys_are_refused_at_every_level_with_their_path() {
     let json: serde_json::Value = serde_json::from_str(&pegged_spec().to_json()).unwrap();
-    for (pointer, expected) in [
-        ("", "the top level"),
-        ("/validators/1", "validators[1]"),
-        ("/peg", "peg"),
-        ("/staking", "staking"),
-    ] {
+    for (pointer, expected) in
+        [("", "the top level"), ("/validators/1", "validators[1]"), ("/peg", "peg"), ("/staking", "staking")]
+    {
         let mut changed = json.clone();
         let object = changed.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
         object.insert("surprise".into(), 1.into());
