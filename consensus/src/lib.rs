@@ -66,7 +66,7 @@ pub use message::{
 };
 pub use peers::LATE_PRECOMMITS_PER_SECOND;
 pub use proposal::{MAX_BLOCK_BYTES, MAX_PARTS, PART_BYTES, PartList, Proposal, ProposalPart, SignedProposal};
-pub use sign_guard::{Guarded, GuardRefusal, sign_guarded};
+pub use sign_guard::{GuardRefusal, Guarded, sign_guarded};
 pub use sign_state::{SignRefusal, SignState, SignStep};
 pub use validators::{MAX_TOTAL_POWER, MAX_VALIDATORS, PROPOSER_WINDOW, Validator, ValidatorSet, ValidatorSetError};
 pub use vote::{SignedVote, Vote, VoteKind};

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::{
     chain::Chain,
+    evidence::{self, Kept},
     handle::{Effect, Event, Node},
     status::SharedStatus,
     sync::Ask,
@@ -317,9 +318,11 @@ impl Running {
 /// Counts an offence, tells the operator, and keeps the proof until a block carries it.
 fn keep_evidence(chain: &Chain, evidence: &Evidence) {
     chain.metrics.equivocations.inc();
-    match chain.storage.keep_evidence(evidence) {
-        Ok(true) => tracing::error!(hash = %evidence.hash(), "{evidence}; the evidence is kept for a block"),
-        Ok(false) => tracing::error!(hash = %evidence.hash(), "{evidence}; enough evidence against it is kept"),
+    match evidence::keep(&chain.genesis, &chain.storage, evidence) {
+        Ok(Kept::New) => tracing::error!(hash = %evidence.hash(), "{evidence}; the evidence is kept for a block"),
+        Ok(Kept::Enough) => tracing::warn!(hash = %evidence.hash(), "{evidence}; enough evidence against it is kept"),
+        // Whoever is out for ever must not be able to fill the log.
+        Ok(Kept::Settled) => tracing::debug!(hash = %evidence.hash(), "{evidence}; that is settled already"),
         Err(error) => tracing::error!(%error, "{evidence}; but the evidence cannot be kept"),
     }
 }

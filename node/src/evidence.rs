@@ -19,6 +19,30 @@ enum Standing {
     Void,
 }
 
+/// What became of a piece of evidence that was shown to [`keep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It waits for a block now.
+    New,
+    /// It is known, or enough other evidence against its validator waits.
+    Enough,
+    /// Nothing follows from it: its validator is tombstoned, was never registered, or the offence is too old.
+    Settled,
+}
+
+/// Keeps a piece of evidence for a block, unless the latest state has settled it.
+///
+/// # Errors
+/// When the database cannot be read or written.
+pub fn keep(genesis: &Genesis, storage: &Storage, evidence: &Evidence) -> eyre::Result<Kept> {
+    let state = storage.latest();
+    match standing(genesis, state.as_ref(), evidence, storage.head().timestamp)? {
+        Standing::Reportable { .. } if storage.keep_evidence(evidence)? => Ok(Kept::New),
+        Standing::Reportable { .. } => Ok(Kept::Enough),
+        Standing::Punished | Standing::Void => Ok(Kept::Settled),
+    }
+}
+
 /// The call by which the block at `height` reports one piece of pending evidence. They take turns, so that one which execution
 /// refuses for a reason of its own keeps back no other.
 ///
@@ -130,10 +154,7 @@ fn oldest_height(genesis: &Genesis, state: &dyn StateSource, now_s: u64) -> Resu
 }
 
 /// The last epoch whose start, by height and time, satisfies `is_early`; starts ascend with epochs.
-fn last_epoch(
-    state: &dyn StateSource,
-    is_early: impl Fn(u64, u64) -> bool,
-) -> Result<Option<u64>, StakingSlotsError> {
+fn last_epoch(state: &dyn StateSource, is_early: impl Fn(u64, u64) -> bool) -> Result<Option<u64>, StakingSlotsError> {
     let mut slots = staking_state(state);
     let mut beyond = views::epoch(&mut slots)?.number.saturating_add(1);
     let mut first = 0;

@@ -389,7 +389,10 @@ impl Node {
         }
         self.host.note_set(self.height, &self.next.validators.set);
         if self.must_listen() {
-            tracing::info!(height = self.height.0, "listening before this node signs: what its key signed before, and how far its peers are");
+            tracing::info!(
+                height = self.height.0,
+                "listening before this node signs: what its key signed before, and how far its peers are"
+            );
             self.hold = Some(Hold::new(now_ms, self.settings.block_interval_ms, wal));
             return;
         }
@@ -434,7 +437,11 @@ impl Node {
         let behind = self.sync.is_behind(self.height.0);
         let Some(hold) = self.hold.take_if(|hold| hold.is_over(now_ms, behind)) else { return };
         if behind {
-            tracing::warn!(height = self.height.0, claimed = self.sync.best_head(), "peers claim blocks that none of them has sent: this node goes on without them");
+            tracing::warn!(
+                height = self.height.0,
+                claimed = self.sync.best_head(),
+                "peers claim blocks that none of them has sent: this node goes on without them"
+            );
         }
         let (wal, heard) = hold.end();
         self.started_ms = now_ms;
@@ -597,13 +604,7 @@ impl Node {
         self.outputs(now_ms, outputs, effects);
     }
 
-    fn committed(
-        &mut self,
-        now_ms: u64,
-        executed: &ExecutedBlock,
-        next: NextHeight,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn committed(&mut self, now_ms: u64, executed: &ExecutedBlock, next: NextHeight, effects: &mut Vec<Effect>) {
         let number = executed.block.header.number;
         if number != self.height.0 || !self.committing {
             return;
@@ -645,8 +646,12 @@ impl Node {
             );
         }
         match (was_member, self.is_member()) {
-            (false, true) => tracing::info!(height = self.height.0, "this node's validator joins the set: it signs from here on"),
-            (true, false) => tracing::info!(height = self.height.0, "this node's validator leaves the set: it follows from here on"),
+            (false, true) => {
+                tracing::info!(height = self.height.0, "this node's validator joins the set: it signs from here on")
+            }
+            (true, false) => {
+                tracing::info!(height = self.height.0, "this node's validator leaves the set: it follows from here on")
+            }
             _ => {}
         }
         let own = self.settings.validator.and_then(|id| self.next.validators.peg_addresses.get(&id).copied());
@@ -665,8 +670,11 @@ impl Node {
         if self.start_at_ms.is_some_and(|at| now_ms >= at || self.sync.is_behind(self.height.0)) {
             let planned = self.start_at_ms.take().unwrap_or(now_ms);
             // Keep the rhythm of the plan unless this node is late by more than an interval.
-            self.started_ms =
-                if now_ms.saturating_sub(planned) > self.settings.block_interval_ms { now_ms } else { planned.min(now_ms) };
+            self.started_ms = if now_ms.saturating_sub(planned) > self.settings.block_interval_ms {
+                now_ms
+            } else {
+                planned.min(now_ms)
+            };
             self.sync.height_started();
             self.begin(now_ms, Vec::new(), effects);
         }

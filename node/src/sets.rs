@@ -109,11 +109,8 @@ impl Sets {
         recent.of_head = recent.of_next.clone();
         if epoch.number != recent.epoch.number {
             let active = views::active_set(&mut staking_state(state))?;
-            recent.of_next = if *recent.upcoming.members == active {
-                recent.upcoming.clone()
-            } else {
-                Validators::new(active)?
-            };
+            recent.of_next =
+                if *recent.upcoming.members == active { recent.upcoming.clone() } else { Validators::new(active)? };
         }
         if *recent.upcoming.members != next_members {
             recent.upcoming = Validators::new(next_members)?;

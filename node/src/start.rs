@@ -141,12 +141,8 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     let (_watcher, parent) = watch_parent(&config, &genesis, desk.as_ref())?.unzip();
     start_relayer(&config, &dir, &genesis, &storage, ask);
 
-    let settings = NodeSettings {
-        chain: genesis.hash,
-        validator,
-        block_interval_ms: genesis.spec.block_interval_ms,
-        trust,
-    };
+    let settings =
+        NodeSettings { chain: genesis.hash, validator, block_interval_ms: genesis.spec.block_interval_ms, trust };
     let head = Head { number: storage.head().number, timestamp: storage.head().timestamp };
     let node = Node::new(host, settings, head, next, desk);
     let driver = Driver {
@@ -260,11 +256,7 @@ fn open_log(dir: &DataDir, genesis: &Genesis, storage: &Storage) -> eyre::Result
 }
 
 /// Reads what the keys have signed. A validator without its sign state must not sign: it may have signed elsewhere.
-fn sign_states(
-    signs: bool,
-    consensus: &SignStateFile,
-    peg: &PegSignStateFile,
-) -> eyre::Result<(SignState, PegSigns)> {
+fn sign_states(signs: bool, consensus: &SignStateFile, peg: &PegSignStateFile) -> eyre::Result<(SignState, PegSigns)> {
     let (consensus_state, peg_state) = (consensus.load()?, peg.load()?);
     if signs && (consensus_state.is_none() || peg_state.is_none()) {
         return Err(eyre!(
@@ -277,12 +269,7 @@ fn sign_states(
     Ok((consensus_state.unwrap_or_default(), peg_state.unwrap_or_default()))
 }
 
-fn desk(
-    genesis: &Genesis,
-    signer: Option<Arc<dyn PegSigner>>,
-    signs: PegSigns,
-    next: &NextHeight,
-) -> Option<PegDesk> {
+fn desk(genesis: &Genesis, signer: Option<Arc<dyn PegSigner>>, signs: PegSigns, next: &NextHeight) -> Option<PegDesk> {
     let (Some(domain), Some(progress)) = (genesis.peg_domain(), next.peg.clone()) else { return None };
     Some(PegDesk::new(domain, signer, signs, progress, next.epoch))
 }

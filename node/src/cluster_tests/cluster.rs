@@ -418,13 +418,16 @@ impl Cluster {
                     self.deliver(other, Event::Peg { from: token(index), message });
                 }
             }
+            Effect::Send { to, .. } if member(to) >= self.members.len() => {}
             Effect::Send { to, message } => self.deliver(member(to), Event::Consensus { from: token(index), message }),
             Effect::Ask(Ask::Status { peer }) => {
-                if let Some((_, asked)) = &self.members[member(peer)].up {
+                if let Some((_, asked)) = self.members.get(member(peer)).and_then(|member| member.up.as_ref()) {
                     let head = asked.storage.head().number;
                     self.deliver(index, Event::PeerHead { from: peer, head });
                 }
             }
+            // A peer that is no member never answers.
+            Effect::Ask(Ask::Blocks { peer, .. }) if member(peer) >= self.members.len() => {}
             Effect::Ask(Ask::Blocks { peer, from, max }) => {
                 let blocks = match &self.members[member(peer)].up {
                     Some((_, asked)) => (from..from + u64::from(max))
@@ -466,7 +469,7 @@ impl Cluster {
             Effect::Penalize { peer, reason } => panic!("{index} blames honest {peer}: {reason:?}"),
             Effect::Evidence(evidence) => {
                 assert!(self.offenders.contains(&evidence.validator()), "an honest validator: {evidence}");
-                chain.storage.keep_evidence(&evidence).unwrap();
+                evidence::keep(&chain.genesis, &chain.storage, &evidence).unwrap();
             }
             Effect::Compare(vote) => {
                 if let Some(found) = evidence::compare(&chain.storage, &vote).unwrap() {

@@ -53,6 +53,17 @@ fn a_double_vote_seen_by_one_node_is_slashed_and_its_signer_removed() {
         let message = twin(&cluster, 4, kind, cluster.head(1) + 1, Round(0));
         cluster.schedule(1, 1, Event::Consensus { from: token(4), message });
         assert_punished_once(&mut cluster, 4, 1);
+        // Whoever is out cannot fill the pool with further offences.
+        let height = cluster.head(1).saturating_sub(40).max(5);
+        for round in 0..3 {
+            for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+                let message = twin(&cluster, 4, kind, height, Round(round));
+                cluster.schedule(1, 1, Event::Consensus { from: token(4), message });
+            }
+        }
+        let until = cluster.now() + 50;
+        cluster.run(100, |cluster| cluster.now() >= until);
+        assert!(cluster.chain(1).storage.pending_evidence().unwrap().is_empty());
     }
 }
 

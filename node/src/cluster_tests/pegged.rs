@@ -95,7 +95,7 @@ fn a_joiner_attests_with_its_epoch_and_the_parent_acknowledges_the_set() {
     for index in 0..5 {
         see(&mut cluster, index, view, deposit);
     }
-    assert!(cluster.run(20_000, |cluster| cluster.balance(0, operator) > U256::ZERO));
+    assert!(cluster.run(20_000, |cluster| (0..5).all(|index| cluster.balance(index, operator) > U256::ZERO)));
     cluster.register(4, stake(900));
     assert!(cluster.run(120_000, |cluster| cluster.set() == [0, 1, 2, 3, 4]), "{:?}", cluster.set());
     let joined = cluster.epoch(0);

@@ -29,7 +29,7 @@ fn a_registered_validator_votes_by_itself_from_its_epoch_on() {
     assert!(!signs(&cluster, 4, 100));
     assert!(run_to_epoch(&mut cluster, 2));
     assert_eq!(cluster.set(), [0, 1, 2, 3, 4]);
-    assert!(cluster.node(4).is_member());
+    assert!(cluster.run(1_000, |cluster| cluster.node(4).is_member()));
     let height = cluster.head(0) + 15;
     assert!(cluster.run(60_000, |cluster| cluster.all_reached(height)));
     assert!(signs(&cluster, 4, 10), "the joiner signs nothing");
@@ -78,7 +78,8 @@ fn crashes_around_boundaries_neither_lose_blocks_nor_sign_twice() {
         cluster.run(200, |cluster| cluster.now() >= until);
         let count = cluster.members.len();
         // All at once, or one of them.
-        let crashed: Vec<usize> = if boundary % 20 == 0 { (0..count).collect() } else { vec![boundary as usize / 10 % 4] };
+        let crashed: Vec<usize> =
+            if boundary % 20 == 0 { (0..count).collect() } else { vec![boundary as usize / 10 % 4] };
         for index in &crashed {
             cluster.crash(*index);
         }
