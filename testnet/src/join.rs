@@ -82,9 +82,9 @@ pub async fn prepare(directory: &Directory, record: &TestnetRecord, name: &str, 
     }
     let binary = node::binary()?;
     node::prepare(&binary, &dir, &config, &directory.genesis()).await?;
-    let trust = head(record).await?;
+    let (rpc, trust) = head(record).await?;
     let joined = node_record(&keys, own, &dir)?;
-    let text = text(&joined);
+    let text = text(&joined, &rpc);
     Ok(Joined { node: Node::new(name, dir, binary, trust), text, record: joined, settings })
 }
 
@@ -112,8 +112,8 @@ fn check_name(name: &str, settings: &Settings) -> eyre::Result<()> {
     Ok(())
 }
 
-/// The newest block of a validator that runs: the launcher knows them, so the new node may trust it.
-async fn head(record: &TestnetRecord) -> eyre::Result<Trust> {
+/// A node that answers, and its newest block: the launcher knows its nodes, so the new one may trust it.
+async fn head(record: &TestnetRecord) -> eyre::Result<(String, Trust)> {
     #[derive(Debug, Deserialize)]
     struct Head {
         number: U64,
@@ -123,7 +123,10 @@ async fn head(record: &TestnetRecord) -> eyre::Result<Trust> {
         let rpc = Rpc::new(&validator.rpc)?;
         let asked = rpc.call::<Head>("eth_getBlockByNumber", json!(["latest", false]));
         match tokio::time::timeout(HEAD_PATIENCE, asked).await {
-            Ok(Ok(head)) => return Ok(Trust::Checkpoint { height: head.number.to(), hash: head.hash }),
+            Ok(Ok(head)) => {
+                let trust = Trust::Checkpoint { height: head.number.to(), hash: head.hash };
+                return Ok((validator.rpc.clone(), trust));
+            }
             Ok(Err(error)) => tracing::debug!("the new node asks another validator: {error:#}"),
             Err(_) => tracing::debug!("{} does not answer; the new node asks another validator", validator.name),
         }
@@ -140,11 +143,12 @@ async fn pay_relayer(directory: &Directory, record: &TestnetRecord, keys: &Valid
     parent.pay_relayers(&[keys.relayer]).await
 }
 
-fn text(record: &ValidatorRecord) -> String {
-    let ValidatorRecord { name, rpc, dir, .. } = record;
+/// What comes next. The command goes to a node that is at the head for certain.
+fn text(joined: &ValidatorRecord, rpc: &str) -> String {
+    let ValidatorRecord { name, rpc: own, dir, .. } = joined;
     let (dir, key) = (dir.display(), chain::operator_key(dir).display().to_string());
     format!(
-        "{name} follows the chain at {rpc}. To make it a validator, once it is at the head:\n  \
+        "{name} follows the chain at {own}. To make it a validator:\n  \
          causeway stake register --rpc {rpc} --dir {dir} --key-file {key} --self-bond 100000"
     )
 }

@@ -1,6 +1,10 @@
 //! Stake as a person handles it: over the command line, and read over JSON-RPC.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall as _;
@@ -9,7 +13,7 @@ use causeway_genesis::addresses::STAKE_TOKEN;
 use causeway_testnet::{chain, rpc::Rpc};
 use serde_json::{Value, json};
 
-use super::{Net, causeway_json, coins, quantity, transfer};
+use super::{Net, causeway_json, coins, eventually, quantity, sibling, transfer};
 
 /// An epoch of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,24 @@ pub fn stake(net: &Net, node: usize, key_file: &str, arguments: &[&str]) -> Valu
     causeway_json(&[["stake"].as_slice(), arguments, &common].concat())
 }
 
+/// `causeway stake exit` of a genesis validator, tried until the queue of those who leave has room for it.
+pub async fn exit(net: &Net, node: usize, patience: Duration) -> Value {
+    let (rpc, key) = (net.record.rpc[0].as_str(), operator_key(net, node));
+    let arguments = ["stake", "exit", "--rpc", rpc, "--key-file", &key, "--json"];
+    let deadline = Instant::now() + patience;
+    loop {
+        let output = Command::new(sibling("causeway")).args(arguments).stdin(Stdio::null()).output().unwrap();
+        if output.status.success() {
+            return serde_json::from_slice(&output.stdout).unwrap();
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("leaving already"), "{said}");
+        assert!(Instant::now() < deadline, "validator-{node} cannot leave: {said}");
+        let next = epoch(&net.rpc(0)).await.number + 1;
+        eventually(patience, "the next epoch begins", || async { epoch(&net.rpc(0)).await.number >= next }).await;
+    }
+}
+
 /// The file with a node's operator key.
 pub fn operator_key(net: &Net, node: usize) -> String {
     chain::operator_key(&net.record.validators[node].dir).display().to_string()
@@ -35,7 +57,7 @@ pub fn operator_key(net: &Net, node: usize) -> String {
 pub fn register(net: &Net, node: usize, self_bond: &str, commission_bps: &str) -> Value {
     let dir = net.record.validators[node].dir.display().to_string();
     let arguments = ["register", "--dir", &dir, "--self-bond", self_bond, "--commission-bps", commission_bps];
-    stake(net, node, &operator_key(net, node), &arguments)
+    stake(net, 0, &operator_key(net, node), &arguments)
 }
 
 /// Gives the operator of a genesis validator coin for its transactions: it has none.
