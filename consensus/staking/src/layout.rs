@@ -142,6 +142,8 @@ pub enum ValidatorField {
     Accrued,
     /// Coin owed to its operator as commission.
     Commission,
+    /// Stake that counts in the last set it was selected for.
+    Counted,
 }
 
 /// Fields of a delegation.

@@ -85,6 +85,8 @@ pub(crate) struct Validator {
     pub(crate) exit_epoch: u64,
     /// Epoch of the last set it was selected for, plus one.
     pub(crate) selected: u64,
+    /// Stake that counts in that set.
+    pub(crate) counted: U256,
     pub(crate) slashes: u64,
     pub(crate) power: u64,
     pub(crate) consensus_key: B256,
@@ -106,6 +108,7 @@ impl Validator {
         let peg_address = slot(ValidatorField::PegAddress)?;
         let tokens = slot(ValidatorField::Tokens)?;
         let shares = slot(ValidatorField::Shares)?;
+        let counted = slot(ValidatorField::Counted)?;
         let [low, high] = [(flags >> 16) & 0xffff, flags >> 32];
         Ok(Some(Self {
             operator,
@@ -118,6 +121,7 @@ impl Validator {
             jailed_until: lane(status, 2),
             exit_epoch: lane(status, 3),
             selected: lane(counts, 0),
+            counted,
             slashes: lane(counts, 1),
             power: lane(counts, 2),
             consensus_key: B256::from(consensus_key),
@@ -147,12 +151,22 @@ impl Validator {
         put(ValidatorField::ConsensusKey, U256::from_be_bytes(self.consensus_key.0))?;
         put(ValidatorField::PegAddress, address_word(self.peg_address))?;
         put(ValidatorField::Tokens, self.pool.tokens)?;
-        put(ValidatorField::Shares, self.pool.shares)
+        put(ValidatorField::Shares, self.pool.shares)?;
+        put(ValidatorField::Counted, self.counted)
     }
 
-    /// Whether it is a member of the set of `epoch` or of the next one.
+    /// Whether it is a member of the set of `epoch`, or of a later one.
     pub(crate) fn in_sets_from(&self, epoch: u64) -> bool {
         self.selected > epoch
+    }
+
+    /// The part of `amount`, about to leave the bonded stake, by which the validator's power would shrink after the
+    /// set of the next epoch: all that counts there and would be missing.
+    pub(crate) fn missing_without(&self, amount: U256, epoch: u64) -> U256 {
+        if !self.in_sets_from(epoch.saturating_add(1)) {
+            return U256::ZERO;
+        }
+        amount.min(self.counted.saturating_sub(self.pool.tokens.saturating_sub(amount)))
     }
 
     /// Refuses validators that take no new stake.

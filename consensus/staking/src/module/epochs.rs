@@ -119,6 +119,7 @@ pub(super) fn save_set<S: Slots>(st: &mut Staged<'_, S>, epoch: u64, set: &Valid
         st.set(layout::set_member_stake(epoch, position), seat.stake)?;
         let mut validator = Validator::load(st, seat.operator)?;
         validator.selected = epoch.checked_add(1).ok_or(StakingFault::Accounting)?;
+        validator.counted = seat.stake;
         validator.save(st)?;
     }
     for position in count..before {

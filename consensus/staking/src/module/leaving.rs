@@ -2,7 +2,8 @@
 //!
 //! Stake that leaves in epoch `L` counts for its validator's power until epoch `L - 1`. At most a third of the set's
 //! stake leaves with any one epoch, so that more than two thirds of a set always hold more than a third of the set
-//! before it: who trusts one set can follow to the next.
+//! before it: who trusts one set can follow to the next. Stake that does not count in the set (of a validator that is
+//! no member, or that brought more than the bounds let count so far) needs no room.
 
 use alloy_primitives::{Address, U256};
 
@@ -57,9 +58,12 @@ pub(super) fn reserve<S: Slots>(
     amount: U256,
     operator: Address,
 ) -> Ruling<Vec<(u64, U256)>, S> {
+    let mut parts = Vec::new();
+    if amount.is_zero() {
+        return Ok(parts);
+    }
     let mut queue = Queue::new(st, epoch)?;
     let mut left = amount;
-    let mut parts = Vec::new();
     for _ in 0..LEAVE_HORIZON {
         let part = left.min(queue.room(st)?);
         if !part.is_zero() && !load_pool(st, operator, queue.epoch)?.is_worthless() {
@@ -77,6 +81,9 @@ pub(super) fn reserve<S: Slots>(
 
 /// Takes room for `amount` in the first epoch possible, as a redelegation needs it.
 pub(super) fn reserve_at_once<S: Slots>(st: &mut Staged<'_, S>, epoch: u64, amount: U256) -> Ruling<(), S> {
+    if amount.is_zero() {
+        return Ok(());
+    }
     let queue = Queue::new(st, epoch)?;
     let room = queue.room(st)?;
     if amount > room {
@@ -95,15 +102,29 @@ pub(super) fn schedule<S: Slots>(
     if amount.is_zero() {
         return Ok(Vec::new());
     }
-    if !validator.tombstoned && !validator.exiting && validator.in_sets_from(epoch) {
-        return reserve(st, epoch, amount, validator.operator);
+    // A double signer has no power, and an exiting validator has a promise for all of it.
+    let bound = !validator.tombstoned && !validator.exiting;
+    let missing = if bound { validator.missing_without(amount, epoch) } else { U256::ZERO };
+    let mut parts = reserve(st, epoch, missing, validator.operator)?;
+    let free = amount.checked_sub(missing).ok_or(StakingFault::Accounting)?;
+    if !free.is_zero() {
+        let leave = first_sound_pool(st, validator, epoch)?;
+        match parts.iter_mut().find(|(epoch, _)| *epoch == leave) {
+            Some((_, part)) => *part = part.checked_add(free).ok_or(StakingFault::Accounting)?,
+            None => parts.insert(0, (leave, free)),
+        }
     }
-    // Without power, or with a promise for all of it (exit).
+    Ok(parts)
+}
+
+/// First epoch that stake without a bound leaves in: as soon as possible or with the validator's exit, but in no pool
+/// that was slashed to nothing.
+fn first_sound_pool<S: Slots>(st: &mut Staged<'_, S>, validator: &Validator, epoch: u64) -> Ruling<u64, S> {
     let first = first_leave_epoch(epoch)?.max(validator.exit_epoch);
     let last = first_leave_epoch(epoch)?.saturating_add(LEAVE_HORIZON);
     for leave in first..last {
         if !load_pool(st, validator.operator, leave)?.is_worthless() {
-            return Ok(vec![(leave, amount)]);
+            return Ok(leave);
         }
     }
     Err(StakingFault::ExitQueueFull.into())
@@ -169,16 +190,14 @@ pub(super) fn stake_in<S: Slots>(
     Ok(stake)
 }
 
-/// Promises an exiting validator's power away: the epoch it is out from. Its bonded stake takes room in the queue; what
-/// left it before has its own.
+/// Promises an exiting validator's power away: the epoch it is out from. The bonded stake that counts takes room in the
+/// queue; what left before has its own.
 pub(super) fn plan_exit<S: Slots>(st: &mut Staged<'_, S>, validator: &Validator, epoch: u64) -> Ruling<u64, S> {
     let operator = validator.operator;
     let first = first_leave_epoch(epoch)?;
-    if !validator.in_sets_from(epoch) {
-        return Ok(first);
-    }
     let mut last = first;
-    for (leave, part) in reserve(st, epoch, validator.pool.tokens, operator)? {
+    let missing = validator.missing_without(validator.pool.tokens, epoch);
+    for (leave, part) in reserve(st, epoch, missing, operator)? {
         st.add(layout::exit_plan(operator, leave), part)?;
         last = last.max(leave);
     }

@@ -64,6 +64,7 @@ pub(super) fn enter<S: Slots>(st: &mut Staged<'_, S>, entry: &Entry) -> Ruling<V
         jailed_until: 0,
         exit_epoch: 0,
         selected: 0,
+        counted: U256::ZERO,
         slashes: 0,
         power: 0,
         consensus_key,

@@ -210,8 +210,8 @@ impl StakingModule {
             let epoch = load_epoch(st)?.number;
             let leave_epoch = leaving::first_leave_epoch(epoch)?;
             let has_left = source.tombstoned || (source.exiting && source.exit_epoch <= leave_epoch);
-            if source.in_sets_from(epoch) && !has_left {
-                leaving::reserve_at_once(st, epoch, tokens)?;
+            if !has_left {
+                leaving::reserve_at_once(st, epoch, source.missing_without(tokens, epoch))?;
             }
             take_stake(st, &mut source, &mut delegation, env.sender, shares, tokens)?;
             self.check_self_bond(st, &source, env.sender)?;

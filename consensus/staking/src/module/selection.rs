@@ -7,7 +7,8 @@
 //! most a third leaves by the queue (`leaving`), `gained + 2 * lost <= O`: so more than 2/3 of the new set's stake
 //! always belongs to holders of more than 1/3 of the old set's, and whoever trusts the old set (a light client, the
 //! parent) cannot be led to a set that holds nothing of it. Only faults (jail, tombstone, slashes, a self-bond slashed
-//! below the minimum) take stake out without a bound. Sets below three units of stake do not grow.
+//! below the minimum) take stake out without a bound. A chain of one seat has no such bounds, and sets below three
+//! units of stake do not grow.
 
 use alloy_primitives::{Address, U256};
 use std::collections::BTreeMap;
@@ -86,7 +87,8 @@ impl StakingModule {
 
 /// Decides what counts of each candidate, best first, after a set with `before` of stake.
 fn bound(candidates: &mut [Candidate], before: U256, seats: usize) -> Result<(), StakingFault> {
-    let third = before / U256::from(3);
+    // A single seat changes hands whole or never.
+    let third = if seats == 1 { U256::MAX } else { before / U256::from(3) };
     let mut kept = U256::ZERO;
     let mut taken = 0usize;
     for candidate in candidates.iter_mut().filter(|candidate| !candidate.before.is_zero()) {
@@ -114,7 +116,8 @@ fn bound(candidates: &mut [Candidate], before: U256, seats: usize) -> Result<(),
                 };
                 let given_up = candidates[weakest].counted;
                 let after = lost.checked_add(given_up).ok_or(StakingFault::Accounting)?;
-                if gain <= given_up || after > third {
+                let is_larger = stake > candidates[weakest].stake && gain >= given_up;
+                if !is_larger || after > third {
                     continue;
                 }
                 lost = after;
