@@ -201,11 +201,12 @@ fn acc_after(nonce: u64) -> B256 {
 async fn long_history_is_linked_from_its_end_and_goes_on_where_it_was_left() {
     let parts = usize::try_from(MAX_LEAVES).unwrap();
     let leaves: Vec<B256> = (101..=7_600).map(leaf).collect();
-    let cases: [(&[u64], &[(u64, usize)]); 4] = [
-        (&[], &[(6_000, 1_600), (3_000, parts)]),
-        (&[6_000], &[(3_000, parts)]),
-        (&[3_000], &[]),
-        (&[3_000, 6_000], &[]),
+    // Linked before, and what is linked then: the nonce, with the number of leaves.
+    let cases = [
+        (vec![], vec![(6_000u64, 1_600usize), (3_000, parts)]),
+        (vec![6_000u64], vec![(3_000, parts)]),
+        (vec![3_000], vec![]),
+        (vec![3_000, 6_000], vec![]),
     ];
     for (linked, sent) in cases {
         let parent = FakeParent::start().await;
