@@ -38,7 +38,7 @@ impl DelegateArgs {
             &landed,
             json!({ "validator": validator, "amount": event.amount, "shares": event.shares, "countsFromEpoch": epoch }),
             &[
-                format!("{} stake tokens are bonded with {validator} and earn from now on.", whole(event.amount)),
+                format!("{} stake tokens are bonded with {validator} and earn with it from now on.", whole(event.amount)),
                 format!("They count for its power from epoch {epoch} on (about block {height}), as far as the bounds on growth allow."),
             ],
         )

@@ -81,6 +81,7 @@ pub(super) struct Redelegation {
     pub(super) id: U64,
     pub(super) from: Address,
     pub(super) to: Address,
+    pub(super) leave_epoch: U64,
     pub(super) free_at: Option<U64>,
 }
 

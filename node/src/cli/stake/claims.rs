@@ -158,7 +158,7 @@ impl Claims<'_> {
         let client = self.sender.client();
         let moves: Vec<Redelegation> = client.call("staking_redelegations", (self.sender.address(),)).await?;
         let now = answers::now(client).await?;
-        for Redelegation { id, from, to, free_at } in moves {
+        for Redelegation { id, from, to, free_at, .. } in moves {
             if free_at.is_none_or(|at: U64| at.to::<u64>() > now) || !(self.wants(from) || self.wants(to)) {
                 continue;
             }

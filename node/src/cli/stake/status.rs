@@ -144,9 +144,12 @@ fn print_account(account: &Value) -> eyre::Result<()> {
         };
         say(format_args!("unbonding  {} from {validator}, leaves in epoch {leave_epoch}, {when}", whole(*tokens)))?;
     }
-    for Redelegation { id, from, to, free_at } in read::<Vec<Redelegation>>(account, "redelegations")? {
-        let when = free_at.map_or("later".to_owned(), |at| moment(at.to()));
-        say(format_args!("move {id}     from {from} to {to}, free at {when}"))?;
+    for Redelegation { id, from, to, leave_epoch, free_at } in read::<Vec<Redelegation>>(account, "redelegations")? {
+        let when = match free_at {
+            Some(at) => format!("free at {}", moment(at.to())),
+            None => format!("the time it is free follows when epoch {leave_epoch} has begun"),
+        };
+        say(format_args!("move {id:<5} from {from} to {to}, {when}"))?;
     }
     Ok(())
 }
