@@ -49,8 +49,7 @@ pub struct SidechainEvidence {
     pub records: Vec<RecordEvidence>,
     /// The validator sets of all epochs after genesis's, in order, up to the one announced at the head.
     pub validator_sets: Vec<SetEvidence>,
-    /// Proofs of the peg's account: at the head, at the latest certified checkpoint's height, and where a certificate
-    /// stands between two checkpoints of different epochs. Of the staking module's: at the first two of these.
+    /// Proofs of the peg's and the staking module's accounts, at the head and at the latest certified checkpoint's height.
     pub proofs: Vec<AccountEvidence>,
 }
 

@@ -247,10 +247,15 @@ async fn read_sidechain(
     let height_of = |number: u64| number.saturating_mul(interval);
     let certified_height = certified.max(accepted.filter(|number| *number <= last)).map(height_of);
     let proven: BTreeSet<u64> = certified.map(height_of).into_iter().chain(certified_height).chain([head]).collect();
+    let chain_id = rpc.chain_id().await?;
+    let mut evidence =
+        SidechainEvidence { chain_id, head, headers, blocks: contents, records, validator_sets, proofs: Vec::new() };
+    let doubtful = doubtful_epochs(&evidence, &history, interval);
     for height in proven {
         let epoch = history.epoch_of(height / interval);
         let of_peg = (PEG, audited_slots(height, interval, epoch));
-        let of_staking = (STAKING, staking_slots::ALL.to_vec());
+        let starts = doubtful.iter().map(|epoch| staking_slots::epoch_start(*epoch));
+        let of_staking = (STAKING, staking_slots::ALWAYS.into_iter().chain(starts).collect());
         for (address, slots) in [of_peg, of_staking] {
             if (address, height) == (PEG, head) {
                 continue;
@@ -262,28 +267,18 @@ async fn read_sidechain(
             }
         }
     }
-    let chain_id = rpc.chain_id().await?;
-    let mut evidence = SidechainEvidence { chain_id, head, headers, blocks: contents, records, validator_sets, proofs };
-    for block in between_epochs(&evidence, &history, interval) {
-        match rpc.proof(PEG, &[layout::VALIDATOR_EPOCH], block).await {
-            Ok(proof) => evidence.proofs.push(proof),
-            // The audit says so: either of two sets may then have signed.
-            Err(error) => tracing::warn!(block, %error, "no state proof at a block near a rotation"),
-        }
-    }
+    evidence.proofs = proofs;
     Ok(evidence)
 }
 
-/// Blocks with certificates whose epoch the checkpoints around them do not tell.
-fn between_epochs(evidence: &SidechainEvidence, history: &History, interval: u64) -> BTreeSet<u64> {
+/// Epochs that began between two checkpoints with a certificate in a block between them: only the block in which they began
+/// tells whose it is.
+fn doubtful_epochs(evidence: &SidechainEvidence, history: &History, interval: u64) -> BTreeSet<u64> {
     let chain = Sidechain::read(evidence, &mut Check::new(0, ""));
     let imports = chain.imports.iter().map(|import| import.block);
     let blocks = imports.chain(chain.acknowledgements.iter().map(|call| call.block));
-    let doubtful = blocks.filter(|block| {
-        let epochs = history.epochs_at(*block, interval, evidence.head);
-        epochs.start() != epochs.end() && chain.slot(*block, layout::VALIDATOR_EPOCH).is_none()
-    });
-    doubtful.collect()
+    let around = blocks.map(|block| history.epochs_at(block, interval, evidence.head));
+    around.flat_map(|epochs| epochs.skip(1)).collect()
 }
 
 #[derive(Debug, Deserialize)]
@@ -313,8 +308,9 @@ async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>,
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
+    let announced = rpc.slot(PEG, layout::validator_set(last, layout::SetField::Commitment), head).await?;
     let handovers = records.iter().map(|(_, [_, _, block, _])| *block).filter(|block| *block > 0).collect();
-    let sets = stream::iter(records.into_iter().filter(|(epoch, _)| *epoch > base))
+    let sets: Vec<SetEvidence> = stream::iter(records.into_iter().filter(|(epoch, _)| *epoch > base))
         .map(|(epoch, [built, ..])| async move {
             let RawSet { validators, commitment } = rpc.ask("peg_getValidatorSet", json!([hex(epoch)])).await?;
             let member = |raw: RawMember| PegValidator { address: raw.address, power: raw.power.to() };
@@ -325,6 +321,10 @@ async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>,
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
+    // It is the one set that may still change between two questions; the others are fixed.
+    if sets.last().is_some_and(|set| B256::from(announced) != set.commitment) {
+        return Err(rpc.nonsense(format!("the set announced for epoch {last} is not that of block {head}; read again")));
+    }
     Ok((sets, handovers))
 }
 
@@ -442,13 +442,17 @@ async fn read_parent(rpc: &Rpc, spec: &PegSpec, base: u64, from: u64) -> Result<
         return Err(CollectError::StartsLate { from });
     }
     let latest = rpc.call(spec.registry, CheckpointRegistry::latestCall {}, height).await?;
-    let mut validator_sets = Vec::new();
-    for epoch in base..=latest.epoch.saturating_add(1).min(base.saturating_add(MAX_EPOCHS)) {
-        let commitment = rpc.call(spec.registry, CheckpointRegistry::validatorSetOfCall { epoch }, height).await?;
-        if !commitment.is_zero() {
-            validator_sets.push(CommittedSet { epoch, commitment });
-        }
-    }
+    let known = base..=latest.epoch.saturating_add(1).min(base.saturating_add(MAX_EPOCHS));
+    let validator_sets: Vec<CommittedSet> = stream::iter(known)
+        .map(|epoch| async move {
+            let call = CheckpointRegistry::validatorSetOfCall { epoch };
+            let commitment = rpc.call(spec.registry, call, height).await?;
+            Ok::<_, ReadError>((!commitment.is_zero()).then_some(CommittedSet { epoch, commitment }))
+        })
+        .buffered(CONCURRENT)
+        .try_filter_map(|set| std::future::ready(Ok(set)))
+        .try_collect()
+        .await?;
     let values = ParentValues {
         vault_balance: rpc.ask("eth_getBalance", json!([spec.vault, hex(height)])).await?,
         locked: rpc.call(spec.vault, PegVault::lockedCall { token: Address::ZERO }, height).await?,

@@ -94,6 +94,11 @@ impl History {
         self.get(epoch).map(|epoch| epoch.commitment)
     }
 
+    /// Number of the first checkpoint of an epoch, by the claims.
+    pub(crate) fn first_checkpoint(&self, epoch: u64) -> Option<u64> {
+        self.get(epoch)?.first
+    }
+
     /// The set of an epoch, once certificates lead to it.
     pub(crate) fn set(&self, epoch: u64) -> Option<&PegValidatorSet> {
         let position = usize::try_from(epoch.checked_sub(self.base)?).ok()?;

@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const MAX_LOG_RANGE: u64 = 50_000;
 /// Log queries that may be answered too late before the endpoint counts as hung; each is halved before it is asked again.
 const LATE_LOG_QUERIES: u32 = 4;
+/// Most slots asked for in one proof.
+const MAX_SLOTS: usize = 128;
 /// Longest part of an endpoint's text that is shown, characters.
 const MAX_QUOTE: usize = 300;
 
@@ -213,13 +215,23 @@ impl Rpc {
         Ok(word.into())
     }
 
-    /// `eth_getProof`.
+    /// `eth_getProof`, in parts that endpoints accept.
     pub(crate) async fn proof(
         &self,
         address: Address,
         slots: &[U256],
         height: u64,
     ) -> Result<AccountEvidence, ReadError> {
+        let (first, rest) = slots.split_at(slots.len().min(MAX_SLOTS));
+        let mut account = self.proof_of(address, first, height).await?;
+        for part in rest.chunks(MAX_SLOTS) {
+            // Another storage root would show: the slots would not verify against the first one's.
+            account.storage.extend(self.proof_of(address, part, height).await?.storage);
+        }
+        Ok(account)
+    }
+
+    async fn proof_of(&self, address: Address, slots: &[U256], height: u64) -> Result<AccountEvidence, ReadError> {
         let keys: Vec<B256> = slots.iter().copied().map(B256::from).collect();
         let proof: EIP1186AccountProofResponse = self.ask("eth_getProof", json!([address, keys, hex(height)])).await?;
         let storage = proof.storage_proof.into_iter();

@@ -8,7 +8,7 @@ use crate::{
 use alloy_consensus::{Header, Receipt, ReceiptWithBloom};
 use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
-use alloy_sol_types::{SolEventInterface, SolInterface};
+use alloy_sol_types::{SolEventInterface, SolInterface, SolValue};
 use alloy_trie::root::ordered_trie_root_encoded;
 use causeway_genesis::addresses::{PEG, STAKING};
 use causeway_peg::{
@@ -86,7 +86,7 @@ pub(crate) fn audited_slots(height: u64, interval: u64, epoch: u64) -> Vec<U256>
 
 /// Slots of the staking module's account that an audit shows. (A test finds them in genesis's state.)
 pub(crate) mod staking_slots {
-    use super::U256;
+    use super::{B256, SolValue, U256, keccak256};
     /// Version of the layout; the others mean what they say in [`LAYOUT`].
     pub(crate) const VERSION: U256 = U256::ZERO;
     /// The version known here.
@@ -95,8 +95,13 @@ pub(crate) mod staking_slots {
     pub(crate) const BONDED: U256 = U256::from_limbs([3, 0, 0, 0]);
     /// Stake that is leaving and can still be slashed.
     pub(crate) const UNBONDING: U256 = U256::from_limbs([4, 0, 0, 0]);
-    /// All of them.
-    pub(crate) const ALL: [U256; 3] = [VERSION, BONDED, UNBONDING];
+    /// Those that every proof has.
+    pub(crate) const ALWAYS: [U256; 3] = [VERSION, BONDED, UNBONDING];
+    /// First height that the set of an epoch decides, in the low 64 bits. The peg has it in force from the block before.
+    pub(crate) fn epoch_start(epoch: u64) -> U256 {
+        let key: B256 = keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode());
+        key.into()
+    }
 }
 
 /// A header and its hash.
@@ -413,6 +418,14 @@ impl Sidechain {
     /// A slot of the peg after block `height`, when its proof verified.
     pub(crate) fn slot(&self, height: u64, slot: U256) -> Option<U256> {
         self.slots.get(&height)?.get(&slot).copied()
+    }
+
+    /// The first block whose state has the set of `epoch` in force, where the staking module's state is proven to say.
+    pub(crate) fn rotation(&self, epoch: u64) -> Option<u64> {
+        let slot = staking_slots::epoch_start(epoch);
+        let known = |slots: &&BTreeMap<U256, U256>| slots.get(&staking_slots::VERSION) == Some(&staking_slots::LAYOUT);
+        let starts = self.staking.values().filter(known).filter_map(|slots| slots.get(&slot));
+        starts.filter_map(|packed| packed.as_limbs()[0].checked_sub(1)).next()
     }
 
     /// Nonce and accumulator of the last import at or below `height`.

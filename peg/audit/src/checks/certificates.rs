@@ -44,6 +44,7 @@ pub(crate) fn certificates(facts: &mut Facts<'_>, check: &mut Check) {
     peg_is_of_genesis(facts, check);
     sets::acknowledgements(facts, check);
     sets::state(facts, check);
+    sets::beginnings(facts, check);
     sets::registry(facts, check);
 }
 
@@ -101,28 +102,22 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
 }
 
 /// Epochs whose set may have certified something in a block: one, unless a rotation lies between the checkpoints around the
-/// block and its state is not proven.
+/// block and nothing proves in which block it was.
 pub(super) fn epochs_in(facts: &Facts<'_>, check: &mut Check, block: u64) -> RangeInclusive<u64> {
     let around = facts.history.epochs_at(block, facts.interval(), facts.chain.head);
-    if around.start() == around.end() {
-        return around;
-    }
-    let Some(proven) = facts.chain.slot(block, layout::VALIDATOR_EPOCH) else {
-        check.believe(format!(
-            "block {block} is of epoch {} or {} (no proof of its state)",
-            around.start(),
-            around.end()
-        ));
-        return around;
-    };
-    match u64::try_from(proven) {
-        Ok(epoch) if around.contains(&epoch) => epoch..=epoch,
-        _ => {
-            let reason = format!("its state is of epoch {proven}, the checkpoints around it of {around:?}");
-            check.fail(Object::Block(block), reason, STOP);
-            around
+    let (mut first, last) = around.into_inner();
+    for epoch in first.saturating_add(1)..=last {
+        match facts.chain.rotation(epoch) {
+            Some(rotation) if rotation <= block => first = epoch,
+            Some(_) => return first..=epoch.saturating_sub(1),
+            None => {
+                check
+                    .believe(format!("block {block} is of epoch {first} or {last} (no proof of where {epoch} begins)"));
+                return first..=last;
+            }
         }
     }
+    first..=last
 }
 
 /// Verifies a certificate against the proven set of one of `epochs`. Where none of them is proven, that has failed already.

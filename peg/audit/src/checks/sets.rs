@@ -82,6 +82,20 @@ pub(super) fn state(facts: &Facts<'_>, check: &mut Check) {
     }
 }
 
+/// Where the staking module's state is proven to say when an epoch began, its first checkpoint is the first one after that.
+pub(super) fn beginnings(facts: &Facts<'_>, check: &mut Check) {
+    for epoch in facts.history.base().saturating_add(1)..=facts.history.current() {
+        let (rotation, first) = (facts.chain.rotation(epoch), facts.history.first_checkpoint(epoch));
+        if let (Some(rotation), Some(first)) = (rotation, first)
+            && rotation.div_ceil(facts.interval()) != first
+        {
+            let reason =
+                format!("it is in force from block {rotation} on, and its first checkpoint is said to be {first}");
+            check.fail(Object::ValidatorSet(epoch), reason, STOP);
+        }
+    }
+}
+
 /// The registry's events and answers are the history's sets: genesis's, and those that accepted checkpoints name.
 pub(super) fn registry(facts: &Facts<'_>, check: &mut Check) {
     let endpoint = "read the parent from another endpoint";

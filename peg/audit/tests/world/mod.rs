@@ -66,6 +66,8 @@ pub enum Fraud {
     EarlyAcknowledgement,
     /// Block 27 acknowledges with the signatures of an earlier set.
     StaleAcknowledgement,
+    /// The staking module says that epoch 3 began a checkpoint later.
+    OtherStart,
     /// The checkpoint of this number is signed with another next set and accepted by the parent.
     NextSet(u64),
 }
@@ -85,8 +87,11 @@ pub struct World {
     module: PegModule,
     fraud: Option<Fraud>,
     slots: Slots,
+    /// The staking module's.
+    staking: Slots,
     headers: Vec<Header>,
-    states: Vec<Slots>,
+    /// The peg's and the staking module's slots after each block.
+    states: Vec<(Slots, Slots)>,
     blocks: Vec<BlockEvidence>,
     records: Vec<RecordEvidence>,
     pub deposits: Vec<(Deposit, B256, u64)>,
@@ -97,8 +102,6 @@ pub struct World {
     committed: BTreeMap<u64, B256>,
     /// Members to announce, when the next block rotates.
     rotation: Option<Vec<PegValidator>>,
-    /// Blocks with certificates by the set of their epoch.
-    certificates: Vec<u64>,
     locked: U256,
 }
 
@@ -156,8 +159,9 @@ impl World {
         Self {
             module: PegModule::new(genesis.peg_domain().unwrap()),
             headers: vec![genesis.header.clone()],
-            states: vec![slots.clone()],
+            states: vec![(slots.clone(), genesis.alloc[&STAKING].storage.clone())],
             slots,
+            staking: genesis.alloc[&STAKING].storage.clone(),
             genesis,
             secrets,
             fraud,
@@ -169,7 +173,6 @@ impl World {
             accepted: Vec::new(),
             committed: BTreeMap::from([(set.epoch(), set.commitment())]),
             rotation: None,
-            certificates: Vec::new(),
             locked: U256::ZERO,
         }
     }
@@ -414,6 +417,9 @@ impl World {
             } else {
                 PegModule::rotate(&mut self.slots).unwrap();
             }
+            let start = keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode());
+            let late = if self.fraud == Some(Fraud::OtherStart) && epoch == 3 { INTERVAL } else { 0 };
+            self.staking.insert(start.into(), U256::from_limbs([parent.number + 2 + late, 1_700_000_000, 0, 0]));
             let announced = PegValidatorSet::new(epoch + 1, announced).unwrap();
             PegModule::announce_next(&mut self.slots, &announced).unwrap();
         }
@@ -423,7 +429,7 @@ impl World {
         if self.fraud == Some(Fraud::Inflate(number)) {
             *self.slots.get_mut(&layout::SUPPLY).unwrap() += U256::ONE;
         }
-        let (state_root, _, _) = self.state(&self.slots, &[], number);
+        let (state_root, _, _) = self.state((&self.slots, &self.staking), &[], number);
         self.headers.push(Header {
             parent_hash,
             number,
@@ -434,7 +440,7 @@ impl World {
             base_fee_per_gas: Some(7),
             ..Header::default()
         });
-        self.states.push(self.slots.clone());
+        self.states.push((self.slots.clone(), self.staking.clone()));
         if draft.keep {
             let Draft { transactions, receipts, .. } = draft;
             self.blocks.push(BlockEvidence { number, transactions, receipts });
@@ -477,7 +483,6 @@ impl World {
             let stale = self.set_of(set.epoch() - 1);
             signatures = self.sign(&stale, digest);
         }
-        self.certificates.push(self.height());
         let signatures = signatures.iter().map(Into::into).collect();
         let call = IPeg::importDepositsCall { view_: view, signatures, deposits };
         self.system(draft, call.abi_encode(), logs);
@@ -528,7 +533,6 @@ impl World {
             let stale = self.set_of(set.epoch() - 1);
             signatures = self.sign(&stale, digest);
         }
-        self.certificates.push(self.height());
         let signatures = signatures.iter().map(Into::into).collect();
         let call = IPeg::acknowledgeSetCall { epoch, signatures };
         let log = peg_log(&IPeg::ValidatorSetAcknowledged { epoch, commitment });
@@ -560,18 +564,22 @@ impl World {
 
     /// State root of a chain that holds nothing but the peg's and the staking module's accounts, and proofs of some of
     /// their slots.
-    fn state(&self, slots: &Slots, wanted: &[U256], height: u64) -> (B256, AccountEvidence, AccountEvidence) {
-        let mut wanted_slots = slots.clone();
-        for slot in wanted {
-            wanted_slots.entry(*slot).or_default();
-        }
-        let staked = [U256::ZERO, U256::from(3), U256::from(4)];
-        let mut staking = self.genesis.alloc[&STAKING].storage.clone();
-        for slot in staked {
-            staking.entry(slot).or_default();
+    fn state(
+        &self,
+        (peg, staking): (&Slots, &Slots),
+        wanted: &[U256],
+        height: u64,
+    ) -> (B256, AccountEvidence, AccountEvidence) {
+        let starts = (1..6u64).map(|epoch| keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode()).into());
+        let staked: Vec<U256> = [U256::ZERO, U256::from(3), U256::from(4)].into_iter().chain(starts).collect();
+        let (mut peg, mut staking) = (peg.clone(), staking.clone());
+        for (slots, wanted) in [(&mut peg, wanted), (&mut staking, &staked)] {
+            for slot in wanted {
+                slots.entry(*slot).or_default();
+            }
         }
         let code = keccak256([0xfe]);
-        let all = [(STAKING, U256::ZERO, code, staking), (PEG, U256::ZERO, code, wanted_slots)];
+        let all = [(STAKING, U256::ZERO, code, staking), (PEG, U256::ZERO, code, peg)];
         let (root, mut proofs) = accounts(&all, height);
         let (mut peg, mut staking) = (proofs.pop().unwrap(), proofs.pop().unwrap());
         peg.storage.retain(|slot| wanted.contains(&slot.slot));
@@ -580,7 +588,7 @@ impl World {
     }
 
     fn epoch_after(&self, height: u64) -> u64 {
-        self.states[height as usize].get(&layout::VALIDATOR_EPOCH).map_or(0, |epoch| epoch.to())
+        self.states[height as usize].0.get(&layout::VALIDATOR_EPOCH).map_or(0, |epoch| epoch.to())
     }
 
     /// The sets after genesis's, as the state at the head has them.
@@ -627,15 +635,9 @@ impl World {
                 layout::validator_set(epoch + 1, SetField::Commitment),
                 layout::checkpoint(built, CheckpointField::Digest),
             ];
-            let (_, peg, staking) = self.state(&self.states[height as usize], &slots, height);
+            let (peg, staking) = &self.states[height as usize];
+            let (_, peg, staking) = self.state((peg, staking), &slots, height);
             proofs.extend([peg, staking]);
-        }
-        for block in &self.certificates {
-            let (below, above) = (block / INTERVAL * INTERVAL, block.div_ceil(INTERVAL) * INTERVAL);
-            if self.epoch_after(below) != self.epoch_after(above.min(head)) {
-                let (_, peg, _) = self.state(&self.states[*block as usize], &[layout::VALIDATOR_EPOCH], *block);
-                proofs.push(peg);
-            }
         }
         let mut heights: BTreeSet<u64> = (1..=head / INTERVAL).map(|number| number * INTERVAL).collect();
         heights.insert(head);
