@@ -42,7 +42,7 @@ pub(crate) fn begin_block(
         next_open = PegModule::next_is_open(&mut slots)?;
         acked_epoch = PegModule::acked_epoch(&mut slots)?;
     }
-    let reward_pool = ctx.journal_mut().load_account(REWARD_POOL).map_err(SourceError::from)?.data.info.balance;
+    let reward_pool = ctx.journal_mut().load_account(REWARD_POOL)?.data.info.balance;
     let mut slots = HookSlots::load_module(ctx, STAKING)?;
     let parent_signers = signers(&mut slots, certificate)?;
     let outcome = rules.staking.begin_block(

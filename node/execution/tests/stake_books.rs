@@ -267,11 +267,9 @@ fn play(turns: &[Turn]) -> BTreeMap<String, usize> {
     for user in (0..USERS).chain((1..=6).map(operator_user)) {
         chain.builder = staking::active(&chain).first().copied();
         let mut txs = Vec::new();
-        let mut nonce = chain.nonce(user);
-        for seed in 1..=6 {
+        for (nonce, seed) in (chain.nonce(user)..).zip(1..=6) {
             let call = IStaking::claimRewardsCall { validator: operator(seed) }.abi_encode();
             txs.push(wallet::call_gas(user, nonce, STAKING, 0, call, 1_500_000));
-            nonce += 1;
         }
         let executed = chain.push(Vec::new(), &txs);
         check(&chain, &executed);

@@ -89,6 +89,31 @@ fn a_proposer_brings_evidence_as_a_system_transaction_and_its_operator_is_reward
 }
 
 #[test]
+fn stake_spread_over_many_epochs_makes_a_proposers_report_no_dearer() {
+    let mut chain = staking::standalone();
+    let plain = chain.build(vec![system_report(&double_vote(chain.genesis.hash, 4, 1), 0)], &[]);
+    act(&mut chain, 1, &IStaking::delegateCall { validator: operator(4), amount: stake(1_000) });
+    for epoch in 0..20 {
+        act(&mut chain, 1, &IStaking::undelegateCall { validator: operator(4), amount: stake(10) });
+        staking::reach_epoch(&mut chain, epoch + 1);
+    }
+    let leaving = staking::ask(&chain, &IStaking::unbondingsCall { delegator: wallet::address(1) });
+    assert!(leaving.len() >= 20, "{}", leaving.len());
+    let slots = &mut causeway_execution::staking_state(&chain.state);
+    let (start, _) = causeway_staking::views::epoch_start(slots, 19).unwrap().unwrap();
+    let report = system_report(&double_vote(chain.genesis.hash, 4, start), 19);
+    let executed = chain.push(vec![report], &[]);
+    assert_eq!(executed.receipts.len(), 1);
+    // Longer numbers in the call are all that differs.
+    let (before, after) = (plain.receipts[0].gas_used, executed.receipts[0].gas_used);
+    assert!(before.abs_diff(after) < 200 && after < 30_000, "{before} and {after}");
+    let left = staking::ask(&chain, &IStaking::unbondingsCall { delegator: wallet::address(1) });
+    let slashed = left.iter().zip(&leaving).filter(|(now, before)| now.tokens < before.tokens).count();
+    assert!(slashed >= 2, "what leaves after epoch 19 pays");
+    staking::assert_stake_conserved(&chain);
+}
+
+#[test]
 fn a_block_with_evidence_that_fails_is_invalid() {
     let chain = staking::standalone();
     let good = chain.build(vec![system_report(&double_vote(chain.genesis.hash, 4, 1), 0)], &[]);

@@ -59,6 +59,8 @@ pub(crate) struct ModuleCall<'c, 'a> {
     value: U256,
     is_static: bool,
     system: bool,
+    /// Whether slots cost nothing from here on.
+    free_slots: bool,
 }
 
 impl<'c, 'a> ModuleCall<'c, 'a> {
@@ -73,6 +75,7 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
             value: inputs.value.get(),
             is_static: inputs.is_static,
             system: system && inputs.caller == SYSTEM,
+            free_slots: false,
         }
     }
 
@@ -111,6 +114,11 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
 
     pub(crate) fn charge(&mut self, gas: u64) -> Result<(), Stop> {
         if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(Stop::OutOfGas) }
+    }
+
+    /// Charges nothing for slots from here on: for system calls whose work the module itself bounds.
+    pub(crate) const fn stop_metering_slots(&mut self) {
+        self.free_slots = true;
     }
 
     /// Charges `count` times `gas`.
@@ -198,6 +206,10 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
 impl ModuleCall<'_, '_> {
     /// As SLOAD: 100 gas, 2,100 for the first access in the transaction.
     fn sload(&mut self, slot: U256) -> Result<U256, Stop> {
+        if self.free_slots {
+            let load = self.ctx.journal_mut().sload(self.storage, slot);
+            return load.map(|load| load.data).map_err(|error| Stop::Fatal(error.to_string()));
+        }
         let params = self.ctx.cfg().gas_params();
         let (warm, cold) = (params.warm_storage_read_cost(), params.cold_storage_additional_cost());
         self.charge(warm)?;
@@ -213,6 +225,10 @@ impl ModuleCall<'_, '_> {
     /// As SSTORE: EIP-2200's stipend rule, EIP-2929's cold access, EIP-3529's refunds.
     fn sstore(&mut self, slot: U256, value: U256) -> Result<(), Stop> {
         self.require_mutable()?;
+        if self.free_slots {
+            let stored = self.ctx.journal_mut().sstore(self.storage, slot, value);
+            return stored.map(|_| ()).map_err(|error| Stop::Fatal(error.to_string()));
+        }
         let params = self.ctx.cfg().gas_params();
         let (stipend, base, cold) = (params.call_stipend(), params.sstore_static_gas(), params.cold_storage_cost());
         if self.gas.remaining() <= stipend {
