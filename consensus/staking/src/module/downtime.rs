@@ -93,7 +93,7 @@ impl StakingModule {
             member.proposed = true;
         }
         let parent = ctx.height.saturating_sub(1);
-        if parent == 0 || parent % self.params.downtime_window != 0 {
+        if parent == 0 || !parent.is_multiple_of(self.params.downtime_window) {
             return save_window(st, certificates, &members);
         }
         self.jail_the_absent(st, epoch, ctx.timestamp, certificates, &members)?;
