@@ -13,7 +13,7 @@ use causeway_testnet::rpc::Rpc;
 use serde_json::{Value, json};
 use support::{
     Net, coins, eventually,
-    pegged::{arrives, audit, claim, claimable, deposit, registry_epoch, registry_set, withdraw},
+    pegged::{arrives, audit, audit_refuses, claim, claimable, deposit, registry_epoch, registry_set, withdraw},
     quantity,
     staking::{Epoch, epoch, exit, pay_operator, powers, register},
 };
@@ -106,8 +106,23 @@ async fn four_new_validators_replace_the_old_ones_while_the_relayer_sleeps_ten_e
         futures::future::join_all(old.iter().map(|operator| unbondings(&rpc_0, *operator))).await;
     assert!(unbonded.iter().all(|all| all.as_array().is_some_and(|all| all.len() == 1)), "{unbonded:?}");
 
-    let report = audit(&net);
+    let (report, evidence) = audit(&net);
     assert_eq!(report["holds"], true, "{report:#}");
+    every_altered_power_is_noticed(&net, &evidence);
+}
+
+/// The audit recomputes every set from genesis: one unit of power in any epoch makes it fail.
+fn every_altered_power_is_noticed(net: &Net, evidence: &Value) {
+    let sets = evidence["sidechain"]["validatorSets"].as_array().unwrap();
+    assert!(sets.len() > 10, "{} sets", sets.len());
+    for position in 0..sets.len() {
+        let mut altered = evidence.clone();
+        let power = &mut altered["sidechain"]["validatorSets"][position]["validators"][0]["power"];
+        *power = json!(power.as_u64().unwrap() - 1);
+        let said = audit_refuses(net, &altered);
+        let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("no report:\n{said}"));
+        assert_eq!(report["holds"], false, "set {position}");
+    }
 }
 
 /// Waits until exactly the joiners are the set, and answers the epoch.

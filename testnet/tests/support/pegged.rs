@@ -11,7 +11,7 @@ use causeway_peg::{CertificateSig, Checkpoint, Proof, Withdrawal, sign_digest};
 use causeway_testnet::{accounts, rpc::Rpc};
 use serde_json::{Value, json};
 
-use super::{Net, causeway_json, eventually, quantity, run, sibling};
+use super::{Net, causeway_json, eventually, quantity, run, run_failing, sibling};
 
 /// Writes a development account's key where the command line reads it.
 pub fn key_file(net: &Net, account: usize) -> String {
@@ -65,11 +65,20 @@ pub async fn claimable(net: &Net, index: u64, patience: Duration) {
     .await;
 }
 
-/// `peg-audit` of both live chains; answers its report.
-pub fn audit(net: &Net) -> Value {
+/// `peg-audit` of both live chains; answers its report and the evidence.
+pub fn audit(net: &Net) -> (Value, Value) {
     let (genesis, sidechain, parent) = (net.genesis(), net.record.rpc[0].as_str(), net.record.parent.rpc.as_str());
-    let arguments = ["--genesis", &genesis, "--sidechain", sidechain, "--parent", parent, "--json"];
-    serde_json::from_str(&run(&sibling("peg-audit"), &arguments)).unwrap()
+    let path = net.dir().join("bundle.json").display().to_string();
+    let arguments = ["--genesis", &genesis, "--sidechain", sidechain, "--parent", parent, "--bundle", &path, "--json"];
+    let report = serde_json::from_str(&run(&sibling("peg-audit"), &arguments)).unwrap();
+    (report, serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap())
+}
+
+/// `peg-audit` of altered evidence, which must not hold; answers everything it said.
+pub fn audit_refuses(net: &Net, evidence: &Value) -> String {
+    let (genesis, path) = (net.genesis(), net.dir().join("altered.json").display().to_string());
+    std::fs::write(&path, evidence.to_string()).unwrap();
+    run_failing(&sibling("peg-audit"), &["--genesis", &genesis, "--from-bundle", &path, "--json"])
 }
 
 /// The epoch whose set the registry heard last.
