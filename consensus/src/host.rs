@@ -29,6 +29,7 @@ use crate::message::{ConsensusMessage, ProposalRequest};
 use crate::peers::Peers;
 use crate::sign_state::{SignState, SignStep};
 use crate::validators::ValidatorSet;
+use crate::vote::Vote;
 use crate::wal::WalEntry;
 
 /// Blocks voted for but never seen proposed that are pulled at the same time.
@@ -96,6 +97,8 @@ struct Work {
     /// Who spoke to us last about this height.
     last_peer: Option<PeerToken>,
     last_refusal: Option<(SignStep, String)>,
+    /// Votes of this round that the core gave while the signer was away.
+    owed: Vec<Vote>,
 }
 
 /// What is known of a block at this height.
@@ -258,6 +261,7 @@ impl Host {
             ahead_since_ms: None,
             last_peer: None,
             last_refusal: None,
+            owed: Vec::new(),
         });
         let us = inner.us();
         let engine = self.engine.get_or_insert_with(|| Engine::new(us, height, &set));
@@ -294,6 +298,7 @@ impl Host {
             if live.is_some() {
                 self.feed(EngineInput::Timeout(timer));
                 if timer.kind == TimerKind::Rebroadcast {
+                    self.inner.sign_owed_votes();
                     self.repeat_remembered_votes();
                 }
             }
@@ -301,8 +306,8 @@ impl Host {
         self.inner.pull(now_ms);
     }
 
-    /// After a lost log the core knows nothing of the votes the sign state holds it to, and cannot repeat them; but the
-    /// others may be waiting for exactly those votes to leave the round.
+    /// After a lost log, or with a signer that came back, the core knows nothing of the votes the sign state holds it to, and
+    /// cannot repeat them; but the others may be waiting for exactly those votes to leave the round.
     fn repeat_remembered_votes(&mut self) {
         let Some(work) = self.inner.work.as_ref().filter(|work| !work.decided) else { return };
         let (height, round) = (work.height, work.round);

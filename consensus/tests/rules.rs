@@ -3,6 +3,11 @@
 
 mod kit;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::*;
 use kit::*;
@@ -657,6 +662,65 @@ fn a_broken_signer_makes_a_follower() {
     assert!(decided(&outputs).is_some());
     assert!(votes(&outputs).is_empty());
     assert!(!outputs.iter().any(|o| matches!(o, Output::PersistSignState(_))));
+}
+
+/// A signer that is away while the switch is on.
+struct Away(Ed25519Signer, Arc<AtomicBool>);
+
+impl Signer for Away {
+    fn validator(&self) -> ValidatorId {
+        self.0.validator()
+    }
+
+    fn sign(&self, bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], SignerError> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(SignerError::Unavailable("away".to_owned()));
+        }
+        self.0.sign(bytes)
+    }
+}
+
+#[test]
+fn a_vote_that_a_signer_was_away_for_is_signed_when_it_is_back_and_repeated() {
+    let mut kit = Kit::idle(4, 0);
+    let us = (0..4).find(|n| *n != kit.proposer(1, 0)).unwrap();
+    let away = Arc::new(AtomicBool::new(true));
+    kit.us = us;
+    kit.host = Host::new(config(), Some(Box::new(Away(signer(us), away.clone()))), SignState::default());
+    kit.start(1);
+    assert!(votes(&kit.wait(2_500)).is_empty());
+    away.store(false, Ordering::Relaxed);
+    let outputs = kit.wait(1_000);
+    assert_eq!(voted(&outputs, VoteKind::Prevote), [NIL]);
+    assert!(last_sign_state(&outputs).is_some(), "durable before it leaves");
+    assert_eq!(voted(&kit.wait(1_000), VoteKind::Prevote), [NIL], "again, while nothing happens");
+    // The core counts it: two more make the quorum that ends the step.
+    let others = kit.others();
+    kit.hear(kit.prevote(others[0], 1, 0, None));
+    let outputs = kit.hear(kit.prevote(others[1], 1, 0, None));
+    assert_eq!(voted(&outputs, VoteKind::Precommit), [NIL]);
+}
+
+#[test]
+fn a_lone_validator_goes_on_when_its_signer_is_back() {
+    let mut kit = Kit::idle(1, 0);
+    let away = Arc::new(AtomicBool::new(true));
+    kit.host = Host::new(config(), Some(Box::new(Away(signer(0), away.clone()))), SignState::default());
+    kit.start(1);
+    let block = block(1, 10);
+    let built = |round| Input::BlockBuilt {
+        height: Height(1),
+        round: Round(round),
+        block_hash: block.hash,
+        body: block.body.clone(),
+    };
+    let mut outputs = kit.feed(built(0));
+    outputs.extend(kit.wait(5_000));
+    assert!(votes(&outputs).is_empty() && decided(&outputs).is_none());
+    away.store(false, Ordering::Relaxed);
+    let outputs = kit.wait(1_600);
+    assert!(outputs.iter().any(|o| matches!(o, Output::BuildBlock { round: Round(1), .. })), "{outputs:?}");
+    assert!(decided(&kit.feed(built(1))).is_some());
 }
 
 #[test]

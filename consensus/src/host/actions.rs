@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::Inner;
 use crate::certificate::{CommitCertificate, PolkaCertificate, RoundCertificate};
@@ -63,6 +63,39 @@ impl Inner {
         let signed = SignedVote { vote, signature };
         let _evidence = self.index.insert_vote(&signed, true);
         Some(signed)
+    }
+
+    /// What the sign state has to know of a vote.
+    fn vote_request<'a>(&self, vote: &Vote, bytes: &'a [u8]) -> SignRequest<'a> {
+        let proposals = self.index.proposals(vote.height, vote.round).iter();
+        let voted = proposals.filter(|p| Some(p.proposal.block_hash) == vote.block_hash);
+        let pol_round = voted.filter_map(|p| p.proposal.pol_round).max();
+        let (height, round, step, block_hash) = (vote.height, vote.round, step_of(vote.kind), vote.block_hash);
+        SignRequest { height, round, step, block_hash, pol_round, bytes }
+    }
+
+    /// Remembers a vote that the core gave and the signer was not there to sign. The core takes it for given and would not ask
+    /// again; without it the others, when they are too few, could never leave the round.
+    fn owe(&mut self, vote: &Vote) {
+        let Some(work) = &mut self.work else { return };
+        work.owed.retain(|owed| owed.round == vote.round && owed.kind != vote.kind);
+        work.owed.push(vote.clone());
+    }
+
+    /// Signs what is owed in this round, if the signer is back. As with [`Inner::sign_nil_instead`] it is not noted as this log's:
+    /// the core cannot repeat it, the host does.
+    pub(super) fn sign_owed_votes(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        let round = work.round;
+        for vote in std::mem::take(&mut work.owed).into_iter().filter(|vote| vote.round == round) {
+            let bytes = vote.sign_bytes(self.config.chain);
+            let request = self.vote_request(&vote, &bytes);
+            match self.sign(request) {
+                Ok(_) => info!(height = %vote.height, %round, kind = ?vote.kind, "signed late: the signer is back"),
+                Err(SignRefusal::Signer(_)) => self.owe(&vote),
+                Err(refusal) => warn!(height = %vote.height, %round, kind = ?vote.kind, %refusal, "not signing"),
+            }
+        }
     }
 
     fn sign_own_proposal(&mut self, bare: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]> {
@@ -153,21 +186,15 @@ impl Actions for Inner {
     }
 
     fn sign_vote(&mut self, vote: &Vote) -> Option<SignedVote> {
-        let proposals = self.index.proposals(vote.height, vote.round).iter();
-        let voted = proposals.filter(|p| Some(p.proposal.block_hash) == vote.block_hash);
-        let pol_round = voted.filter_map(|p| p.proposal.pol_round).max();
         let bytes = vote.sign_bytes(self.config.chain);
-        let result = self.sign_derived(SignRequest {
-            height: vote.height,
-            round: vote.round,
-            step: step_of(vote.kind),
-            block_hash: vote.block_hash,
-            pol_round,
-            bytes: &bytes,
-        });
-        let signature = match result {
+        let request = self.vote_request(vote, &bytes);
+        let signature = match self.sign_derived(request) {
             Ok(signature) => signature,
             Err(SignRefusal::Locked { .. }) => return self.sign_nil_instead(vote),
+            Err(SignRefusal::Signer(_)) => {
+                self.owe(vote);
+                return None;
+            }
             Err(_) => return None,
         };
         let signed = SignedVote { vote: vote.clone(), signature };
