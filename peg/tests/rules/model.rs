@@ -97,17 +97,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => bad.prop_map(Step::BadImport),
             4 => (0u64..1500, 0u64..20).prop_map(|(amount, fee)| Step::Withdraw { amount, fee }),
             8 => (1..=INTERVAL).prop_map(|count| Step::Blocks { count }),
-            4 => (0usize..=4).prop_map(|signatures| Step::Record { signatures }),
+            8 => (0usize..=4).prop_map(|signatures| Step::Record { signatures }),
             4 => any::<u64>().prop_map(|pick| Step::Claim { pick }),
             1 => (any::<usize>(), any::<bool>()).prop_map(|(pick, own_set)| Step::RecordAny { pick, own_set }),
             2 => (0usize..5, [1u64..4, 1u64..4, 1u64..4])
                 .prop_map(|(first_key, powers)| Step::Announce { first_key, powers }),
-            3 => (0usize..5).prop_map(|first_key| Step::Rotate { first_key }),
+            5 => (0usize..5).prop_map(|first_key| Step::Rotate { first_key }),
             3 => any::<usize>().prop_map(|pick| Step::Submit { pick }),
-            1 => Just(Step::CatchUp),
-            1 => (0u64..8, 0usize..=4).prop_map(|(epoch, signatures)| Step::Acknowledge { epoch, signatures }),
+            2 => Just(Step::CatchUp),
+            3 => (0u64..6, 2usize..=4).prop_map(|(epoch, signatures)| Step::Acknowledge { epoch, signatures }),
         ],
-        1..120,
+        1..200,
     )
 }
 
