@@ -314,6 +314,10 @@ fn locked_value_is_shown_against_the_bonded_stake_of_genesis() {
     assert_eq!(figure(&report, 11, "bonded stake"), Some(Figure::Tokens(tokens(4_000_000))));
     assert_eq!(figure(&report, 11, "locked for each bonded token"), Some(Figure::Ratio(U256::from(1))));
     assert!(report.checks[11].believed.is_empty(), "{report}");
+    // The slots read are those that genesis writes.
+    let staking = &HONEST.1.alloc[&STAKING].storage;
+    assert_eq!(staking[&U256::ZERO], U256::ONE);
+    assert_eq!(staking[&start(0)].as_limbs()[0], 1);
 }
 
 #[test]
