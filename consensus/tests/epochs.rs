@@ -82,7 +82,7 @@ fn precommits_of_before_the_start_are_verified_and_handed_over() {
     kit.start(50);
     let vote = kit.signed_vote(0, VoteKind::Precommit, 7, 0, Some(B256::repeat_byte(1)));
     let outputs = kit.hear(ConsensusMessage::Vote(vote.clone()));
-    assert_eq!(late(&outputs), [vote.clone()]);
+    assert_eq!(late(&outputs), std::slice::from_ref(&vote));
     let certificate = kit.certificate(7, 0, B256::repeat_byte(2), 4);
     let other = certificate.contradicted_by(&vote).expect("the certificate holds another precommit of the same");
     let evidence = Evidence::of_votes(other, vote);

@@ -4,23 +4,26 @@
 //! come before the messages that depend on them. A height starts only after the block before it is durable, so the
 //! write-ahead log never has to cover more than one height.
 
+mod events;
+mod held;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{
     CommitCertificate, ConsensusMessage, Evidence, Height, Host, HostStatus, Input, MessageVerdict, Misbehaviour,
-    Output, PeerToken, Round, SignState, SignedVote, ValidatorId, ValidatorSet,
+    Output, PeerToken, Round, ValidatorId, ValidatorSet,
 };
-use causeway_execution::{BlockFault, DecodeError, ExecutedBlock, SystemCall};
+use causeway_execution::ExecutedBlock;
 use causeway_network::{PenaltyReason, Verdict};
-use causeway_parent::ParentUpdate;
 use causeway_peg::PegMessage;
 
+pub use self::events::{BodyFault, Effect, Event};
 use crate::{
     hold::Hold,
-    peg_desk::{DeskVerdict, PegDesk, PegSigns},
+    peg_desk::{DeskVerdict, PegDesk},
     sets::{Epoch, NextHeight},
-    sync::{Ask, OfferedBlock, Sync},
+    sync::{OfferedBlock, Sync},
     trust::Trust,
 };
 
@@ -28,189 +31,6 @@ use crate::{
 pub const RETRY_MS: u64 = 1_000;
 /// Executed blocks of the height in progress that are kept; more than one round rarely has its own block.
 pub const MAX_EXECUTED: usize = 16;
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The node starts: begin the height after the durable head, or recover it from the write-ahead log.
-    Start {
-        /// Entries of the write-ahead log for the height in progress; empty when there are none.
-        wal: Vec<Vec<u8>>,
-    },
-    /// A connection to a peer stands.
-    PeerConnected(PeerToken),
-    /// A connection to a peer ended.
-    PeerDisconnected(PeerToken),
-    /// A consensus message, by gossip or sent to this node alone; it wants a verdict.
-    Consensus {
-        /// The sender.
-        from: PeerToken,
-        /// The message.
-        message: ConsensusMessage,
-    },
-    /// A peg signature by gossip.
-    Peg {
-        /// The sender.
-        from: PeerToken,
-        /// The message.
-        message: PegMessage,
-    },
-    /// A peer told its head.
-    PeerHead {
-        /// The peer.
-        from: PeerToken,
-        /// The height it has committed.
-        head: u64,
-    },
-    /// A peer answered a request for blocks.
-    Blocks {
-        /// The peer.
-        from: PeerToken,
-        /// Its blocks, unverified.
-        blocks: Vec<(Bytes, CommitCertificate)>,
-    },
-    /// A request to a peer failed.
-    RequestFailed {
-        /// The peer.
-        from: PeerToken,
-    },
-    /// The block asked for by [`Effect::Build`] is ready.
-    Built {
-        /// Its height.
-        height: Height,
-        /// Its round.
-        round: Round,
-        /// The block with its outcome.
-        executed: Arc<ExecutedBlock>,
-    },
-    /// The block given in [`Effect::Execute`] was executed and holds.
-    Executed {
-        /// The job.
-        job: u64,
-        /// Its outcome.
-        executed: Arc<ExecutedBlock>,
-    },
-    /// The body given in [`Effect::Execute`] is invalid.
-    Refused {
-        /// The job.
-        job: u64,
-        /// The rule it breaks.
-        fault: BodyFault,
-    },
-    /// This node could not execute the body for a reason of its own; it is tried again.
-    ExecutionFailed {
-        /// The job.
-        job: u64,
-    },
-    /// The block given in [`Effect::Commit`] is durable.
-    Committed {
-        /// The block.
-        executed: Arc<ExecutedBlock>,
-        /// What its state says of the next height.
-        next: Box<NextHeight>,
-    },
-    /// A late precommit conflicts with the certificate of its height.
-    Conflict(Evidence),
-    /// News from the parent chain.
-    Parent(ParentUpdate),
-    /// A deadline passed.
-    Tick,
-}
-
-/// What the driver does next, in order.
-#[derive(Debug)]
-pub enum Effect {
-    /// Write and fsync the sign state.
-    PersistSignState(SignState),
-    /// Append to the write-ahead log; fsynced before the next message leaves.
-    AppendWal(Vec<u8>),
-    /// Begin the write-ahead log of a height.
-    ResetWal(Height),
-    /// Write and fsync what the peg key has signed.
-    PersistPegSigns(PegSigns),
-    /// Gossip a consensus message.
-    GossipConsensus(ConsensusMessage),
-    /// Gossip a peg signature.
-    GossipPeg(PegMessage),
-    /// Send a consensus message to one peer.
-    Send {
-        /// The peer.
-        to: PeerToken,
-        /// The message.
-        message: ConsensusMessage,
-    },
-    /// Tell gossip whether the message in hand is forwarded; a rejected one counts against its sender.
-    Verdict(Verdict),
-    /// Count a fault of a peer.
-    Penalize {
-        /// The peer.
-        peer: PeerToken,
-        /// What it did.
-        reason: PenaltyReason,
-    },
-    /// Ask a peer for its head or for blocks.
-    Ask(Ask),
-    /// Build a block on the durable head.
-    Build {
-        /// Its height.
-        height: Height,
-        /// Its round.
-        round: Round,
-        /// When the proposal should be out, Unix milliseconds.
-        deadline_ms: u64,
-        /// System transactions it begins with.
-        system: Vec<SystemCall>,
-    },
-    /// Decode, execute and check a block on the durable head.
-    Execute {
-        /// Names the answer.
-        job: u64,
-        /// Its height.
-        height: Height,
-        /// The hash that consensus knows it by; the body need not have it.
-        block_hash: B256,
-        /// Whether more than two thirds have decided that hash: then this node's own clock has no say in it.
-        certified: bool,
-        /// Its encoding.
-        body: Bytes,
-    },
-    /// Make a decided block durable, then answer [`Event::Committed`].
-    Commit {
-        /// The block.
-        executed: Arc<ExecutedBlock>,
-        /// What decided it.
-        certificate: CommitCertificate,
-        /// Whether this node's validator is a member and its signature is missing.
-        missed: bool,
-    },
-    /// A validator signed two conflicting messages: keep that for a block.
-    Evidence(Evidence),
-    /// Compare this verified precommit with the stored certificate of its height; answer [`Event::Conflict`] if they conflict.
-    Compare(SignedVote),
-    /// A proposed block was found invalid; for the counter.
-    InvalidBlock,
-    /// Stop the process: going on would be unsafe.
-    Halt(String),
-}
-
-/// Why a body that consensus carries is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyFault {
-    /// The bytes are not a block.
-    #[error("not a block: {0}")]
-    Encoding(#[from] DecodeError),
-    /// The block has another hash than the proposal said.
-    #[error("the block's hash is {actual}, the proposal says {expected}")]
-    Hash {
-        /// What consensus knows it by.
-        expected: B256,
-        /// What the bytes hash to.
-        actual: B256,
-    },
-    /// The block breaks a rule.
-    #[error(transparent)]
-    Block(Box<BlockFault>),
-}
 
 /// A body that is being executed, kept for another try.
 #[derive(Debug, Clone)]
@@ -422,88 +242,6 @@ impl Node {
                  the key from this machine before you let another sign with it.",
                 self.height.0
             ))),
-        }
-    }
-
-    /// One turn of a node that only listens and catches up.
-    fn held(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        if self.committing || self.decided.is_some() {
-            return;
-        }
-        if let Some(OfferedBlock { from, certificate, body }) = self.sync.take(self.height.0) {
-            self.fetched(now_ms, from, certificate, body, effects);
-            return;
-        }
-        let behind = self.sync.is_behind(self.height.0);
-        let Some(hold) = self.hold.take_if(|hold| hold.is_over(now_ms, behind)) else { return };
-        if behind {
-            tracing::warn!(
-                height = self.height.0,
-                claimed = self.sync.best_head(),
-                "peers claim blocks that none of them has sent: this node goes on without them"
-            );
-        }
-        let (wal, heard) = hold.end();
-        self.started_ms = now_ms;
-        self.sync.height_started();
-        self.begin(now_ms, wal, effects);
-        for (from, message) in heard {
-            let outputs = self.host.step(now_ms, Input::Message { from, message });
-            self.outputs(now_ms, outputs, effects);
-        }
-    }
-
-    /// Takes a decided block while consensus is not under way.
-    fn fetched(
-        &mut self,
-        now_ms: u64,
-        from: PeerToken,
-        certificate: CommitCertificate,
-        body: Bytes,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.committing || self.decided.is_some() || certificate.height != self.height {
-            return;
-        }
-        if certificate.verify(self.settings.chain, self.validators()).is_err() {
-            self.misbehaved(from, &Misbehaviour::InvalidCertificate("commit certificate"), effects);
-        } else if self.may_catch_up(now_ms, effects) {
-            self.fetched_from = Some(from);
-            self.decide(now_ms, certificate, body, effects);
-        }
-    }
-
-    /// Whether decided blocks are taken from peers; where not, the node stops and says why.
-    fn may_catch_up(&self, now_ms: u64, effects: &mut Vec<Effect>) -> bool {
-        let head = self.height.0.saturating_sub(1);
-        match self.settings.trust.catch_up(now_ms, head, self.head_timestamp) {
-            Ok(()) => true,
-            Err(reason) => {
-                effects.push(Effect::Halt(reason));
-                false
-            }
-        }
-    }
-
-    /// Hears a message while this node only listens.
-    fn overhear(&mut self, now_ms: u64, from: PeerToken, message: ConsensusMessage, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Verdict(Verdict::Ignore));
-        let outputs = self.host.overhear(&message);
-        self.outputs(now_ms, outputs, effects);
-        let height = message.height();
-        if height > self.height {
-            self.sync.saw_head(from, height.0.saturating_sub(1));
-        } else if height == self.height {
-            match message {
-                ConsensusMessage::Decision(notice) => {
-                    self.fetched(now_ms, from, notice.certificate, notice.body, effects);
-                }
-                message => {
-                    if let Some(hold) = &mut self.hold {
-                        hold.hear(from, message);
-                    }
-                }
-            }
         }
     }
 

@@ -2,42 +2,33 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use alloy_signer::SignerSync;
+use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolCall;
 use causeway_consensus::{
-    ConsensusMessage, Ed25519Signer, Height, Host, HostConfig, PeerToken, SignState, SignedVote, Signer, Timeouts,
-    ValidatorId,
+    ConsensusMessage, Ed25519Signer, Height, Host, HostConfig, PeerToken, SignedVote, Signer, Timeouts, ValidatorId,
 };
-use causeway_execution::{Executor, RecoveredTx, StateSource, staking_state};
-use causeway_genesis::{AllocAccount, Genesis, NodeKeys, SecretKey, addresses::STAKING, ceremony};
+use causeway_execution::{Executor, StateSource, staking_state};
+use causeway_genesis::{AllocAccount, Genesis, NodeKeys, SecretKey, ceremony};
 use causeway_mempool::{Mempool, PoolConfig};
 use causeway_peg::{LocalPegSigner, PegSigner};
-use causeway_staking::{
-    IStaking,
-    registration::{consensus_message, peg_digest},
-    views::{self, ValidatorView},
-};
+use causeway_staking::views::{self, ValidatorView};
 use causeway_storage::{Storage, StorageOptions};
 use parking_lot::Mutex;
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use super::disk::Disk;
 use crate::{
     chain::{Chain, Clock, Clocks, Outcome},
     evidence,
     handle::{Effect, Event, Head, Node, NodeSettings},
     metrics::Metrics,
-    peg_desk::{PegDesk, PegSigns},
+    peg_desk::PegDesk,
     sets::Sets,
     start,
     sync::Ask,
@@ -84,53 +75,6 @@ impl Plan {
 
     pub(super) fn start(self) -> Cluster {
         Cluster::new(self)
-    }
-}
-
-/// What survives a crash of a member.
-pub(super) struct Disk {
-    dir: TempDir,
-    sign_state: SignState,
-    peg_signs: PegSigns,
-    wal_height: u64,
-    wal: Vec<Vec<u8>>,
-}
-
-impl Disk {
-    fn new() -> Self {
-        Self {
-            dir: TempDir::new().unwrap(),
-            sign_state: SignState::default(),
-            peg_signs: PegSigns::default(),
-            wal_height: 0,
-            wal: Vec::new(),
-        }
-    }
-
-    /// A copy of everything, as a snapshot of the machine takes it. The member must be down.
-    pub(super) fn snapshot(&self) -> Self {
-        let dir = TempDir::new().unwrap();
-        copy(self.dir.path(), dir.path());
-        Self {
-            dir,
-            sign_state: self.sign_state.clone(),
-            peg_signs: self.peg_signs.clone(),
-            wal_height: self.wal_height,
-            wal: self.wal.clone(),
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 
@@ -558,60 +502,6 @@ impl Cluster {
 
     pub(super) fn balance(&self, index: usize, address: Address) -> U256 {
         self.chain(index).storage.latest().account(address).unwrap().unwrap_or_default().balance
-    }
-
-    /// Has the user send coin.
-    pub(super) fn submit(&self, nonce: u64, to: Address, wei: u64) {
-        self.send(&user(), nonce, to, U256::from(wei), Bytes::new(), 21_000);
-    }
-
-    /// Has a member's operator call the staking module.
-    pub(super) fn stake_call(&mut self, index: usize, call: impl SolCall) {
-        let (operator, nonce) = (self.members[index].operator.clone(), self.members[index].nonce);
-        self.members[index].nonce += 1;
-        self.send(&operator, nonce, STAKING, U256::ZERO, Bytes::from(call.abi_encode()), 3_000_000);
-    }
-
-    /// Has a member's operator register its validator.
-    pub(super) fn register(&mut self, index: usize, bond: U256) {
-        let Member { keys, operator, .. } = &self.members[index];
-        let (operator, chain) = (operator.address(), self.genesis.hash);
-        let consensus_key = B256::from(keys.consensus_public().0);
-        let message = consensus_message(chain, operator, consensus_key);
-        let consensus_proof = Ed25519Signer::new(keys.consensus.expose()).sign(&message).unwrap();
-        let peg = LocalPegSigner::new((*keys.peg.expose()).into()).unwrap();
-        let peg_proof = peg.sign(peg_digest(chain, operator, peg.address())).unwrap();
-        let call = IStaking::registerCall {
-            consensusKey: consensus_key,
-            consensusProof: Bytes::from(consensus_proof.to_vec()),
-            pegAddress: peg.address(),
-            pegProof: Bytes::from(peg_proof.as_bytes().to_vec()),
-            commissionBps: 0,
-            selfBond: bond,
-        };
-        self.stake_call(index, call);
-    }
-
-    fn send(&self, from: &PrivateKeySigner, nonce: u64, to: Address, value: U256, input: Bytes, gas_limit: u64) {
-        let transaction = TxEip1559 {
-            chain_id: CHAIN_ID,
-            nonce,
-            gas_limit,
-            max_fee_per_gas: 10_000_000_000,
-            max_priority_fee_per_gas: 1_000_000_000,
-            to: TxKind::Call(to),
-            value,
-            input,
-            ..TxEip1559::default()
-        };
-        let signature = from.sign_hash_sync(&transaction.signature_hash()).unwrap();
-        let transaction = Arc::new(RecoveredTx::recover(TxEnvelope::from(transaction.into_signed(signature))).unwrap());
-        for member in &self.members {
-            let Some((_, chain)) = &member.up else { continue };
-            let account = chain.account_view(from.address()).unwrap();
-            let base_fee = Executor::next_base_fee(&chain.storage.head());
-            chain.pool.lock().add(transaction.clone(), &account, base_fee, self.now(), true).unwrap();
-        }
     }
 }
 
