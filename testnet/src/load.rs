@@ -1,9 +1,8 @@
 //! `testnet/load`: transactions at a rate, and how long they take to be final.
 //!
-//! Accounts are made and funded first, every transaction is signed before the first is sent (with `--rate max` as many as the machine
-//! signs in the time that the load lasts, within a part of its free memory), each account sticks to one
-//! connection (so its nonces arrive in order), and finality is what a WebSocket subscription to `newHeads` sees, at another
-//! endpoint than the one that took the transaction where there is another. On Causeway a head is final; on other chains the
+//! Accounts are made and funded first, every transaction is signed before the first is sent (with `--rate max` more than the chain
+//! can take, within a part of the free memory), each account sticks to one connection (so its nonces arrive in order), and finality
+//! is what a WebSocket subscription to `newHeads` sees, at another endpoint than the one that took the transaction where there is another. On Causeway a head is final; on other chains the
 //! figures mean inclusion.
 
 pub mod budget;
@@ -22,7 +21,6 @@ use crate::{
     cli::{LoadArgs, Rate},
     directory::Directory,
     load::{
-        budget::Budget,
         plan::Workload,
         report::Report,
         sender::{Pace, Senders},
@@ -74,14 +72,14 @@ pub async fn run(args: LoadArgs) -> eyre::Result<()> {
 
 async fn measure(args: &LoadArgs, target: &Target) -> eyre::Result<Report> {
     let first = target.endpoints.first().ok_or_else(|| eyre!("no endpoint"))?;
-    let (budget, pace) = match args.rate {
-        Rate::PerSecond(rate) => (Budget::exact(u64::from(rate).saturating_mul(args.seconds)), Pace::Steady(rate)),
+    let (total, pace) = match args.rate {
+        Rate::PerSecond(rate) => (u64::from(rate).saturating_mul(args.seconds), Pace::Steady(rate)),
         Rate::Max => {
             let in_flight = usize::try_from(args.in_flight)?;
-            (Budget::of_this_machine(Duration::from_secs(args.seconds)), Pace::Flood { in_flight })
+            (budget::of_this_machine(args.seconds), Pace::Flood { in_flight })
         }
     };
-    let workload = Workload::prepare(&Rpc::new(first)?, &target.funder, args.kind, args.accounts, budget).await?;
+    let workload = Workload::prepare(&Rpc::new(first)?, &target.funder, args.kind, args.accounts, total).await?;
     let watcher = HeadWatcher::start(&target.endpoints).await.wrap_err("cannot watch for finality")?;
     let senders = Senders::new(&target.endpoints, workload.transactions)?;
     let mut sent = senders.send(pace, Duration::from_secs(args.seconds), &watcher).await?;

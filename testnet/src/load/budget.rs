@@ -1,7 +1,7 @@
-//! How much is signed before the first transaction is sent.
+//! How much is signed before the first transaction is sent with `--rate max`.
 
-use std::time::Duration;
-
+/// Transactions for each second of the load: more than any chain on one machine has taken from this tool.
+const SIGNED_PER_SECOND: u64 = 20_000;
 /// Memory that one transaction takes from signing to the report: its bytes, and its hash in the tables of what was sent and seen.
 const BYTES_PER_TRANSACTION: u64 = 1_024;
 /// The part of the free memory that may be used: the nodes on this machine need the rest.
@@ -9,28 +9,15 @@ const MEMORY_DIVISOR: u64 = 4;
 /// Free memory where the system does not say: 2 GiB.
 const UNKNOWN_MEMORY_BYTES: u64 = 2 << 30;
 
-/// Bounds on what is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Most transactions.
-    pub transactions: u64,
-    /// Longest time that signing may take; `None` signs all of them.
-    pub time: Option<Duration>,
+/// Transactions to sign for a load of so many seconds, within a part of this machine's free memory.
+pub fn of_this_machine(seconds: u64) -> u64 {
+    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_bytes(&text));
+    within(seconds, free.unwrap_or(UNKNOWN_MEMORY_BYTES))
 }
 
-impl Budget {
-    /// So many transactions, however long signing them takes.
-    pub fn exact(transactions: u64) -> Self {
-        Self { transactions, time: None }
-    }
-
-    /// What this machine signs in the time that the load lasts, which is more than it can execute besides, within a part of its free
-    /// memory.
-    pub fn of_this_machine(seconds: Duration) -> Self {
-        let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_bytes(&text));
-        let bytes = free.unwrap_or(UNKNOWN_MEMORY_BYTES) / MEMORY_DIVISOR;
-        Self { transactions: (bytes / BYTES_PER_TRANSACTION).max(1), time: Some(seconds) }
-    }
+fn within(seconds: u64, free_bytes: u64) -> u64 {
+    let fit = free_bytes / MEMORY_DIVISOR / BYTES_PER_TRANSACTION;
+    seconds.saturating_mul(SIGNED_PER_SECOND).min(fit).max(1)
 }
 
 /// What `/proc/meminfo` says is free for new work.
@@ -52,9 +39,9 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_s_budget_is_bounded_by_time_and_memory() {
-        let budget = Budget::of_this_machine(Duration::from_secs(10));
-        assert_eq!(budget.time, Some(Duration::from_secs(10)));
-        assert!(budget.transactions > 10_000, "{budget:?}");
+    fn the_budget_is_bounded_by_the_rate_and_by_a_quarter_of_the_memory() {
+        assert_eq!(within(10, 64 << 30), 200_000);
+        assert_eq!(within(86_400, 4 << 30), 1 << 20);
+        assert_eq!(within(10, 0), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! What is sent: accounts with coin and tokens, and their transactions, signed.
 
-use std::{num::NonZero, thread, time::Instant};
+use std::{num::NonZero, thread};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::{
     cli::{LoadKind, coins},
     funding::{self, Call, Fees},
-    load::budget::Budget,
     rpc::Rpc,
 };
 
@@ -52,8 +51,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Makes and funds accounts and signs what the budget allows, spread evenly.
-    pub async fn prepare(rpc: &Rpc, funder: &B256, kind: LoadKind, count: u32, budget: Budget) -> eyre::Result<Self> {
+    /// Makes and funds accounts and signs `total` transactions, spread evenly.
+    pub async fn prepare(rpc: &Rpc, funder: &B256, kind: LoadKind, count: u32, total: u64) -> eyre::Result<Self> {
         let funder = PrivateKeySigner::from_bytes(funder).wrap_err("the funding key is no secp256k1 key")?;
         let chain_id = rpc.chain_id().await?;
         let start = rpc.nonce(funder.address()).await?;
@@ -68,7 +67,7 @@ impl Workload {
         };
         let base_fee = rpc.base_fee().await?;
         let fees = Fees { chain_id, max_fee: base_fee.saturating_mul(FEE_GROWTH).saturating_add(TIP), tip: TIP };
-        let transactions = sign_all(&signers, &addresses, fees, kind, token, budget)?;
+        let transactions = sign_all(&signers, &addresses, fees, kind, token, total)?;
         Ok(Self { transactions })
     }
 }
@@ -132,12 +131,11 @@ fn sign_all(
     fees: Fees,
     kind: LoadKind,
     token: Option<Address>,
-    budget: Budget,
+    total: u64,
 ) -> eyre::Result<Vec<Vec<Signed>>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = signers.len().div_ceil(threads).max(1);
-    let each = budget.transactions.div_ceil(u64::try_from(signers.len().max(1))?);
-    let deadline = budget.time.map(|time| Instant::now() + time);
+    let each = total.div_ceil(u64::try_from(signers.len().max(1))?);
     let sign_one = |signer: &PrivateKeySigner, index: usize, nonce: u64| -> eyre::Result<Signed> {
         // A neighbour receives, so that all accounts live on.
         let neighbour = addresses.get(index.wrapping_add(1) % addresses.len()).copied().unwrap_or_default();
@@ -152,18 +150,9 @@ fn sign_all(
         };
         funding::sign(signer, fees, nonce, &call).map(|(hash, raw)| Signed { hash, raw })
     };
-    // In rounds of one transaction for each account, so that the time is over for all of them at once.
     let sign_chunk = |signers: &[PrivateKeySigner], first: usize| -> eyre::Result<Vec<Vec<Signed>>> {
-        let mut signed: Vec<Vec<Signed>> = vec![Vec::new(); signers.len()];
-        for nonce in 0..each {
-            if nonce > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break;
-            }
-            for (i, (signer, own)) in signers.iter().zip(&mut signed).enumerate() {
-                own.push(sign_one(signer, first.saturating_add(i), nonce)?);
-            }
-        }
-        Ok(signed)
+        let own = |(i, signer)| (0..each).map(|nonce| sign_one(signer, first.saturating_add(i), nonce)).collect();
+        signers.iter().enumerate().map(own).collect()
     };
     thread::scope(|scope| {
         let workers: Vec<_> = signers
@@ -206,21 +195,10 @@ mod tests {
         let fees = Fees { chain_id: 1, max_fee: 2, tip: 1 };
         let token = Some(Address::repeat_byte(9));
         for kind in [LoadKind::Transfer, LoadKind::Erc20, LoadKind::Mixed] {
-            let all = sign_all(&signers, &addresses, fees, kind, token, Budget::exact(15)).unwrap();
+            let all = sign_all(&signers, &addresses, fees, kind, token, 15).unwrap();
             assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [3; 5]);
-            let again = sign_all(&signers, &addresses, fees, kind, token, Budget::exact(15)).unwrap();
+            let again = sign_all(&signers, &addresses, fees, kind, token, 15).unwrap();
             assert_eq!(all[4][2].hash, again[4][2].hash);
         }
-    }
-
-    #[test]
-    fn signing_ends_with_the_time_and_gives_each_account_at_least_one() {
-        let funder = accounts::signer(&accounts::TEST_KEYS[0]);
-        let signers: Vec<_> = (0..3).map(|i| derive(&funder, 1, 0, i).unwrap()).collect();
-        let addresses: Vec<_> = signers.iter().map(PrivateKeySigner::address).collect();
-        let fees = Fees { chain_id: 1, max_fee: 2, tip: 1 };
-        let budget = Budget { transactions: u64::MAX, time: Some(std::time::Duration::ZERO) };
-        let all = sign_all(&signers, &addresses, fees, LoadKind::Transfer, None, budget).unwrap();
-        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [1; 3]);
     }
 }
