@@ -122,7 +122,7 @@ impl RemoteSigner {
     }
 
     fn attestation(&self, domain: &PegDomain, attestation: &Attestation) -> Result<Signature65, RemoteError> {
-        let signature = match self.0.ask(&Request::Peg(*attestation))? {
+        let signature = match self.0.ask(&Request::Peg(Box::new(*attestation)))? {
             Answer::Peg(signature) => signature,
             other => return Err(self.0.unexpected(other)),
         };

@@ -18,7 +18,7 @@ pub(super) enum Request {
         pol_round: Option<Round>,
     },
     /// "Sign this attestation." The signer makes the digest itself.
-    Peg(Attestation),
+    Peg(Box<Attestation>),
 }
 
 /// What a signer answers.
