@@ -200,7 +200,7 @@ fn tables_of_an_unknown_version_are_refused() {
         db.put_cf(meta, [0], identity).unwrap();
     }
     let error = open_error(dir.path(), &genesis);
-    assert!(matches!(error, StorageError::UnknownSchema { supported: 1, .. }));
+    assert!(matches!(error, StorageError::UnknownSchema { supported: 2, .. }));
     assert!(error.to_string().contains("schema version 99"), "{error}");
     {
         let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path(), &families).unwrap();
