@@ -1,6 +1,9 @@
 //! CPU time a host spends on one height: a proposal of one part, its verdict, every prevote and precommit of the others
 //! (each verified strictly once), its own two signatures, the certificate. Time is per height and node; inputs are one
-//! height of 4, 20 and 100 validators with equal power.
+//! height of 4, 20 and 100 validators with equal power. Beside it verifying one commit certificate of as many: of the
+//! fewest signatures that are a quorum, and of all.
+//!
+//! Run: `cargo bench -p causeway-consensus -p causeway-unify --bench votes`
 #![allow(clippy::unwrap_used)]
 
 use alloy_primitives::{B256, Bytes, keccak256};
@@ -68,5 +71,33 @@ fn one_height(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, one_height);
+/// The set, and its certificate of height 1 with `signatures` of its members.
+fn certificate(count: u64, signatures: usize) -> (ValidatorSet, CommitCertificate) {
+    let mut signers: Vec<_> = (0..count).map(signer).collect();
+    let validators = ValidatorSet::new(signers.iter().map(|s| Validator::new(s.key(), 10)).collect()).unwrap();
+    signers.sort_by_key(Signer::validator);
+    let (height, round, block_hash) = (Height(1), Round(0), keccak256("block"));
+    let sign = |signer: &Ed25519Signer| {
+        let validator = signer.validator();
+        let vote = Vote { kind: VoteKind::Precommit, height, round, block_hash: Some(block_hash), validator };
+        CommitSignature { validator, signature: signer.sign(&vote.sign_bytes(CHAIN)).unwrap() }
+    };
+    let signatures = signers.iter().take(signatures).map(sign).collect();
+    (validators, CommitCertificate { height, round, block_hash, signatures })
+}
+
+fn commit_certificate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("commit certificate");
+    for (count, quorum) in [(4, 3), (20, 14), (100, 67)] {
+        for signatures in [quorum, count] {
+            let (validators, certificate) = certificate(count, usize::try_from(signatures).unwrap());
+            group.bench_function(format!("{count} validators, {signatures} signatures"), |b| {
+                b.iter(|| certificate.verify(CHAIN, &validators).unwrap());
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, one_height, commit_certificate);
 criterion_main!(benches);
