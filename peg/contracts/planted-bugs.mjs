@@ -14,6 +14,11 @@ const vault = "PegVault.sol";
 const bugs = [
   ["quorum of exactly two thirds", registry, "power * 3 > total * 2", "power * 3 >= total * 2"],
   ["quorum of a half", registry, "power * 3 > total * 2", "power * 2 > total"],
+  ["quorum of heads", registry, "power * 3 > total * 2", "offset / SIGNATURE * 3 > count * 2"],
+  ["quorum rounded up", registry, "power * 3 > total * 2", "power > (total * 2 + 2) / 3"],
+  ["quorum rounded down before doubling", registry, "power * 3 > total * 2", "power > total / 3 * 2"],
+  ["quorum of products in 64 bits", registry, "power * 3 > total * 2", "uint64(power * 3) > uint64(total * 2)"],
+  ["quorum of a total in 64 bits", registry, "power * 3 > total * 2", "power * 3 > uint256(uint64(total)) * 2"],
   ["high s accepted", registry, "s > HALF_ORDER || ", ""],
   ["any v accepted as 28", registry, "(v != 27 && v != 28)) return 0;\n        return uint160(ecrecover(digest, v,", "false) return 0;\n        return uint160(ecrecover(digest, v == 27 ? 27 : 28,"],
   ["signer not compared", registry, "recover(digest, signatures, offset) != member >> 64", "recover(digest, signatures, offset) == 0"],

@@ -21,23 +21,65 @@ const signerChoices = (count) =>
         ...[...Array(count).keys()].map((out) => [...Array(count).keys()].filter((i) => i !== out)),
       ];
 const equal = (count, power = 1n) => Array(count).fill(power);
+/** The members from `first` up to, not including, `end`. */
+const range = (first, end) => [...Array(end - first).keys()].map((i) => first + i);
+const scaled = (...powers) => powers.map((power) => power << 40n);
+/** The largest total of consensus's sets; three of them, and more, fit 64 bits. */
+const MAX_CONSENSUS = MAX_U64 / 8n;
+/** Kind of boundary, powers by falling power, and who signs where not all of `signerChoices`. */
 const sets = [
-  equal(1), equal(2), equal(3), equal(4), equal(5), equal(6), equal(7), equal(9), equal(10), equal(21),
-  [MAX_U64],
-  equal(3, MAX_U64 / 3n), // the total is 2^64 - 1 exactly
-  [MAX_U64 / 3n * 2n, MAX_U64 / 3n], // the first holds two thirds exactly
-  [MAX_U64 / 3n * 2n + 1n, MAX_U64 / 3n - 1n], // one more than two thirds
-  [MAX_U64 - 1n, 1n],
-  [MAX_U64 / 2n + 1n, MAX_U64 / 2n],
-  [2n, 1n], // exactly two thirds
-  [5n, 3n, 1n], // 5 of 9: less; 8: more; 6 (5 + 1): exactly two thirds
-  [200n, 100n], [201n, 99n], [199n, 101n],
-  [7n, 5n, 4n, 3n, 2n], [1000n, 1n, 1n, 1n],
+  ["one validator", equal(1)], ["one validator", [MAX_CONSENSUS]], ["one validator", [MAX_U64]],
+  ["3f equal", equal(3)], ["3f equal", equal(6)], ["3f equal", equal(9)], ["3f equal", equal(21)],
+  ["3f+1 equal", equal(4)], ["3f+1 equal", equal(7)], ["3f+1 equal", equal(10)],
+  ["3f+2 equal", equal(2)], ["3f+2 equal", equal(5)], ["3f+2 equal", equal(8)],
+  ["two thirds", [2n, 1n]], ["two thirds", [200n, 100n]],
+  ["two thirds", [5n, 3n, 1n]], // 5 of 9: less; 8: more; 6 (5 + 1): exactly two thirds
+  ["two thirds", [MAX_CONSENSUS / 3n * 2n, MAX_CONSENSUS / 3n]],
+  ["two thirds", [MAX_U64 / 3n * 2n, MAX_U64 / 3n]],
+  ["two thirds and one", [201n, 99n]], ["two thirds and one", [3n, 1n]], ["two thirds and one", [5n, 2n]],
+  ["two thirds and one", [MAX_CONSENSUS / 3n * 2n + 1n, MAX_CONSENSUS / 3n]],
+  ["two thirds and one", [MAX_U64 / 3n * 2n + 1n, MAX_U64 / 3n - 1n]],
+  ["two thirds less one", [199n, 101n]], ["two thirds less one", [4n, 3n]],
+  ["two thirds less one", [MAX_U64 / 3n * 2n - 1n, MAX_U64 / 3n + 1n]],
+  ["u64 extremes", [MAX_U64 - 1n, 1n]], ["u64 extremes", [MAX_U64 / 2n + 1n, MAX_U64 / 2n]],
+  ["total at the limit", [MAX_CONSENSUS - 1n, 1n]],
+  ["total at the limit", [MAX_CONSENSUS / 3n + 1n, MAX_CONSENSUS / 3n, MAX_CONSENSUS / 3n]],
+  ["total at the limit", equal(3, MAX_U64 / 3n)],
+  ["total above the limit", [MAX_CONSENSUS, 1n]],
+  ["total above the limit", [MAX_U64, 1n]],
+  ["total above the limit", equal(3, MAX_U64)],
+  ["256 members", equal(256), [[], range(0, 170), range(0, 171), range(86, 256), range(85, 256), range(0, 256)]],
+  // 128 of 3 and 128 of 1: two thirds of 512 lie between 341 and 342.
+  ["256 members", [...equal(128, 3n), ...equal(128)], [[...range(0, 113), 128, 129], range(0, 114), range(14, 256)]],
+  ["256 members", equal(256, MAX_CONSENSUS / 256n), [range(0, 170), range(0, 171)]],
+  ["too many members", equal(257), [range(0, 171), range(0, 172)]],
+  ["too many members", equal(513), [range(0, 342), range(0, 343)]],
+  ["zero power", [0n]], ["zero power", [3n, 0n]], ["zero power", [1n, 1n, 1n, 0n]],
+  ["empty", []],
+  ["one whale", [1000n, 1n, 1n, 1n]],
+  ["one whale", [10n ** 12n, ...equal(20)], [[0], range(1, 21), range(0, 21)]],
+  ["heads against power", [7n, 5n, 4n, 3n, 2n]],
+  ["heads against power", [40n, 30n, ...equal(8, 3n)], [[0, 1], range(1, 10), range(2, 10), [0, ...range(2, 10)]]],
+  ["scaled by 2^40", scaled(2n, 1n)], ["scaled by 2^40", scaled(1n, 1n, 1n, 1n)], ["scaled by 2^40", scaled(5n, 3n, 1n)],
+  ["scaled to 2^40", [(1n << 41n) / 3n, (1n << 40n) - (1n << 41n) / 3n]],
+  ["scaled to 2^40", [(1n << 41n) / 3n + 1n, (1n << 40n) - (1n << 41n) / 3n - 1n]],
 ];
-const quorum = sets.flatMap((powers) => {
+/** Whose rules refuse a set with these powers before anybody counts signatures. */
+const refusedBy = (powers, total) => {
+  const malformed = powers.length === 0 || powers.includes(0n);
+  return [
+    ["consensus", malformed || powers.length > 512 || total > MAX_CONSENSUS],
+    ["peg", malformed || powers.length > 256 || total > MAX_U64],
+    // Sums in 256 bits, so that no total is too large.
+    ["registry", malformed || powers.length > 256],
+  ].flatMap(([room, refuses]) => (refuses ? [room] : []));
+};
+const quorum = sets.flatMap(([kind, powers, choices]) => {
   const total = powers.reduce((a, b) => a + b, 0n);
-  return signerChoices(powers.length).map((signers) => ({
+  return (choices ?? signerChoices(powers.length)).map((signers) => ({
+    kind,
     powers: powers.map(String),
+    refusedBy: refusedBy(powers, total),
     signers,
     quorum: signers.reduce((sum, i) => sum + powers[i], 0n) * 3n > total * 2n,
   }));

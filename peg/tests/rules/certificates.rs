@@ -4,36 +4,10 @@ use causeway_peg::{
     signature::address_of, verify_signatures,
 };
 use proptest::prelude::*;
-use serde::Deserialize;
 
 use crate::federation::Federation;
 
 const ORDER: U256 = U256::from_limbs([0xbfd25e8cd0364141, 0xbaaedce6af48a03b, 0xfffffffffffffffe, 0xffffffffffffffff]);
-
-#[derive(Deserialize)]
-struct Vector {
-    powers: Vec<String>,
-    signers: Vec<usize>,
-    quorum: bool,
-}
-
-#[test]
-fn certificates_hold_exactly_at_the_vectors_quorums() {
-    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../contracts/vectors/quorum.json")).unwrap();
-    assert!(vectors.len() > 200);
-    let digest = keccak256("digest");
-    for Vector { powers, signers, quorum } in vectors {
-        let powers: Vec<u64> = powers.iter().map(|power| power.parse().unwrap()).collect();
-        let federation = Federation::new(&powers);
-        let signatures = federation.sign(digest, signers.iter().copied());
-        let verdict = verify_signatures(digest, &signatures, &federation.set);
-        assert_eq!(verdict.is_ok(), quorum, "{powers:?} {signers:?}");
-        if let Err(error) = verdict {
-            assert!(matches!(error, CertificateError::NoQuorum { .. }));
-        }
-        assert_eq!(smallest_quorum(signatures, &federation.set).is_some(), quorum);
-    }
-}
 
 #[test]
 fn duplicate_unordered_and_unknown_signers_are_refused() {

@@ -11,6 +11,7 @@ mod federation;
 mod golden;
 mod layout;
 mod model;
+mod quorum;
 mod relay;
 mod rotation;
 mod tree;
