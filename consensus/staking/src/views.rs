@@ -265,9 +265,8 @@ pub fn unbondings<S: Slots>(
         let shares = st.get(layout::leaving_part(delegator, validator, leave_epoch))?;
         let asked = lane(st.get(layout::leaving_part_meta(delegator, validator, leave_epoch))?, 0);
         let tokens = module::load_pool(st, validator, leave_epoch)?.value(shares)?;
-        let begun = module::epoch_start(st, leave_epoch)?.is_some();
         let at = module::claimable_at(st, params, acked_epoch, leave_epoch, asked)?;
-        found.push(UnbondingView { validator, leave_epoch, tokens, claimable_at: begun.then_some(at) });
+        found.push(UnbondingView { validator, leave_epoch, tokens, claimable_at: known(at) });
     }
     Ok(found)
 }
@@ -283,12 +282,16 @@ pub fn redelegations<S: Slots>(
     for item in items(st, layout::redelegations_of(delegator))? {
         let id = lane(item, 0);
         let made = Redelegation::load(st, id)?;
-        let begun = module::epoch_start(st, made.leave_epoch)?.is_some();
         let at = module::free_at(st, params, &made)?;
         let Redelegation { from, to, leave_epoch, shares, .. } = made;
-        found.push(RedelegationView { id, from, to, leave_epoch, shares, free_at: begun.then_some(at) });
+        found.push(RedelegationView { id, from, to, leave_epoch, shares, free_at: known(at) });
     }
     Ok(found)
+}
+
+/// A time that is not "never, as far as is known".
+fn known(time: u64) -> Option<u64> {
+    (time != u64::MAX).then_some(time)
 }
 
 /// Where all stake is.

@@ -5,7 +5,7 @@ use alloy_sol_types::SolEvent;
 
 use super::{
     Done, Env, Ruling, StakingModule,
-    epochs::epoch_start,
+    epochs::{epoch_start, load_epoch},
     leaving::{forget_part, load_pool, save_pool},
     redelegation::settle_moves_to,
     rewards::{settle_validator, touch},
@@ -28,8 +28,10 @@ const UNACKNOWLEDGED_FACTOR: u64 = 4;
 const STUCK_FACTOR: u64 = 8;
 
 /// When stake that was asked for at `asked` and leaves in `leave` is free, as far as is known now: the epoch has begun,
-/// the unbonding time has passed since, and the parent has acknowledged the epoch (chains with a peg); the last is
-/// waited for four times as long at most, and everything eight times.
+/// the unbonding time has passed since, and the parent has acknowledged the epoch (chains with a peg), which is waited
+/// for four times as long at most. Before the epoch has begun that is not known, so never, unless the current epoch is
+/// extended: then eight times the unbonding time after it was asked for. Evidence of what the stake backed
+/// (`check_evidence`) never outlives it otherwise.
 pub(crate) fn claimable_at<S: Slots>(
     st: &mut Staged<'_, S>,
     params: &StakingParams,
@@ -38,10 +40,12 @@ pub(crate) fn claimable_at<S: Slots>(
     asked: u64,
 ) -> Ruling<u64, S> {
     let after = |start: u64, factor: u64| start.saturating_add(params.unbonding_seconds.saturating_mul(factor));
-    let stuck = after(asked, STUCK_FACTOR);
-    let Some((_, start)) = epoch_start(st, leave)? else { return Ok(stuck) };
+    let Some((_, start)) = epoch_start(st, leave)? else {
+        let extended = load_epoch(st)?.extended > 0;
+        return Ok(if extended { after(asked, STUCK_FACTOR) } else { u64::MAX });
+    };
     let acknowledged = !params.pegged || acked_epoch >= leave;
-    Ok(after(start, if acknowledged { 1 } else { UNACKNOWLEDGED_FACTOR }).min(stuck))
+    Ok(after(start, if acknowledged { 1 } else { UNACKNOWLEDGED_FACTOR }))
 }
 
 impl StakingModule {

@@ -37,7 +37,9 @@ pub(super) struct Entry {
 pub(super) fn enter<S: Slots>(st: &mut Staged<'_, S>, entry: &Entry) -> Ruling<Validator, S> {
     let Entry { operator, consensus_key, peg_address, commission_bps, registered_at } = *entry;
     let key_slot = layout::consensus_key(consensus_key);
-    if consensus_key.is_zero() || !st.get(key_slot)?.is_zero() {
+    // Evidence names keys by their id: a second key with the id of another would shield it.
+    let id_slot = layout::key_id(layout::id_of_key(consensus_key));
+    if consensus_key.is_zero() || !st.get(key_slot)?.is_zero() || !st.get(id_slot)?.is_zero() {
         return Err(StakingFault::ConsensusKeyTaken { consensus_key }.into());
     }
     let peg_slot = layout::peg_address(peg_address);
@@ -49,7 +51,7 @@ pub(super) fn enter<S: Slots>(st: &mut Staged<'_, S>, entry: &Entry) -> Ruling<V
     }
     st.set(key_slot, address_word(operator) << 64)?;
     st.set(peg_slot, address_word(operator))?;
-    st.set(layout::key_id(layout::id_of_key(consensus_key)), U256::from_be_bytes(consensus_key.0))?;
+    st.set(id_slot, U256::from_be_bytes(consensus_key.0))?;
     let position = push(st, layout::CANDIDATES, address_word(operator))?;
     let index = st.get(layout::POWER_INDEX)?;
     st.set(layout::validator(operator, ValidatorField::PowerIndex), index)?;

@@ -177,6 +177,31 @@ fn stake_is_free_after_the_hard_bound_although_no_epoch_begins() {
 }
 
 #[test]
+fn stake_that_still_backs_a_set_is_not_free_however_long_the_epoch() {
+    let params = StakingParams { unbonding_seconds: 10, ..StakingParams::new(200, false) };
+    let mut world = World::under(params, 4);
+    let (who, from) = (account(1), operator(1));
+    world.delegate(who, from, stake(20)).unwrap();
+    assert_eq!(world.undelegate(who, from, stake(20)), Ok((2, 2)));
+    let asked = world.time;
+    while world.time <= asked + 100 {
+        world.block();
+    }
+    assert_eq!(views::epoch(&mut world.slots).unwrap().extended, 0, "nothing stands still");
+    assert_eq!(world.unbondings(who)[0].claimable_at, None);
+    assert_eq!(world.claim_unbonded(who, from, 2), Err(StakingFault::NotClaimable { leave_epoch: 2 }));
+    world.reach(2);
+    assert_eq!(
+        world.claim_unbonded(who, from, 2),
+        Err(StakingFault::NotClaimable { leave_epoch: 2 }),
+        "evidence may come"
+    );
+    world.time += 10;
+    assert_eq!(world.claim_unbonded(who, from, 2), Ok(stake(20)));
+    world.audit();
+}
+
+#[test]
 fn parts_of_one_delegator_are_listed_and_forgotten() {
     let mut world = World::new(6);
     let who = account(1);
