@@ -1,10 +1,14 @@
 //! CPU time a host spends on one height: a proposal of one part, its verdict, every prevote and precommit of the others
 //! (each verified strictly once), its own two signatures, the certificate. Time is per height and node; inputs are one
 //! height of 4, 20 and 100 validators with equal power. Beside it verifying one commit certificate of as many: of the
-//! fewest signatures that are a quorum, and of all.
+//! fewest signatures that are a quorum, and of all; of signatures that were never seen (cold), of those that were (warm), and
+//! of those that were while another thread does the same (warm, contended). Everything else is cold: each iteration decides
+//! another block, as signatures found valid are remembered.
 //!
 //! Run: `cargo bench -p causeway-consensus -p causeway-unify --bench votes`
 #![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_consensus::*;
@@ -18,7 +22,13 @@ fn signer(n: u64) -> Ed25519Signer {
     Ed25519Signer::new(&secret)
 }
 
-/// A host at height 1, and the inputs of that height.
+/// A number that was never given before.
+fn fresh() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A host at height 1, and the inputs of that height, whose signatures were never seen.
 fn height(count: u64) -> (Host, Vec<Input>) {
     let signers: Vec<_> = (0..count).map(signer).collect();
     let validators = ValidatorSet::new(signers.iter().map(|s| Validator::new(s.key(), 10)).collect()).unwrap();
@@ -28,7 +38,9 @@ fn height(count: u64) -> (Host, Vec<Input>) {
     let mut host = Host::new(HostConfig::new(CHAIN), Some(Box::new(signer(us))), SignState::default());
     host.step(0, Input::StartHeight { height, validators });
 
-    let body = Bytes::from(vec![1; 1000]);
+    let mut body = vec![1; 1000];
+    body[..8].copy_from_slice(&fresh().to_le_bytes());
+    let body = Bytes::from(body);
     let block_hash = keccak256(&body);
     let parts = PartList::of(&body).unwrap();
     let part = ProposalPart { height, root: parts.root(), index: 0, bytes: body };
@@ -71,31 +83,51 @@ fn one_height(c: &mut Criterion) {
     }
 }
 
-/// The set, and its certificate of height 1 with `signatures` of its members.
-fn certificate(count: u64, signatures: usize) -> (ValidatorSet, CommitCertificate) {
+/// The validators' keys, by id, and their set.
+fn validators(count: u64) -> (Vec<Ed25519Signer>, ValidatorSet) {
     let mut signers: Vec<_> = (0..count).map(signer).collect();
-    let validators = ValidatorSet::new(signers.iter().map(|s| Validator::new(s.key(), 10)).collect()).unwrap();
+    let set = ValidatorSet::new(signers.iter().map(|s| Validator::new(s.key(), 10)).collect()).unwrap();
     signers.sort_by_key(Signer::validator);
-    let (height, round, block_hash) = (Height(1), Round(0), keccak256("block"));
+    (signers, set)
+}
+
+/// A certificate of height 1 by `signers`, whose signatures were never seen.
+fn certificate(signers: &[Ed25519Signer]) -> CommitCertificate {
+    let (height, round, block_hash) = (Height(1), Round(0), keccak256(fresh().to_le_bytes()));
     let sign = |signer: &Ed25519Signer| {
         let validator = signer.validator();
         let vote = Vote { kind: VoteKind::Precommit, height, round, block_hash: Some(block_hash), validator };
         CommitSignature { validator, signature: signer.sign(&vote.sign_bytes(CHAIN)).unwrap() }
     };
-    let signatures = signers.iter().take(signatures).map(sign).collect();
-    (validators, CommitCertificate { height, round, block_hash, signatures })
+    CommitCertificate { height, round, block_hash, signatures: signers.iter().map(sign).collect() }
 }
 
 fn commit_certificate(c: &mut Criterion) {
     let mut group = c.benchmark_group("commit certificate");
     for (count, quorum) in [(4, 3), (20, 14), (100, 67)] {
-        for signatures in [quorum, count] {
-            let (validators, certificate) = certificate(count, usize::try_from(signatures).unwrap());
-            group.bench_function(format!("{count} validators, {signatures} signatures"), |b| {
-                b.iter(|| certificate.verify(CHAIN, &validators).unwrap());
+        let (signers, set) = validators(count);
+        for signers in [&signers[..quorum], &signers] {
+            let name = format!("{count} validators, {} signatures", signers.len());
+            let verify = |certificate: &CommitCertificate| certificate.verify(CHAIN, &set).unwrap();
+            group.bench_function(format!("{name}, cold"), |b| {
+                b.iter_batched_ref(|| certificate(signers), |cold| verify(cold), BatchSize::SmallInput);
             });
+            let warm = certificate(signers);
+            group.bench_function(format!("{name}, warm"), |b| b.iter(|| verify(&warm)));
         }
     }
+    let (signers, set) = validators(100);
+    let (ours, others, done) = (certificate(&signers), certificate(&signers), AtomicBool::new(false));
+    let verify = |certificate: &CommitCertificate| certificate.verify(CHAIN, &set).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                verify(&others);
+            }
+        });
+        group.bench_function("100 validators, 100 signatures, warm, contended", |b| b.iter(|| verify(&ours)));
+        done.store(true, Ordering::Relaxed);
+    });
     group.finish();
 }
 

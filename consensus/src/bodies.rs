@@ -71,6 +71,11 @@ impl Bodies {
         self.early.retain(|(_, part)| part.height >= height);
     }
 
+    /// How many bodies and early parts are held.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.entries.len(), self.early.len())
+    }
+
     /// Opens the body of `list`, proposed in `round` by way of `from`, and takes in the early parts that belong to it.
     /// Returns the root when the body is whole now and was not known to be before. `keep` names bodies that must survive.
     pub(crate) fn open(

@@ -40,6 +40,11 @@ impl Decisions {
         }
     }
 
+    /// Bytes of the bodies that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The decision of `height` and when it was kept.
     pub(crate) fn get(&self, height: Height) -> Option<(&DecisionNotice, u64)> {
         self.kept.get(&height).map(|kept| (&kept.notice, kept.since_ms))

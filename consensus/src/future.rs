@@ -32,6 +32,11 @@ impl Future {
         }
     }
 
+    /// How many votes and proposals are held.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.votes.len(), self.proposals.len())
+    }
+
     /// Whether there is room for `vote`; ask before verifying it.
     pub(crate) fn wants_vote(&self, vote: &SignedVote) -> bool {
         let key = (vote.vote.round, vote.vote.kind, vote.vote.validator);

@@ -9,6 +9,7 @@ mod blocks;
 mod ingress;
 mod own;
 mod recover;
+mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,6 +32,8 @@ use crate::sign_state::{SignState, SignStep};
 use crate::validators::ValidatorSet;
 use crate::vote::Vote;
 use crate::wal::WalEntry;
+
+pub use sizes::Size;
 
 /// Blocks voted for but never seen proposed that are pulled at the same time.
 const MAX_WANTED: usize = 8;

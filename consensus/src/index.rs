@@ -67,6 +67,16 @@ impl SignedIndex {
         }
     }
 
+    /// How many heights are in the window.
+    pub(crate) fn heights(&self) -> usize {
+        self.heights.len()
+    }
+
+    /// How many votes and proposals of a height are indexed.
+    pub(crate) fn sizes(&self, height: Height) -> (usize, usize) {
+        self.heights.get(&height).map_or((0, 0), |h| (h.votes.len(), h.proposals.values().map(Vec::len).sum()))
+    }
+
     /// The validators of a height in the window.
     pub(crate) fn set(&self, height: Height) -> Option<&ValidatorSet> {
         self.heights.get(&height).map(|h| &h.set)

@@ -10,6 +10,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use crate::height::Round;
+use crate::verified;
 
 /// Identifies a validator: the last 20 bytes of keccak256 over its ed25519 consensus key.
 pub type ValidatorId = Address;
@@ -45,9 +46,9 @@ impl fmt::Debug for ConsensusKey {
     }
 }
 
-/// Whether `signature` over `bytes` verifies strictly under `key`.
+/// Whether `signature` over `bytes` verifies strictly under `key`. Computed once in a while for the same three.
 pub(crate) fn verify(key: &VerifyingKey, bytes: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
-    key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
+    verified::remembered(key, bytes, signature, || key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// Why a signer gave no signature. Always a local fault.

@@ -52,6 +52,11 @@ impl KnownKeys {
         }
     }
 
+    /// How many keys are known.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The key of a validator.
     pub(crate) fn get(&self, id: &ValidatorId) -> Option<&VerifyingKey> {
         self.known.get(id).map(|known| &known.key)

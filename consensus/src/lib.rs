@@ -45,6 +45,7 @@ mod sign_bytes;
 pub mod sign_guard;
 pub mod sign_state;
 pub mod validators;
+mod verified;
 pub mod vote;
 mod wal;
 
@@ -54,7 +55,7 @@ pub use certificate::{
 };
 pub use evidence::{Evidence, EvidenceError};
 pub use height::{Height, Round};
-pub use host::Host;
+pub use host::{Host, Size};
 pub use io::{
     HostConfig, HostStatus, HostStep, Input, MessageVerdict, Misbehaviour, Output, PeerToken, RecoverError, Timeouts,
 };

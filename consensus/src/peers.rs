@@ -40,6 +40,11 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
+    /// How many peers have a budget.
+    pub(crate) fn len(&self) -> usize {
+        self.budgets.len()
+    }
+
     fn budget(&mut self, peer: PeerToken, now_ms: u64) -> &mut Budget {
         if !self.budgets.contains_key(&peer) && self.budgets.len() >= MAX_TRACKED_PEERS {
             let silent = self.budgets.iter().min_by_key(|(_, budget)| budget.used_ms).map(|(peer, _)| *peer);

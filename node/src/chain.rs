@@ -1,28 +1,29 @@
-//! Builds, executes and commits blocks on the durable head, each on a blocking thread; results come back as events.
+//! Builds, executes and commits blocks on the durable head: the work of the [jobs](crate::jobs).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes};
-use causeway_consensus::{CommitCertificate, Height, Round, SignedVote, ValidatorId};
+use causeway_consensus::{CommitCertificate, Height, ValidatorId};
 use causeway_execution::{
     Account, Block, BlockFault, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError,
-    StateSource, SystemCall, Transaction, ValidationContext,
+    StateSource, SystemCall, Transaction, ValidationContext, peg_state,
 };
 use causeway_genesis::Genesis;
 use causeway_mempool::{AccountCode, AccountView, Mempool};
+use causeway_peg::{ParentHeaderInfo, PegModule};
 use causeway_storage::Storage;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 use crate::{
+    clocks::Clocks,
     evidence,
-    handle::{BodyFault, Event},
+    handle::BodyFault,
     metrics::{Metrics, gauge},
+    peg_desk::PegProgress,
     sets::{NextHeight, Sets},
 };
 
@@ -34,33 +35,6 @@ pub const MAX_CANDIDATES: usize = 20_000;
 const EXTRA_DATA: &[u8] = b"causeway";
 /// A transaction of the smallest kind: what bounds how many fit a block's gas.
 const MIN_TRANSACTION_GAS: u64 = 21_000;
-
-/// The wall clock, Unix milliseconds.
-pub fn now_ms() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Reads Unix milliseconds.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// The two times a node lives by; one simulated clock in tests.
-#[derive(Clone)]
-pub struct Clocks {
-    /// For block timestamps: what the operating system says, which may be set back.
-    pub wall: Clock,
-    /// For deadlines: never goes back, so that a clock that is set cannot stall the node's timers.
-    pub steady: Clock,
-}
-
-impl Clocks {
-    /// The machine's clocks. The steady one starts at the wall clock's time.
-    pub fn machine() -> Self {
-        let (started, origin_ms) = (Instant::now(), now_ms());
-        let steady = move || origin_ms.saturating_add(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
-        Self { wall: Arc::new(now_ms), steady: Arc::new(steady) }
-    }
-}
 
 /// Everything a job needs; cheap to clone.
 #[derive(Clone)]
@@ -77,33 +51,16 @@ pub struct Chain {
     pub sets: Arc<Sets>,
     /// The time.
     pub clocks: Clocks,
-    /// Where results go.
-    pub events: mpsc::Sender<Event>,
     /// Where figures go.
     pub metrics: Metrics,
 }
 
 impl Chain {
-    /// Builds a block for `round` of `height` and answers [`Event::Built`]; a failure is logged, and the round goes on without a proposal.
+    /// Builds a block for `height`. `deadline_ms` is when the proposal should be out, on the steady clock.
+    ///
+    /// # Errors
+    /// When `height` does not follow the durable head, or the database cannot be read.
     pub fn build(
-        &self,
-        height: Height,
-        round: Round,
-        deadline_ms: u64,
-        proposer: ValidatorId,
-        system: Vec<SystemCall>,
-    ) {
-        let chain = self.clone();
-        tokio::task::spawn_blocking(move || match chain.build_now(height, deadline_ms, proposer, system) {
-            Ok(executed) => chain.answer(Event::Built { height, round, executed: Arc::new(executed) }),
-            Err(error) => {
-                tracing::error!(height = height.0, %error, "cannot build a block; this round has no proposal from this node")
-            }
-        });
-    }
-
-    /// The work of [`Chain::build`].
-    pub(crate) fn build_now(
         &self,
         height: Height,
         deadline_ms: u64,
@@ -121,9 +78,9 @@ impl Chain {
         let most =
             usize::try_from(parent.gas_limit / MIN_TRANSACTION_GAS).unwrap_or(MAX_CANDIDATES).min(MAX_CANDIDATES);
         let candidates: Vec<Arc<RecoveredTx>> = self.pool.lock().best(base_fee).take(most).collect();
-        let stop = || (self.clocks.steady)() >= deadline_ms;
+        let stop = || self.clocks.steady_ms() >= deadline_ms;
         let attributes = BuildAttributes {
-            timestamp: parent.timestamp.max((self.clocks.wall)() / 1_000),
+            timestamp: parent.timestamp.max(self.clocks.wall_ms() / 1_000),
             proposer_operator: self.operator(&proposer),
             parent_certificate: self.certificate_of(parent.number),
             extra_data: Bytes::from_static(EXTRA_DATA),
@@ -133,32 +90,24 @@ impl Chain {
         Ok(self.executor.build(&parent, state.as_ref(), attributes, system, candidates.into_iter())?)
     }
 
-    /// Decodes and executes a body and answers [`Event::Executed`], [`Event::Refused`] or [`Event::ExecutionFailed`].
-    pub fn execute(&self, job: u64, height: Height, block_hash: B256, certified: bool, body: Bytes) {
-        let chain = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let started = Instant::now();
-            let event = match chain.execute_now(height, block_hash, certified, &body) {
-                Ok(executed) => Event::Executed { job, executed: Arc::new(executed) },
-                Err(Outcome::Refused(fault)) => Event::Refused { job, fault },
-                Err(Outcome::Failed(error)) => {
-                    tracing::error!(height = height.0, %block_hash, %error, "cannot judge a block; no vote is cast on it until that works");
-                    Event::ExecutionFailed { job }
-                }
-            };
-            chain.metrics.execute_ms.set(gauge(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)));
-            chain.answer(event);
-        });
-    }
-
-    /// The work of [`Chain::execute`].
-    pub(crate) fn execute_now(
+    /// Decodes and executes a body that claims to be the block `block_hash`.
+    ///
+    /// # Errors
+    /// [`Outcome`]: it is invalid, or this node cannot tell.
+    pub fn execute(
         &self,
         height: Height,
         block_hash: B256,
         certified: bool,
         body: &[u8],
     ) -> Result<ExecutedBlock, Outcome> {
+        let started_ms = self.clocks.steady_ms();
+        let outcome = self.judge(height, block_hash, certified, body);
+        self.metrics.execute_ms.set(gauge(self.clocks.steady_ms().saturating_sub(started_ms)));
+        outcome
+    }
+
+    fn judge(&self, height: Height, block_hash: B256, certified: bool, body: &[u8]) -> Result<ExecutedBlock, Outcome> {
         let block = Block::decode(body).map_err(|error| Outcome::Refused(BodyFault::Encoding(error)))?;
         let actual = block.hash();
         if actual != block_hash {
@@ -182,7 +131,7 @@ impl Chain {
         let operators: BTreeSet<Address> = self.sets.of_next().operators.values().copied().collect();
         let context = ValidationContext {
             // What more than two thirds have decided is not for this node's clock to doubt.
-            now_ms: if certified { u64::MAX } else { (self.clocks.wall)() },
+            now_ms: if certified { u64::MAX } else { self.clocks.wall_ms() },
             parent_validators: &self.sets.of_head().set,
             operators: &operators,
         };
@@ -198,37 +147,18 @@ impl Chain {
             })
     }
 
-    /// Makes a decided block durable, brings the pool up to date and answers [`Event::Committed`]. A failed write is reported on
-    /// `fatal`: the process must stop.
-    pub fn commit(&self, executed: Arc<ExecutedBlock>, certificate: CommitCertificate, fatal: mpsc::Sender<String>) {
-        let chain = self.clone();
-        tokio::task::spawn_blocking(move || match chain.commit_now(&executed, &certificate) {
-            Ok(next) => chain.answer(Event::Committed { executed, next: Box::new(next) }),
-            Err(error) => {
-                let number = executed.block.header.number;
-                let text = format!(
-                    "cannot make block {number} durable: {error}. Check the disk; the write-ahead log still holds the block."
-                );
-                if fatal.blocking_send(text).is_err() {
-                    tracing::error!("the driver has already stopped");
-                }
-            }
-        });
-    }
-
-    /// The work of [`Chain::commit`]: returns what the new state says of the next height.
-    pub(crate) fn commit_now(
-        &self,
-        executed: &Arc<ExecutedBlock>,
-        certificate: &CommitCertificate,
-    ) -> eyre::Result<NextHeight> {
-        let started = Instant::now();
+    /// Makes a decided block durable and brings the pool up to date. Returns what the new state says of the next height.
+    ///
+    /// # Errors
+    /// A failed write: the process must stop.
+    pub fn commit(&self, executed: &Arc<ExecutedBlock>, certificate: &CommitCertificate) -> eyre::Result<NextHeight> {
+        let started_ms = self.clocks.steady_ms();
         self.storage.commit(executed, certificate)?;
         let state = self.storage.latest();
         self.sets.advance(state.as_ref())?;
         self.refresh_pool(executed)?;
-        self.record(executed, started.elapsed());
-        let next = self.sets.next_height(crate::start::progress(&self.genesis, &self.storage)?);
+        self.record(executed, self.clocks.steady_ms().saturating_sub(started_ms));
+        let next = self.next_height()?;
         let height = executed.block.header.number.saturating_add(1);
         if next.epoch.start_height == height
             && let Err(error) = evidence::note_members(&self.genesis, &self.storage, &next.validators.set)
@@ -242,17 +172,6 @@ impl Chain {
         Ok(next)
     }
 
-    /// Compares a verified late precommit with the stored certificate of its height and answers [`Event::Conflict`] when
-    /// the two conflict.
-    pub fn compare(&self, vote: SignedVote) {
-        let chain = self.clone();
-        tokio::task::spawn_blocking(move || match evidence::compare(&chain.storage, &vote) {
-            Ok(Some(found)) => chain.answer(Event::Conflict(found)),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "cannot compare a late vote with the certificate of its height"),
-        });
-    }
-
     fn refresh_pool(&self, executed: &ExecutedBlock) -> Result<(), SourceError> {
         let state = self.storage.latest();
         let included: Vec<B256> = executed.block.transactions.iter().map(Transaction::hash).collect();
@@ -263,14 +182,14 @@ impl Chain {
             .map(|(address, (_, after))| Ok((*address, view(state.as_ref(), after.unwrap_or_default())?)))
             .collect::<Result<_, SourceError>>()?;
         let base_fee = Executor::next_base_fee(&executed.block.header);
-        let now_ms = (self.clocks.steady)();
+        let now_ms = self.clocks.steady_ms();
         let mut pool = self.pool.lock();
         pool.on_block(&included, &changed, base_fee, now_ms);
         pool.remove_expired(now_ms);
         Ok(())
     }
 
-    fn record(&self, executed: &ExecutedBlock, took: Duration) {
+    fn record(&self, executed: &ExecutedBlock, took_ms: u64) {
         let header = &executed.block.header;
         let pool = self.pool.lock().status();
         tracing::info!(
@@ -285,10 +204,30 @@ impl Chain {
         self.metrics.block_gas.set(gauge(header.gas_used));
         self.metrics.block_transactions.set(gauge(executed.block.transactions.len() as u64));
         self.metrics.transactions.inc_by(executed.block.transactions.len() as u64);
-        self.metrics.last_commit_s.set(gauge((self.clocks.wall)() / 1_000));
-        self.metrics.commit_ms.set(gauge(took.as_millis().try_into().unwrap_or(u64::MAX)));
+        self.metrics.last_commit_s.set(gauge(self.clocks.wall_ms() / 1_000));
+        self.metrics.commit_ms.set(gauge(took_ms));
         self.metrics.pool_pending.set(gauge(pool.pending as u64));
         self.metrics.pool_queued.set(gauge(pool.queued as u64));
+    }
+
+    /// What the durable head's state says of the next height.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn next_height(&self) -> eyre::Result<NextHeight> {
+        let peg = match self.genesis.peg_domain() {
+            Some(domain) => {
+                let (state, head) = (self.storage.latest(), self.storage.head());
+                let info = ParentHeaderInfo {
+                    number: head.number,
+                    hash: self.storage.head_hash(),
+                    state_root: head.state_root,
+                };
+                Some(PegProgress::read(&PegModule::new(domain), &mut peg_state(state.as_ref()), &info)?)
+            }
+            None => None,
+        };
+        Ok(self.sets.next_height(peg))
     }
 
     /// The account as the pool wants it, at the durable head.
@@ -316,16 +255,11 @@ impl Chain {
     fn operator(&self, id: &ValidatorId) -> Address {
         self.sets.of_next().operators.get(id).copied().unwrap_or_default()
     }
-
-    fn answer(&self, event: Event) {
-        if self.events.blocking_send(event).is_err() {
-            tracing::debug!("the driver has stopped; a result is dropped");
-        }
-    }
 }
 
 /// Why a body has no outcome.
-pub(crate) enum Outcome {
+#[derive(Debug)]
+pub enum Outcome {
     /// It is invalid.
     Refused(BodyFault),
     /// This node could not tell.

@@ -1,44 +1,36 @@
-//! The node's loop: takes events from the network, jobs, the parent watcher and the clock, lets [`Node::handle`] decide, and
-//! performs the effects in order. All IO that ordering depends on (sign state, write-ahead log) is done here, synced, before the
-//! next effect.
+//! The node's loop: takes events from the network, jobs, the parent watcher and the clock to the [`Performer`], whose
+//! [`Outside`] is the network and the runtime's blocking threads.
 
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Bytes;
-use causeway_consensus::{Evidence, ValidatorId};
+use causeway_consensus::{ConsensusMessage, PeerToken};
 use causeway_network::{
-    GossipMessage, MessageRef, NetworkEvent, NetworkHandle, PeerInfo, RequestId, ResponseToken, SyncRequest,
-    SyncResponse, Verdict,
+    GossipMessage, MessageRef, NetworkEvent, NetworkHandle, PeerInfo, PenaltyReason, RequestId, ResponseToken,
+    SyncRequest, Verdict,
 };
 use causeway_parent::ParentUpdate;
-use causeway_storage::{PegSignStateFile, SignStateFile, Storage, Wal};
+use eyre::eyre;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::{
     chain::Chain,
-    evidence::{self, Kept},
-    handle::{Effect, Event, Node},
+    handle::Event,
+    jobs::{Job, JobEnd},
+    perform::{Outside, Performer},
+    serve::answer,
     status::SharedStatus,
-    sync::Ask,
-    transactions::Admission,
+    transactions::{Admission, to_announce},
 };
 
-/// Answers of jobs that may wait for the driver.
-pub const EVENT_QUEUE: usize = 1_024;
-/// Bytes of blocks in one answer to a peer that catches up.
-pub const SYNC_ANSWER_BYTES: usize = 6 << 20;
-/// Blocks in one answer to a peer that catches up.
-pub const SYNC_ANSWER_BLOCKS: u32 = 64;
+/// Jobs that have ended and may wait for the driver.
+pub const JOB_QUEUE: usize = 1_024;
 /// Answers to peers that are read from the database at once.
 pub const SYNC_SERVERS: usize = 4;
 /// Batches of gossiped transactions whose senders are recovered at once.
 pub const RECOVERIES: usize = 2;
 /// Batches that wait for that; a further one is ignored.
 pub const RECOVERY_QUEUE: usize = 64;
-/// Transactions in one gossip message.
-pub const GOSSIP_BATCH: usize = 512;
-/// Bytes of transactions in one gossip message.
-pub const GOSSIP_BATCH_BYTES: usize = 256 << 10;
 /// How long transactions are collected for one gossip message.
 pub const GOSSIP_COLLECT: Duration = Duration::from_millis(10);
 /// The longest the gossip of transactions sleeps.
@@ -46,53 +38,25 @@ const IDLE_ANNOUNCE: Duration = Duration::from_secs(5);
 
 /// The loop's parts.
 pub struct Driver {
-    /// The decisions.
-    pub node: Node,
-    /// The chain's jobs.
-    pub chain: Chain,
-    /// The id of this node's consensus key, if it has one.
-    pub validator: Option<ValidatorId>,
-    /// The network.
-    pub network: NetworkHandle,
-    /// Its connected peers.
-    pub peers: watch::Receiver<Arc<[PeerInfo]>>,
-    /// The consensus write-ahead log.
-    pub wal: Wal,
-    /// The consensus key's sign state.
-    pub sign_state: SignStateFile,
-    /// The peg key's sign state.
-    pub peg_signs: PegSignStateFile,
+    /// The node and its disk.
+    pub performer: Performer,
     /// Admission of gossiped transactions.
     pub admission: Admission,
+    /// The network.
+    pub network: NetworkHandle,
     /// What servers show.
     pub status: Arc<SharedStatus>,
-    /// Where the loop learns of a failure that must stop the process.
-    pub fatal: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
 
 /// The channels the loop reads.
 pub struct Inputs {
     /// From the network.
     pub network: mpsc::Receiver<NetworkEvent>,
-    /// From jobs.
-    pub jobs: mpsc::Receiver<Event>,
     /// From the parent watcher; none on a node that does not watch.
     pub parent: Option<mpsc::Receiver<ParentUpdate>>,
 }
 
-struct Running {
-    driver: Driver,
-    wal_dirty: bool,
-    servers: Arc<Semaphore>,
-    recoveries: Arc<Semaphore>,
-    waiting_recoveries: Arc<Semaphore>,
-}
-
 impl Driver {
-    fn now_ms(&self) -> u64 {
-        now(&self.chain)
-    }
-
     /// Runs until `shutdown` resolves or something makes going on unsafe.
     ///
     /// # Errors
@@ -103,34 +67,36 @@ impl Driver {
         wal_entries: Vec<Vec<u8>>,
         shutdown: impl Future<Output = ()>,
     ) -> eyre::Result<()> {
+        let Self { performer, admission, network, status } = self;
+        let (ends, mut jobs) = mpsc::channel(JOB_QUEUE);
+        let gossip =
+            tokio::spawn(gossip_transactions(admission.announce.clone(), performer.chain.clone(), network.clone()));
         let mut running = Running {
-            driver: self,
-            wal_dirty: false,
+            peers: network.watch_peers(),
+            surroundings: Surroundings { network, chain: performer.chain.clone(), ends, gossip: None },
+            performer,
+            admission,
+            status,
             servers: Arc::new(Semaphore::new(SYNC_SERVERS)),
             recoveries: Arc::new(Semaphore::new(RECOVERIES)),
             waiting_recoveries: Arc::new(Semaphore::new(RECOVERY_QUEUE)),
         };
         tokio::pin!(shutdown);
-        let announce = running.driver.admission.announce.clone();
-        let gossip =
-            tokio::spawn(gossip_transactions(announce, running.driver.chain.clone(), running.driver.network.clone()));
         running.take(Event::Start { wal: wal_entries }, None)?;
         let stopped = loop {
-            let full = running.driver.node.desk().is_none_or(crate::peg_desk::PegDesk::is_full);
+            let takes_updates = running.performer.takes_parent_updates();
             let parent = async {
                 match &mut inputs.parent {
-                    Some(updates) if !full => match updates.recv().await {
+                    Some(updates) if takes_updates => match updates.recv().await {
                         Some(update) => update,
                         None => std::future::pending().await,
                     },
                     _ => std::future::pending().await,
                 }
             };
-            let deadline = running
-                .driver
-                .node
-                .next_deadline_ms()
-                .map(|at| Duration::from_millis(at.saturating_sub(running.driver.now_ms())));
+            let now_ms = running.performer.chain.clocks.steady_ms();
+            let deadline =
+                running.performer.next_deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
             let timer = async {
                 match deadline {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -140,11 +106,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break Ok(()),
-                Some(reason) = running.driver.fatal.1.recv() => break Err(eyre::eyre!(reason)),
-                Some(event) = inputs.jobs.recv() => running.take(event, None)?,
+                Some(end) = jobs.recv() => running.finish(end)?,
                 event = inputs.network.recv() => match event {
                     Some(event) => running.network(event)?,
-                    None => break Err(eyre::eyre!("the network task ended; see the log above for its reason")),
+                    None => break Err(eyre!("the network task ended; see the log above for its reason")),
                 },
                 update = parent => running.take(Event::Parent(update), None)?,
                 () = timer => running.take(Event::Tick, None)?,
@@ -155,108 +120,93 @@ impl Driver {
     }
 }
 
-impl Running {
-    /// Lets the node decide and performs what follows. `gossip` names the message that a verdict is about.
-    fn take(&mut self, event: Event, mut gossip: Option<MessageRef>) -> eyre::Result<()> {
-        let effects = self.driver.node.handle(self.driver.now_ms(), event);
-        for effect in effects {
-            self.perform(effect, &mut gossip)?;
-        }
-        let peers = self.driver.peers.borrow().len();
-        self.driver.status.update(&self.driver.node, peers);
-        Ok(())
+struct Running {
+    performer: Performer,
+    surroundings: Surroundings,
+    admission: Admission,
+    status: Arc<SharedStatus>,
+    peers: watch::Receiver<Arc<[PeerInfo]>>,
+    servers: Arc<Semaphore>,
+    recoveries: Arc<Semaphore>,
+    waiting_recoveries: Arc<Semaphore>,
+}
+
+/// What the performer reaches.
+struct Surroundings {
+    network: NetworkHandle,
+    chain: Chain,
+    ends: mpsc::Sender<JobEnd>,
+    /// The gossiped message whose event is being taken.
+    gossip: Option<MessageRef>,
+}
+
+impl Outside for Surroundings {
+    fn publish(&mut self, message: GossipMessage) {
+        self.network.publish(message);
     }
 
-    fn perform(&mut self, effect: Effect, gossip: &mut Option<MessageRef>) -> eyre::Result<()> {
-        let driver = &mut self.driver;
-        match effect {
-            Effect::PersistSignState(state) => {
-                // The log first: a sign state must never name a block whose body a crash can still take away.
-                self.sync_wal()?;
-                tokio::task::block_in_place(|| self.driver.sign_state.store(&state))?;
-            }
-            Effect::AppendWal(entry) => {
-                driver.wal.append(&entry)?;
-                self.wal_dirty = true;
-            }
-            Effect::ResetWal(height) => {
-                tokio::task::block_in_place(|| driver.wal.reset(height.0))?;
-                self.wal_dirty = false;
-            }
-            Effect::PersistPegSigns(signs) => tokio::task::block_in_place(|| driver.peg_signs.store(&signs))?,
-            Effect::GossipConsensus(message) => {
-                self.sync_wal()?;
-                self.driver.network.publish(GossipMessage::Consensus(message));
-            }
-            Effect::GossipPeg(message) => driver.network.publish(GossipMessage::Peg(message)),
-            Effect::Send { to, message } => {
-                self.sync_wal()?;
-                self.driver.network.send(to, message);
-            }
-            Effect::Verdict(verdict) => {
-                if let Some(id) = gossip.take() {
-                    driver.network.validate(id, verdict);
-                }
-            }
-            Effect::Penalize { peer, reason } => {
-                driver.chain.metrics.peer_faults.inc();
-                driver.network.penalize(peer, reason);
-            }
-            Effect::Ask(ask) => self.ask(ask),
-            Effect::Build { height, round, deadline_ms, system } => {
-                if let Some(validator) = driver.validator {
-                    driver.chain.build(height, round, deadline_ms, validator, system);
-                }
-            }
-            Effect::Execute { job, height, block_hash, certified, body } => {
-                driver.chain.execute(job, height, block_hash, certified, body);
-            }
-            Effect::Commit { executed, certificate, missed } => {
-                self.sync_wal()?;
-                if missed {
-                    self.driver.chain.metrics.missed.inc();
-                }
-                self.driver.chain.commit(executed, certificate, self.driver.fatal.0.clone());
-            }
-            Effect::Evidence(evidence) => tokio::task::block_in_place(|| keep_evidence(&driver.chain, &evidence)),
-            Effect::Compare(vote) => driver.chain.compare(vote),
-            Effect::InvalidBlock => {
-                driver.chain.metrics.invalid_blocks.inc();
-            }
-            Effect::Halt(reason) => return Err(eyre::eyre!(reason)),
-        }
-        Ok(())
+    fn send(&mut self, to: PeerToken, message: ConsensusMessage) {
+        self.network.send(to, message);
     }
 
-    fn sync_wal(&mut self) -> eyre::Result<()> {
-        if self.wal_dirty {
-            tokio::task::block_in_place(|| self.driver.wal.sync())?;
-            self.wal_dirty = false;
+    fn verdict(&mut self, verdict: Verdict) {
+        if let Some(id) = self.gossip.take() {
+            self.network.validate(id, verdict);
         }
-        Ok(())
     }
 
-    fn ask(&mut self, ask: Ask) {
-        let (peer, request) = match ask {
-            Ask::Status { peer } => (peer, SyncRequest::Status),
-            Ask::Blocks { peer, from, max } => (peer, SyncRequest::Blocks { from, max }),
-        };
+    fn penalize(&mut self, peer: PeerToken, reason: PenaltyReason) {
+        self.network.penalize(peer, reason);
+    }
+
+    fn request(&mut self, peer: PeerToken, request: SyncRequest) {
         // Answers name the peer, and at most one request for blocks is in flight: the request's number is not needed.
-        let _: RequestId = self.driver.network.request(peer, request);
+        let _: RequestId = self.network.request(peer, request);
+    }
+
+    fn run(&mut self, job: Job) {
+        let (chain, ends) = (self.chain.clone(), self.ends.clone());
+        tokio::task::spawn_blocking(move || {
+            let end = job.run(&chain);
+            if !matches!(end, JobEnd::Nothing) && ends.blocking_send(end).is_err() {
+                tracing::debug!("the driver has stopped; a result is dropped");
+            }
+        });
+    }
+
+    fn blocking(&mut self, write: &mut dyn FnMut()) {
+        tokio::task::block_in_place(write);
+    }
+}
+
+impl Running {
+    /// Takes an event; `gossip` names the message that a verdict is about.
+    fn take(&mut self, event: Event, gossip: Option<MessageRef>) -> eyre::Result<()> {
+        self.surroundings.gossip = gossip;
+        self.performer.take(event, &mut self.surroundings)?;
+        self.show();
+        Ok(())
+    }
+
+    fn finish(&mut self, end: JobEnd) -> eyre::Result<()> {
+        self.surroundings.gossip = None;
+        self.performer.finish(end, &mut self.surroundings)?;
+        self.show();
+        Ok(())
+    }
+
+    fn show(&self) {
+        let peers = self.peers.borrow().len();
+        self.status.update(&self.performer.node, peers);
     }
 
     fn network(&mut self, event: NetworkEvent) -> eyre::Result<()> {
         match event {
-            NetworkEvent::PeerConnected { peer, .. } => {
-                self.take(Event::PeerConnected(peer), None)?;
-                self.ask(Ask::Status { peer });
-                Ok(())
-            }
+            NetworkEvent::PeerConnected { peer, .. } => self.take(Event::PeerConnected(peer), None),
             NetworkEvent::PeerDisconnected { peer } => self.take(Event::PeerDisconnected(peer), None),
-            NetworkEvent::Message { from, id, message } => match message {
-                GossipMessage::Consensus(message) => self.take(Event::Consensus { from, message }, Some(id)),
-                GossipMessage::Peg(message) => self.take(Event::Peg { from, message }, Some(id)),
-                GossipMessage::Transactions(batch) => {
+            NetworkEvent::Message { from, id, message } => match Event::gossiped(from, message) {
+                Ok(event) => self.take(event, Some(id)),
+                Err(batch) => {
                     self.recover(id, batch);
                     Ok(())
                 }
@@ -270,8 +220,7 @@ impl Running {
                 Ok(())
             }
             NetworkEvent::Response { from, result, .. } => match result {
-                Ok(SyncResponse::Status { head, .. }) => self.take(Event::PeerHead { from, head }, None),
-                Ok(SyncResponse::Blocks(blocks)) => self.take(Event::Blocks { from, blocks }, None),
+                Ok(response) => self.take(Event::answered(from, response), None),
                 Err(error) => {
                     tracing::debug!(peer = from, %error, "a request to a peer failed");
                     self.take(Event::RequestFailed { from }, None)
@@ -282,12 +231,12 @@ impl Running {
 
     /// Recovers and admits gossiped transactions off the loop; when too many wait, the batch is ignored and peers lose nothing.
     fn recover(&self, id: MessageRef, batch: Vec<Bytes>) {
-        let network = self.driver.network.clone();
+        let network = self.surroundings.network.clone();
         let Ok(place) = self.waiting_recoveries.clone().try_acquire_owned() else {
             network.validate(id, Verdict::Ignore);
             return;
         };
-        let admission = self.driver.admission.clone();
+        let admission = self.admission.clone();
         let recoveries = self.recoveries.clone();
         tokio::spawn(async move {
             let Ok(_turn) = recoveries.acquire_owned().await else { return };
@@ -300,8 +249,8 @@ impl Running {
 
     /// Answers a peer from the database, off the loop.
     fn serve(&self, channel: ResponseToken, request: SyncRequest) {
-        let network = self.driver.network.clone();
-        let storage = self.driver.chain.storage.clone();
+        let network = self.surroundings.network.clone();
+        let storage = self.performer.chain.storage.clone();
         let servers = self.servers.clone();
         tokio::spawn(async move {
             let Ok(_turn) = servers.acquire_owned().await else { return };
@@ -315,63 +264,17 @@ impl Running {
     }
 }
 
-/// Counts an offence, tells the operator, and keeps the proof until a block carries it.
-fn keep_evidence(chain: &Chain, evidence: &Evidence) {
-    chain.metrics.equivocations.inc();
-    match evidence::keep(&chain.genesis, &chain.storage, evidence) {
-        Ok(Kept::New) => tracing::error!(hash = %evidence.hash(), "{evidence}; the evidence is kept for a block"),
-        Ok(Kept::Enough) => tracing::warn!(hash = %evidence.hash(), "{evidence}; enough evidence against it is kept"),
-        // Whoever is out for ever must not be able to fill the log.
-        Ok(Kept::Settled) => tracing::debug!(hash = %evidence.hash(), "{evidence}; that is settled already"),
-        Err(error) => tracing::error!(%error, "{evidence}; but the evidence cannot be kept"),
-    }
-}
-
-fn answer(storage: &Storage, request: &SyncRequest) -> Result<SyncResponse, causeway_storage::StorageError> {
-    let head = storage.head();
-    match request {
-        SyncRequest::Status => Ok(SyncResponse::Status { head: head.number, hash: storage.head_hash() }),
-        SyncRequest::Blocks { from, max } => {
-            let mut blocks = Vec::new();
-            let mut bytes = 0_usize;
-            let last =
-                from.saturating_add(u64::from((*max).min(SYNC_ANSWER_BLOCKS))).min(head.number.saturating_add(1));
-            for number in (*from).max(1)..last {
-                let (Some(body), Some(certificate)) = (storage.body(number)?, storage.certificate(number)?) else {
-                    break;
-                };
-                bytes = bytes.saturating_add(body.len());
-                if bytes > SYNC_ANSWER_BYTES && !blocks.is_empty() {
-                    break;
-                }
-                blocks.push((body, certificate));
-            }
-            Ok(SyncResponse::Blocks(blocks))
-        }
-    }
-}
-
 /// Gossips the pool's local transactions, several together, when woken and when the pool wants one repeated.
 async fn gossip_transactions(announce: Arc<Notify>, chain: Chain, network: NetworkHandle) {
     loop {
-        let due = chain.pool.lock().next_announcement_ms();
-        let wait =
-            due.map_or(IDLE_ANNOUNCE, |at| Duration::from_millis(at.saturating_sub(now(&chain))).min(IDLE_ANNOUNCE));
+        let (due, now_ms) = (chain.pool.lock().next_announcement_ms(), chain.clocks.steady_ms());
+        let wait = due.map_or(IDLE_ANNOUNCE, |at| Duration::from_millis(at.saturating_sub(now_ms)).min(IDLE_ANNOUNCE));
         tokio::select! {
             () = announce.notified() => tokio::time::sleep(GOSSIP_COLLECT).await,
             () = tokio::time::sleep(wait) => {}
         }
-        loop {
-            let batch = chain.pool.lock().announce(now(&chain), GOSSIP_BATCH, GOSSIP_BATCH_BYTES);
-            if batch.is_empty() {
-                break;
-            }
-            network
-                .publish(GossipMessage::Transactions(batch.iter().map(|transaction| transaction.encoded()).collect()));
+        for batch in to_announce(&chain) {
+            network.publish(GossipMessage::Transactions(batch));
         }
     }
-}
-
-fn now(chain: &Chain) -> u64 {
-    (chain.clocks.steady)()
 }

@@ -1,5 +1,6 @@
 //! Evidence this node has seen, from the database into a block: kept until its validator is tombstoned or it has expired.
 
+use alloy_consensus::Header;
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
 use causeway_consensus::{ConsensusKey, Evidence, SignedVote, ValidatorSet};
@@ -13,6 +14,8 @@ use causeway_storage::{Storage, StorageError};
 enum Standing {
     /// A block can carry it, naming this epoch.
     Reportable { epoch: u64 },
+    /// It is of a height after the next block's: that block cannot carry it, a later one can.
+    Early,
     /// Its validator is out for ever: by this evidence or by other.
     Punished,
     /// It is too old, or its validator was never registered: no block will ever carry it.
@@ -36,9 +39,9 @@ pub enum Kept {
 /// When the database cannot be read or written.
 pub fn keep(genesis: &Genesis, storage: &Storage, evidence: &Evidence) -> eyre::Result<Kept> {
     let state = storage.latest();
-    match standing(genesis, state.as_ref(), evidence, storage.head().timestamp)? {
-        Standing::Reportable { .. } if storage.keep_evidence(evidence)? => Ok(Kept::New),
-        Standing::Reportable { .. } => Ok(Kept::Enough),
+    match standing(genesis, state.as_ref(), evidence, &storage.head())? {
+        Standing::Reportable { .. } | Standing::Early if storage.keep_evidence(evidence)? => Ok(Kept::New),
+        Standing::Reportable { .. } | Standing::Early => Ok(Kept::Enough),
         Standing::Punished | Standing::Void => Ok(Kept::Settled),
     }
 }
@@ -54,10 +57,10 @@ pub fn report(
     state: &dyn StateSource,
     height: u64,
 ) -> eyre::Result<Option<SystemCall>> {
-    let now_s = storage.head().timestamp;
+    let head = storage.head();
     let mut reportable = Vec::new();
     for evidence in storage.pending_evidence()? {
-        if let Standing::Reportable { epoch } = standing(genesis, state, &evidence, now_s)? {
+        if let Standing::Reportable { epoch } = standing(genesis, state, &evidence, &head)? {
             reportable.push((evidence, epoch));
         }
     }
@@ -72,12 +75,12 @@ pub fn report(
 /// # Errors
 /// When the database cannot be read or written.
 pub fn settle(genesis: &Genesis, storage: &Storage, state: &dyn StateSource) -> eyre::Result<usize> {
-    let now_s = storage.head().timestamp;
+    let head = storage.head();
     let pending = storage.pending_evidence()?;
     let mut settled = Vec::new();
     for evidence in &pending {
-        match standing(genesis, state, evidence, now_s)? {
-            Standing::Reportable { .. } => continue,
+        match standing(genesis, state, evidence, &head)? {
+            Standing::Reportable { .. } | Standing::Early => continue,
             Standing::Punished => {
                 tracing::warn!(validator = %evidence.validator(), height = evidence.height().0, "the validator is tombstoned: the evidence against it is settled");
             }
@@ -126,7 +129,7 @@ fn standing(
     genesis: &Genesis,
     state: &dyn StateSource,
     evidence: &Evidence,
-    now_s: u64,
+    head: &Header,
 ) -> Result<Standing, StakingSlotsError> {
     let mut slots = staking_state(state);
     let Some(key) = views::key_of_id(&mut slots, evidence.validator())? else { return Ok(Standing::Void) };
@@ -135,10 +138,13 @@ fn standing(
         return Ok(Standing::Punished);
     }
     let height = evidence.height().0;
+    if height > head.number.saturating_add(1) {
+        return Ok(Standing::Early);
+    }
     let Some(epoch) = last_epoch(state, |start_height, _| start_height <= height)? else { return Ok(Standing::Void) };
     // The epoch's stake answers until the unbonding period after the epoch is over.
     let expired = match views::epoch_start(&mut slots, epoch.saturating_add(1))? {
-        Some((_, ended_s)) => now_s >= ended_s.saturating_add(genesis.spec.staking.unbonding_seconds),
+        Some((_, ended_s)) => head.timestamp >= ended_s.saturating_add(genesis.spec.staking.unbonding_seconds),
         None => false,
     };
     Ok(if expired { Standing::Void } else { Standing::Reportable { epoch } })

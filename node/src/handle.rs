@@ -1,18 +1,23 @@
 //! The node's decisions: `handle(now, event) -> effects`. Pure: no clock, no disk, no network, no threads.
 //!
-//! The driver performs the effects strictly in order; persisting effects (`PersistSignState`, `AppendWal`, `PersistPegSigns`)
-//! come before the messages that depend on them. A height starts only after the block before it is durable, so the
-//! write-ahead log never has to cover more than one height.
+//! The [performer](crate::perform) performs the effects strictly in order; persisting effects (`PersistSignState`,
+//! `AppendWal`, `PersistPegSigns`) come before the messages that depend on them. A height starts only after the block before
+//! it is durable, so the write-ahead log never has to cover more than one height.
+//!
+//! Reading order: `events` (what goes in and comes out), this file, `blocks` (a block from its body to durable), `held` (a node
+//! that only listens).
 
+mod blocks;
 mod events;
 mod held;
+mod sizes;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{
     CommitCertificate, ConsensusMessage, Evidence, Height, Host, HostStatus, Input, MessageVerdict, Misbehaviour,
-    Output, PeerToken, Round, ValidatorId, ValidatorSet,
+    Output, PeerToken, ValidatorId, ValidatorSet,
 };
 use causeway_execution::ExecutedBlock;
 use causeway_network::{PenaltyReason, Verdict};
@@ -23,7 +28,7 @@ use crate::{
     hold::Hold,
     peg_desk::{DeskVerdict, PegDesk},
     sets::{Epoch, NextHeight},
-    sync::{OfferedBlock, Sync},
+    sync::{Ask, OfferedBlock, Sync},
     trust::Trust,
 };
 
@@ -120,11 +125,19 @@ impl Node {
         let mut effects = Vec::new();
         match event {
             Event::Start { wal } => self.start(now_ms, wal, &mut effects),
-            Event::PeerConnected(peer) => self.sync.connected(peer),
+            Event::PeerConnected(peer) => {
+                self.sync.connected(peer);
+                effects.push(Effect::Ask(Ask::Status { peer }));
+            }
             Event::PeerDisconnected(peer) => self.sync.disconnected(peer),
             Event::Consensus { from, message } => self.consensus(now_ms, from, message, &mut effects),
             Event::Peg { from, message } => self.peg(from, message, &mut effects),
-            Event::PeerHead { from, head } => self.sync.saw_head(from, head),
+            Event::PeerHead { from, head } => {
+                self.sync.saw_head(from, head);
+                if let Some(hold) = &mut self.hold {
+                    hold.met_peer(now_ms);
+                }
+            }
             Event::Blocks { from, blocks } => {
                 let blocks =
                     blocks.into_iter().map(|(body, certificate)| OfferedBlock { from, certificate, body }).collect();
@@ -157,8 +170,13 @@ impl Node {
         let desk = self.desk.as_ref().and_then(PegDesk::next_deadline_ms);
         let host = if self.is_deciding() { self.host.next_deadline_ms() } else { None };
         let idle = !self.committing && self.decided.is_none();
-        let hold = self.hold.as_ref().filter(|_| idle).map(Hold::next_deadline_ms);
+        let hold = self.hold.as_ref().filter(|_| idle).and_then(Hold::next_deadline_ms);
         [host, hold, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
+    }
+
+    /// What the node is for as long as it runs.
+    pub fn settings(&self) -> &NodeSettings {
+        &self.settings
     }
 
     /// Where consensus stands.
@@ -213,7 +231,7 @@ impl Node {
                 height = self.height.0,
                 "listening before this node signs: what its key signed before, and how far its peers are"
             );
-            self.hold = Some(Hold::new(now_ms, self.settings.block_interval_ms, wal));
+            self.hold = Some(Hold::new(now_ms, self.settings.block_interval_ms, wal, !self.decides_alone()));
             return;
         }
         self.begin(now_ms, wal, effects);
@@ -223,6 +241,12 @@ impl Node {
     fn must_listen(&self) -> bool {
         let alone = self.is_member() && self.validators().len() == 1;
         self.settings.validator.is_some() && self.height.0 > 1 && !alone
+    }
+
+    /// Whether this node's validator has more than two thirds of the power.
+    fn decides_alone(&self) -> bool {
+        let own = self.settings.validator.and_then(|id| self.validators().get(&id));
+        own.is_some_and(|own| self.validators().is_quorum(own.power))
     }
 
     /// Starts deciding the present height, or recovers it from its log.
@@ -280,121 +304,6 @@ impl Node {
                 tracing::debug!(peer = from, reason, "a peg signature is refused");
                 effects.push(Effect::Verdict(Verdict::Reject));
             }
-        }
-    }
-
-    fn built(
-        &mut self,
-        now_ms: u64,
-        height: Height,
-        round: Round,
-        executed: Arc<ExecutedBlock>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if height != self.height || self.committing {
-            return;
-        }
-        let block_hash = executed.hash;
-        let body = executed.block.encode();
-        self.remember(executed);
-        let outputs = self.host.step(now_ms, Input::BlockBuilt { height, round, block_hash, body });
-        self.outputs(now_ms, outputs, effects);
-    }
-
-    fn executed(&mut self, now_ms: u64, job: u64, executed: Arc<ExecutedBlock>, effects: &mut Vec<Effect>) {
-        if self.executing.remove(&job).is_none() {
-            return;
-        }
-        let block_hash = executed.hash;
-        self.remember(executed);
-        if self.decided.as_ref().is_some_and(|(certificate, _)| certificate.block_hash == block_hash) {
-            self.commit_decided(effects);
-            return;
-        }
-        let outputs = self.host.step(now_ms, Input::BlockVerdict { height: self.height, block_hash, valid: true });
-        self.outputs(now_ms, outputs, effects);
-    }
-
-    fn refused(&mut self, now_ms: u64, job: u64, fault: &BodyFault, effects: &mut Vec<Effect>) {
-        let Some(Executing { block_hash, body, .. }) = self.executing.remove(&job) else { return };
-        let height = self.height;
-        if self
-            .decided
-            .as_ref()
-            .is_some_and(|(certificate, decided)| certificate.block_hash == block_hash && *decided == body)
-        {
-            // While this node only catches up, nobody else has looked at the body yet: it may be another than the decided one.
-            if let (Some(peer), BodyFault::Encoding(_) | BodyFault::Hash { .. }) = (self.fetched_from.take(), fault) {
-                self.decided = None;
-                self.misbehaved(peer, &Misbehaviour::WrongBody, effects);
-                return;
-            }
-            effects.push(Effect::Halt(format!(
-                "block {block_hash} at height {} was decided by more than two thirds of the stake, but this node finds it invalid: {fault}. Either this \
-                 binary differs from the others' or its state is damaged. Compare versions; then restore the data directory or sync from nothing.",
-                height.0
-            )));
-            return;
-        }
-        tracing::warn!(height = height.0, %block_hash, %fault, "a proposed block is invalid");
-        effects.push(Effect::InvalidBlock);
-        let outputs = self.host.step(now_ms, Input::BlockVerdict { height, block_hash, valid: false });
-        self.outputs(now_ms, outputs, effects);
-    }
-
-    fn committed(&mut self, now_ms: u64, executed: &ExecutedBlock, next: NextHeight, effects: &mut Vec<Effect>) {
-        let number = executed.block.header.number;
-        if number != self.height.0 || !self.committing {
-            return;
-        }
-        self.committing = false;
-        let decided = self.decided.take();
-        self.fetched_from = None;
-        self.valid.clear();
-        self.executing.clear();
-        self.retry_at_ms = None;
-        self.height = Height(number.saturating_add(1));
-        self.head_timestamp = executed.block.header.timestamp;
-        self.adopt(next, effects);
-        if let Some(hold) = &mut self.hold {
-            if let Some((certificate, body)) = decided {
-                self.host.keep_decided(certificate, body);
-            }
-            self.host.note_set(self.height, &self.next.validators.set);
-            self.sync.height_started();
-            hold.progressed(now_ms, self.height.0);
-            return;
-        }
-        let next = self.started_ms.saturating_add(self.settings.block_interval_ms);
-        self.start_at_ms = Some(if self.sync.is_behind(self.height.0) { now_ms } else { next.max(now_ms) });
-    }
-
-    /// Takes over what the new head's state says of the next height.
-    fn adopt(&mut self, next: NextHeight, effects: &mut Vec<Effect>) {
-        let (was_member, old) = (self.is_member(), std::mem::replace(&mut self.next, next));
-        let epoch = self.next.epoch;
-        if old.epoch.number != epoch.number {
-            let validators = self.validators();
-            tracing::info!(
-                epoch = epoch.number,
-                height = self.height.0,
-                validators = validators.len(),
-                power = validators.total_power(),
-                "an epoch begins"
-            );
-        }
-        match (was_member, self.is_member()) {
-            (false, true) => {
-                tracing::info!(height = self.height.0, "this node's validator joins the set: it signs from here on")
-            }
-            (true, false) => {
-                tracing::info!(height = self.height.0, "this node's validator leaves the set: it follows from here on")
-            }
-            _ => {}
-        }
-        let own = self.settings.validator.and_then(|id| self.next.validators.peg_addresses.get(&id).copied());
-        if let (Some(desk), Some(progress)) = (&mut self.desk, self.next.peg.take()) {
-            desk.committed(progress, epoch, own, effects);
         }
     }
 
@@ -481,81 +390,6 @@ impl Node {
         }
     }
 
-    fn validate(&mut self, now_ms: u64, height: Height, block_hash: B256, body: Bytes, effects: &mut Vec<Effect>) {
-        // The body is compared too: garbage offered under a known hash must not pass for that block's body.
-        if self.valid.get(&block_hash).is_some_and(|executed| executed.block.encode() == body) {
-            let outputs = self.host.step(now_ms, Input::BlockVerdict { height, block_hash, valid: true });
-            self.outputs(now_ms, outputs, effects);
-            return;
-        }
-        let certified = self.certified == Some(block_hash);
-        self.execute(block_hash, certified, body, effects);
-    }
-
-    /// More than two thirds have decided this block: bodies that wait for a verdict on it are tried again without asking the clock.
-    fn certify(&mut self, block_hash: B256, body: &Bytes) {
-        self.certified = Some(block_hash);
-        for running in self.executing.values_mut() {
-            if running.block_hash == block_hash && running.body == *body {
-                running.certified = true;
-            }
-        }
-    }
-
-    /// Starts executing a body, unless the very same is being executed. Verdicts are kept by body, never by the hash a proposal
-    /// claims: a hash with another body behind it must not be condemned.
-    fn execute(&mut self, block_hash: B256, certified: bool, body: Bytes, effects: &mut Vec<Effect>) {
-        if self
-            .executing
-            .values()
-            .any(|running| running.block_hash == block_hash && running.certified >= certified && running.body == body)
-        {
-            return;
-        }
-        if self.executing.len() >= MAX_EXECUTED {
-            tracing::warn!(height = self.height.0, %block_hash, "too many blocks of one height are being executed; this one gets no verdict");
-            return;
-        }
-        let job = self.next_job;
-        self.next_job = job.wrapping_add(1);
-        self.executing.insert(job, Executing { block_hash, certified, body: body.clone() });
-        effects.push(Effect::Execute { job, height: self.height, block_hash, certified, body });
-    }
-
-    fn decide(&mut self, now_ms: u64, certificate: CommitCertificate, body: Bytes, effects: &mut Vec<Effect>) {
-        if certificate.height != self.height || self.decided.is_some() {
-            return;
-        }
-        if let Err(reason) = self.settings.trust.block(certificate.height.0, certificate.block_hash) {
-            effects.push(Effect::Halt(reason));
-            return;
-        }
-        // A member saw the others at work and took part; to one who only follows, votes prove no more than certificates do.
-        if !self.is_member() && !self.may_catch_up(now_ms, effects) {
-            return;
-        }
-        let block_hash = certificate.block_hash;
-        self.decided = Some((certificate, body.clone()));
-        if self.valid.contains_key(&block_hash) {
-            self.commit_decided(effects);
-        } else {
-            self.execute(block_hash, true, body, effects);
-        }
-    }
-
-    fn commit_decided(&mut self, effects: &mut Vec<Effect>) {
-        let Some((certificate, _)) = &self.decided else { return };
-        if self.committing {
-            return;
-        }
-        if let Some(executed) = self.valid.get(&certificate.block_hash) {
-            self.committing = true;
-            let signed = |id: ValidatorId| certificate.signatures.iter().any(|signature| signature.validator == id);
-            let missed = self.is_member() && !self.settings.validator.is_some_and(signed);
-            effects.push(Effect::Commit { executed: executed.clone(), certificate: certificate.clone(), missed });
-        }
-    }
-
     /// Conflicting signatures. When they are by this node's own key, another process signs with it: each further signature of
     /// either could be slashed, so this one stops.
     fn equivocation(&self, evidence: Evidence, effects: &mut Vec<Effect>) {
@@ -575,13 +409,5 @@ impl Node {
         if self.sync.distrust(peer) {
             effects.push(Effect::Penalize { peer, reason: PenaltyReason::BadResponse });
         }
-    }
-
-    fn remember(&mut self, executed: Arc<ExecutedBlock>) {
-        if self.valid.len() >= MAX_EXECUTED && !self.valid.contains_key(&executed.hash) {
-            // Blocks of other rounds; one that is decided after all is executed again.
-            self.valid.pop_first();
-        }
-        self.valid.insert(executed.hash, executed);
     }
 }

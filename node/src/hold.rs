@@ -4,6 +4,9 @@
 //! signed since. So a node with a key first catches up with whatever its peers have decided, without taking part, and hears
 //! for a while what is said at the present height: what carries its own signature goes into its sign state first. Only then
 //! does it sign. A peer that claims a head it cannot show holds the node up for [`CLAIM_HOLD_MS`] at the most, once a start.
+//!
+//! Where its signature decides nothing without others', it listens for as long as no peer has said where it is: to sign into
+//! the void gains nothing, and what the void hides may be the node's own earlier signatures.
 
 use std::collections::VecDeque;
 
@@ -23,7 +26,9 @@ pub const MAX_HEARD_BYTES: usize = 16 << 20;
 /// A node that does not sign yet.
 #[derive(Debug)]
 pub struct Hold {
-    listen_until_ms: u64,
+    listen_ms: u64,
+    /// None while no peer has said where it is, and one must.
+    listen_until_ms: Option<u64>,
     listened: bool,
     give_up_ms: u64,
     wal: Vec<Vec<u8>>,
@@ -32,16 +37,26 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Begins to listen. `wal` are the entries of the log for the present height.
-    pub fn new(now_ms: u64, block_interval_ms: u64, wal: Vec<Vec<u8>>) -> Self {
+    /// Begins to listen. `wal` are the entries of the log for the present height; `needs_peer` tells whether this node's signature
+    /// decides nothing by itself.
+    pub fn new(now_ms: u64, block_interval_ms: u64, wal: Vec<Vec<u8>>, needs_peer: bool) -> Self {
         let listen_ms = block_interval_ms.saturating_mul(LISTEN_INTERVALS).max(MIN_LISTEN_MS);
         Self {
-            listen_until_ms: now_ms.saturating_add(listen_ms),
+            listen_ms,
+            listen_until_ms: (!needs_peer).then(|| now_ms.saturating_add(listen_ms)),
             listened: false,
             give_up_ms: now_ms.saturating_add(CLAIM_HOLD_MS.max(listen_ms)),
             wal,
             heard: VecDeque::new(),
             heard_bytes: 0,
+        }
+    }
+
+    /// A peer has said where it is. From the first one on this node listens for its time.
+    pub fn met_peer(&mut self, now_ms: u64) {
+        if self.listen_until_ms.is_none() {
+            self.listen_until_ms = Some(now_ms.saturating_add(self.listen_ms));
+            self.give_up_ms = now_ms.saturating_add(CLAIM_HOLD_MS.max(self.listen_ms));
         }
     }
 
@@ -64,13 +79,23 @@ impl Hold {
 
     /// Whether the node may sign now; `behind` tells whether a peer claims the present height to be decided.
     pub fn is_over(&mut self, now_ms: u64, behind: bool) -> bool {
-        self.listened |= now_ms >= self.listen_until_ms;
+        self.listened |= self.listen_until_ms.is_some_and(|until_ms| now_ms >= until_ms);
         self.listened && (!behind || now_ms >= self.give_up_ms)
     }
 
     /// When [`Hold::is_over`] may answer otherwise without news.
-    pub fn next_deadline_ms(&self) -> u64 {
-        if self.listened { self.give_up_ms } else { self.listen_until_ms }
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        if self.listened { Some(self.give_up_ms) } else { self.listen_until_ms }
+    }
+
+    /// Messages heard so far.
+    pub fn heard(&self) -> usize {
+        self.heard.len()
+    }
+
+    /// About the bytes they hold.
+    pub fn heard_bytes(&self) -> usize {
+        self.heard_bytes
     }
 
     /// The log of the present height, and what was heard.
@@ -100,17 +125,31 @@ mod tests {
 
     #[test]
     fn it_ends_after_two_block_intervals_when_nobody_is_ahead() {
-        let mut hold = Hold::new(10_000, 2_000, Vec::new());
-        assert_eq!(hold.next_deadline_ms(), 14_000);
+        let mut hold = Hold::new(10_000, 2_000, Vec::new(), false);
+        assert_eq!(hold.next_deadline_ms(), Some(14_000));
         assert!(!hold.is_over(13_999, false));
         assert!(hold.is_over(14_000, false));
     }
 
     #[test]
+    fn one_that_needs_others_listens_from_its_first_peer_on() {
+        let mut hold = Hold::new(10_000, 2_000, Vec::new(), true);
+        assert_eq!(hold.next_deadline_ms(), None);
+        assert!(!hold.is_over(1_000_000, false));
+        hold.met_peer(1_000_000);
+        assert_eq!(hold.next_deadline_ms(), Some(1_004_000));
+        hold.met_peer(1_003_000);
+        assert!(!hold.is_over(1_003_999, false));
+        assert!(hold.is_over(1_004_000, false), "a second peer does not prolong it");
+        assert!(!hold.is_over(1_004_000, true), "claims count from the first peer on");
+        assert!(hold.is_over(1_000_000 + CLAIM_HOLD_MS, true));
+    }
+
+    #[test]
     fn a_claimed_head_prolongs_it_only_so_long_and_each_block_anew() {
-        let mut hold = Hold::new(0, 100, Vec::new());
+        let mut hold = Hold::new(0, 100, Vec::new(), false);
         assert!(!hold.is_over(MIN_LISTEN_MS, true));
-        assert_eq!(hold.next_deadline_ms(), CLAIM_HOLD_MS, "a deadline that was served is not asked for again");
+        assert_eq!(hold.next_deadline_ms(), Some(CLAIM_HOLD_MS), "a deadline that was served is not asked for again");
         hold.progressed(20_000, 5);
         assert!(!hold.is_over(CLAIM_HOLD_MS, true));
         assert!(hold.is_over(20_000 + CLAIM_HOLD_MS, true));
@@ -119,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_heard_is_bounded_and_goes_with_its_height() {
-        let mut hold = Hold::new(0, 100, Vec::new());
+        let mut hold = Hold::new(0, 100, Vec::new(), false);
         let part = |height| {
             ConsensusMessage::Part(ProposalPart {
                 height: Height(height),

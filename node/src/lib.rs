@@ -1,20 +1,25 @@
 //! The Causeway node: the binary's parts as a library, so that the testnet's tools and tests use the same code.
 //!
-//! [`handle`] decides (pure), [`driver`] performs (tokio), [`chain`] executes and commits blocks. Everything below this crate
-//! knows nothing of it. Start reading at [`handle`].
+//! [`handle`] decides (pure), [`perform`] does what it decided (synchronous, ordered), [`jobs`] execute and commit blocks,
+//! [`assemble`] puts a node together. These need no runtime and no network, so that a simulator runs them as they are;
+//! [`driver`] and [`start`] are what a process adds (tokio). Everything below this crate knows nothing of it. Start reading
+//! at [`handle`].
 
+pub mod assemble;
 pub mod chain;
 pub mod cli;
-#[cfg(test)]
-mod cluster_tests;
+pub mod clocks;
 pub mod config;
 pub mod driver;
 pub mod evidence;
 pub mod handle;
 pub mod hold;
+pub mod jobs;
 pub mod metrics;
 pub mod peg_desk;
+pub mod perform;
 pub mod relayer;
+pub mod serve;
 pub mod sets;
 pub mod signer;
 pub mod start;

@@ -5,7 +5,10 @@
 //! seen before it joined, the epoch's unrecorded checkpoints, the set that the parent has in force. All of that is looked at
 //! again with every block and every [`RESEND_MS`], so that a signer that was away for a moment makes up for it.
 
+mod alarms;
+mod attest;
 mod progress;
+mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -16,16 +19,15 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
-use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_execution::SystemCall;
 use causeway_genesis::addresses::PEG;
-use causeway_parent::ParentUpdate;
+use causeway_parent::{ParentUpdate, WatchFrom};
 use causeway_peg::{
-    Attestation, Attestations, CertificateSig, Checkpoint, Deposit, IPeg, Outcome, ParentView, PegDomain, PegMessage,
-    PegSigner, SetAcknowledged, Settled, attestations::VIEW_WINDOW,
+    Attestation, Attestations, CertificateSig, Deposit, IPeg, Outcome, ParentView, PegDomain, PegMessage, PegSigner,
+    Settled,
 };
 
-pub use self::progress::PegProgress;
+pub use self::{alarms::Alarm, attest::PegSigns, progress::PegProgress};
 use crate::{handle::Effect, sets::Epoch};
 
 /// Deposits held that no block has minted yet; beyond it the parent watcher waits.
@@ -41,25 +43,6 @@ pub const RESEND_MS: u64 = 2_000;
 /// Attestations sent again at a time.
 pub const RESEND_BATCH: usize = 64;
 
-/// What the peg key has signed: never two digests for one checkpoint number, never a number below the last.
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct PegSigns {
-    /// The latest checkpoint signed, by number and digest.
-    pub checkpoint: Option<(u64, B256)>,
-    /// Views signed for deposits that are not minted yet: the nonce a view reaches, and its digest.
-    pub views: BTreeMap<u64, B256>,
-}
-
-impl PegSigns {
-    fn may_sign_checkpoint(&self, number: u64, digest: B256) -> bool {
-        self.checkpoint.is_none_or(|(last, signed)| number > last || (number == last && digest == signed))
-    }
-
-    fn may_sign_view(&self, nonce: u64, digest: B256) -> bool {
-        self.views.get(&nonce).is_none_or(|signed| *signed == digest)
-    }
-}
-
 /// What the desk says of a message from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeskVerdict {
@@ -69,20 +52,6 @@ pub enum DeskVerdict {
     Known,
     /// Not valid, and its sender is to blame.
     Refused(String),
-}
-
-/// Why deposits are not attested right now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Alarm {
-    /// The parent's endpoints contradict each other, or the parent broke finality.
-    Conflict(String),
-    /// No answer since this time, Unix milliseconds.
-    Unreachable {
-        /// Since when.
-        since_ms: u64,
-        /// The last failure.
-        reason: String,
-    },
 }
 
 /// The desk's state.
@@ -161,6 +130,15 @@ impl PegDesk {
         &self.progress
     }
 
+    /// Where a watcher of the parent resumes: after the last minted deposit.
+    pub fn watch_from(&self) -> WatchFrom {
+        WatchFrom {
+            parent_height: self.progress.parent_height,
+            deposit_nonce: self.progress.imported,
+            deposit_acc: self.progress.imported_acc,
+        }
+    }
+
     /// Deposits seen final on the parent and not minted yet, by nonce.
     pub fn waiting(&self) -> &BTreeMap<u64, Deposit> {
         &self.deposits
@@ -173,11 +151,6 @@ impl PegDesk {
             .map_or(self.progress.imported, |(view, _)| view.depositNonce)
     }
 
-    /// Why deposits wait, if they do.
-    pub fn alarm(&self) -> Option<&Alarm> {
-        self.alarm.as_ref()
-    }
-
     /// An attestation in a few words: its subject, and the digest that was signed.
     fn describe(&self, attestation: &Attestation) -> String {
         let digest = self.domain.attestation_digest(attestation);
@@ -186,42 +159,6 @@ impl PegDesk {
             Attestation::Checkpoint(checkpoint) => format!("checkpoint {}, digest {digest}", checkpoint.number),
             Attestation::SetAcknowledged(seen) => format!("validator set of epoch {}, digest {digest}", seen.epoch),
         }
-    }
-
-    /// Everything that needs an operator, in words; empty when all is well.
-    pub fn alarms(&self) -> Vec<String> {
-        let parent = match &self.alarm {
-            None => None,
-            Some(Alarm::Conflict(text)) => Some(text.clone()),
-            Some(Alarm::Unreachable { reason, .. }) => Some(format!("the parent chain does not answer: {reason}")),
-        };
-        let extended = (self.epoch.extended > 0).then(|| {
-            format!(
-                "epoch {} is {} blocks longer than planned: no block carries the certificate of a checkpoint that hands over to the next validator \
-                 set. Validators with more than 2/3 of the power must sign checkpoints with their peg keys.",
-                self.epoch.number, self.epoch.extended
-            )
-        });
-        let late = (self.acknowledgement_lag() > 1).then(|| {
-            format!(
-                "the parent is known to have the validator set of epoch {}, the present epoch is {}: are checkpoints relayed to it, and do validators \
-                 with more than 2/3 of the power watch it? Unbonding waits for that.",
-                self.progress.acked_epoch, self.progress.set.epoch()
-            )
-        });
-        let foreign = self.foreign_key.map(|registered| {
-            format!(
-                "the chain has peg address {registered} for this node's validator, the node's peg key is another: it attests nothing. Put the right key \
-                 into keys/peg.key."
-            )
-        });
-        [parent, extended, late, foreign].into_iter().flatten().collect()
-    }
-
-    /// Epochs that have begun and that the parent is not certified to have taken over. One is normal: the handover is relayed while
-    /// the epoch runs.
-    pub fn acknowledgement_lag(&self) -> u64 {
-        self.progress.set.epoch().saturating_sub(self.progress.acked_epoch)
     }
 
     /// Whether this node's peg key is in the set of the present epoch.
@@ -389,28 +326,6 @@ impl PegDesk {
         self.attest_due(effects);
     }
 
-    /// Attests everything that waits for this node's attestation and has not got it.
-    fn attest_due(&mut self, effects: &mut Vec<Effect>) {
-        if self.member().is_none() {
-            return;
-        }
-        let checkpoints: Vec<Checkpoint> = self.current_checkpoints().copied().collect();
-        for checkpoint in checkpoints {
-            self.attest_checkpoint(&checkpoint, effects);
-        }
-        let views: Vec<ParentView> = self.views.values().copied().collect();
-        for view in views {
-            self.attest_view(view, effects);
-        }
-        self.attest_acknowledgement(effects);
-    }
-
-    /// Unrecorded checkpoints of the present epoch. Those of an earlier one can be recorded no more.
-    fn current_checkpoints(&self) -> impl DoubleEndedIterator<Item = &Checkpoint> {
-        let epoch = self.progress.set.epoch();
-        self.progress.unrecorded.values().filter(move |checkpoint| checkpoint.epoch == epoch)
-    }
-
     /// The latest unrecorded checkpoint with a certificate. The module knows a checkpoint from the block after its height on, and
     /// building happens on that block's parent or later.
     fn certified(&self) -> Option<(u64, Vec<CertificateSig>)> {
@@ -452,96 +367,5 @@ impl PegDesk {
         }
         self.views.insert(view.depositNonce, view);
         self.attest_view(view, effects);
-    }
-
-    fn attest_view(&mut self, view: ParentView, effects: &mut Vec<Effect>) {
-        // Beyond the window nobody gathers it yet; its turn comes when earlier deposits are minted.
-        if view.depositNonce > self.progress.imported.saturating_add(VIEW_WINDOW) {
-            return;
-        }
-        let digest = self.domain.parent_view_digest(&view);
-        if self.attested.contains(&digest) || self.member().is_none() {
-            return;
-        }
-        if !self.signs.may_sign_view(view.depositNonce, digest) {
-            tracing::error!(
-                nonce = view.depositNonce,
-                "the parent's history changed under a view this node has signed; it signs no other"
-            );
-            self.attested.insert(digest); // said once
-            return;
-        }
-        let news = self.signs.views.insert(view.depositNonce, digest).is_none();
-        self.attest(Attestation::ParentView(view), digest, news, effects);
-    }
-
-    fn attest_checkpoint(&mut self, checkpoint: &Checkpoint, effects: &mut Vec<Effect>) {
-        let digest = self.domain.checkpoint_digest(checkpoint);
-        if self.attested.contains(&digest) || self.member().is_none() {
-            return;
-        }
-        if !self.signs.may_sign_checkpoint(checkpoint.number, digest) {
-            if self.signs.checkpoint.is_some_and(|(last, _)| last == checkpoint.number) {
-                tracing::error!(
-                    number = checkpoint.number,
-                    "this node has signed another digest of this checkpoint; it signs no second one"
-                );
-            }
-            self.attested.insert(digest); // said once
-            return;
-        }
-        let news = self.signs.checkpoint.replace((checkpoint.number, digest)) != Some((checkpoint.number, digest));
-        self.attest(Attestation::Checkpoint(*checkpoint), digest, news, effects);
-    }
-
-    /// Attests that the parent has a set of this chain in force which this chain does not know of yet.
-    fn attest_acknowledgement(&mut self, effects: &mut Vec<Effect>) {
-        let Some((epoch, commitment)) = self.in_force else { return };
-        if self.member().is_none() || epoch <= self.progress.acked_epoch || epoch > self.progress.set.epoch() {
-            return;
-        }
-        let seen = SetAcknowledged { epoch, commitment };
-        let digest = self.domain.set_acknowledged_digest(&seen);
-        if self.attested.contains(&digest) {
-            return;
-        }
-        match self.progress.commitments.get(&epoch) {
-            Some(known) if *known == commitment => {
-                // Nothing to persist: the commitment is this chain's own.
-                self.attest(Attestation::SetAcknowledged(seen), digest, false, effects);
-            }
-            // Further behind than commitments are at hand: the relayers have to catch up first, and the alarm says so.
-            None => {}
-            Some(known) => {
-                tracing::error!(epoch, %commitment, %known, "the registry on the parent has another validator set in force than this chain; it is not acknowledged");
-                self.attested.insert(digest); // said once
-            }
-        }
-    }
-
-    /// Signs and gossips; with `news` the record of what was signed is written first. A signer that is away is asked again later.
-    fn attest(&mut self, attestation: Attestation, digest: B256, news: bool, effects: &mut Vec<Effect>) {
-        let Some(signer) = self.member().cloned() else { return };
-        let signed = PegMessage::sign(&self.domain, attestation, signer.as_ref());
-        if news {
-            // Also when the signer failed: a remote one may have signed all the same.
-            effects.push(Effect::PersistPegSigns(self.signs.clone()));
-        }
-        let message = match signed {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::warn!(%error, "the peg key gave no signature; it is asked again");
-                return;
-            }
-        };
-        if self.attested.len() >= MAX_ATTESTED {
-            self.attested.clear(); // what still waits is attested again, with the same signatures
-        }
-        self.attested.insert(digest);
-        if let Outcome::Refused(refusal) = self.attestations.add(message, &self.progress.set) {
-            tracing::debug!(%refusal, "own attestation is outside the window");
-            return;
-        }
-        effects.push(Effect::GossipPeg(message));
     }
 }

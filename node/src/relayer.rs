@@ -35,7 +35,7 @@ impl Relayer {
         let source = StoredChain(self.storage.clone());
         let mut pause = LOOK_MS;
         loop {
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            self.submitter.wire().sleep(Duration::from_millis(pause)).await;
             pause = match self.look(&source).await {
                 Ok(()) => LOOK_MS,
                 Err(error) => {

@@ -2,35 +2,31 @@
 
 use std::{sync::Arc, time::Duration};
 
-use causeway_consensus::{Height, Host, HostConfig, SignState, Timeouts};
-use causeway_execution::{Executor, peg_state};
+use causeway_consensus::Timeouts;
 use causeway_genesis::{
     Genesis,
     keys::{self, AskPassword},
 };
-use causeway_mempool::{Mempool, PoolConfig};
+use causeway_mempool::PoolConfig;
 use causeway_network::{NetworkConfig, NetworkHandle};
-use causeway_parent::{ParentConfig, ParentHandle, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig, WatchFrom};
-use causeway_peg::{ParentHeaderInfo, PegModule, PegSigner};
-use causeway_rpc::{PendingFeed, RpcConfig, RpcContext, RpcLimits};
-use causeway_storage::{DirLock, HistoryDepth, PegSignStateFile, SignStateFile, Storage, StorageOptions, Wal};
+use causeway_parent::{
+    Http, ParentConfig, ParentHandle, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig, Wire,
+};
+use causeway_rpc::{RpcConfig, RpcContext, RpcLimits};
+use causeway_storage::{DirLock, HistoryDepth, OsDisk, Storage, StorageOptions};
 use eyre::{WrapErr, eyre};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
-    chain::{Chain, Clocks},
+    assemble::{Assembled, Assembly, assemble},
+    clocks::Clocks,
     config::{DataDir, NodeConfig},
-    driver::{Driver, EVENT_QUEUE, Inputs},
-    evidence,
-    handle::{Head, Node, NodeSettings},
+    driver::{Driver, Inputs},
     metrics::{self, Metrics},
-    peg_desk::{PegDesk, PegProgress, PegSigns},
+    peg_desk::PegDesk,
     relayer::Relayer,
-    sets::{NextHeight, Sets},
-    signer::{self, Signers},
+    signer,
     status::SharedStatus,
-    transactions::Admission,
     trust::Trust,
 };
 
@@ -59,65 +55,32 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     let metrics = Metrics::default();
     let history = config.storage.history_blocks.map_or(HistoryDepth::Archive, HistoryDepth::Blocks);
     let storage = Storage::open(&dir.chain(), &genesis, StorageOptions { history, ..StorageOptions::default() })?;
-    let executor = Arc::new(Executor::new(genesis.clone()));
-    let (events, jobs) = mpsc::channel(EVENT_QUEUE);
-    let chain = Chain {
+    let parts = Assembly {
         genesis: genesis.clone(),
         storage: storage.clone(),
-        executor: executor.clone(),
-        pool: Arc::new(Mutex::new(Mempool::new(pool_config(&config, &genesis)))),
-        sets: Arc::new(Sets::load(&storage)?),
+        disk: Arc::new(OsDisk),
+        dir: dir.clone(),
+        signers,
+        timeouts: timeouts(&config),
+        trust: trust(&config, &genesis)?,
+        pool: pool_config(&config, &genesis),
         clocks: Clocks::machine(),
-        events,
         metrics: metrics.clone(),
     };
-
-    let (wal, wal_entries) = open_log(&dir, &genesis, &storage)?;
-    let sign_state_file = SignStateFile::new(dir.sign_state());
-    let peg_signs_file = PegSignStateFile::new(dir.peg_sign_state());
-    let (sign_state, peg_signs) = sign_states(signers.is_some(), &sign_state_file, &peg_signs_file)?;
-    let validator = signers.as_ref().map(Signers::validator);
-    let next = chain.sets.next_height(progress(&genesis, &storage)?);
-    match validator {
-        Some(id) if next.validators.set.get(&id).is_some() => {
-            tracing::info!(validator = %id, epoch = next.epoch.number, "this node validates")
-        }
-        Some(id) => tracing::info!(
-            validator = %id,
-            "this node has validator keys that are not in the present validator set: it follows, and signs from the height on at which they are"
-        ),
-        None => tracing::info!("this node follows"),
-    }
-    check_peg_key(&genesis, signers.as_ref(), &next)?;
-    let trust = trust(&config, &genesis, &storage)?;
-    // The host has the signer whether its validator is a member or not: it signs at the heights at which it is.
-    let (consensus, peg_signer) = signers.map(|signers| (signers.consensus, signers.peg)).unzip();
-    let mut host = Host::new(host_config(&config, &genesis), consensus, sign_state);
-    evidence::note_members(&genesis, &storage, &next.validators.set)?;
-    for (key, last) in evidence::former_members(&storage)? {
-        host.note_key(key, Height(last));
-    }
-    if let (Some(certificate), Some(block)) =
-        (storage.certificate(storage.head().number)?, storage.block(storage.head().number)?)
-    {
-        host.keep_decided(certificate, block.encode());
-    }
-    let desk = desk(&genesis, peg_signer, peg_signs, &next);
+    let Assembled { performer, wal_entries, admission } = assemble(parts)?;
 
     let (network, network_events) = causeway_network::start(network_config(&config, &dir, &genesis)?).await?;
-    let pending = PendingFeed::default();
-    let admission = Admission { chain: chain.clone(), pending: pending.clone(), announce: Arc::new(Notify::new()) };
-    let status =
-        Arc::new(SharedStatus::new(storage.clone(), metrics.clone(), genesis.spec.block_interval_ms, validator));
+    let (interval_ms, validator) = (genesis.spec.block_interval_ms, performer.validator());
+    let status = Arc::new(SharedStatus::new(storage.clone(), metrics.clone(), interval_ms, validator));
     let submit = admission.clone();
     let context = RpcContext {
         genesis: genesis.clone(),
         storage: storage.clone(),
-        executor,
-        pool: chain.pool.clone(),
+        executor: performer.chain.executor.clone(),
+        pool: performer.chain.pool.clone(),
         submit: Arc::new(move |transaction| submit.submit(transaction)),
         status: status.clone(),
-        pending,
+        pending: admission.pending.clone(),
     };
     let rpc_config = RpcConfig {
         listen: config.rpc.listen,
@@ -138,27 +101,11 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     tracing::info!(rpc = %rpc_address, metrics = %metrics_address, peer = %network.local_peer_id(), head = storage.head().number, "serving");
 
     // The watcher runs as long as its handle lives.
-    let (_watcher, parent) = watch_parent(&config, &genesis, desk.as_ref())?.unzip();
+    let (_watcher, parent) = watch_parent(&config, &genesis, performer.node.desk())?.unzip();
     start_relayer(&config, &dir, &genesis, &storage, ask);
 
-    let settings =
-        NodeSettings { chain: genesis.hash, validator, block_interval_ms: genesis.spec.block_interval_ms, trust };
-    let head = Head { number: storage.head().number, timestamp: storage.head().timestamp };
-    let node = Node::new(host, settings, head, next, desk);
-    let driver = Driver {
-        node,
-        chain,
-        validator,
-        peers: network.watch_peers(),
-        network,
-        wal,
-        sign_state: sign_state_file,
-        peg_signs: peg_signs_file,
-        admission,
-        status,
-        fatal: mpsc::channel(1),
-    };
-    let inputs = Inputs { network: network_events, jobs, parent };
+    let driver = Driver { performer, admission, network, status };
+    let inputs = Inputs { network: network_events, parent };
     let result = driver.run(inputs, wal_entries, stop_requested()).await;
     match &result {
         Ok(()) => tracing::info!("stopping"),
@@ -193,97 +140,23 @@ fn pool_config(config: &NodeConfig, genesis: &Genesis) -> PoolConfig {
     }
 }
 
-fn host_config(config: &NodeConfig, genesis: &Genesis) -> HostConfig {
-    let timeouts = Timeouts {
+fn timeouts(config: &NodeConfig) -> Timeouts {
+    Timeouts {
         propose_ms: config.consensus.timeout_propose_ms,
         prevote_ms: config.consensus.timeout_prevote_ms,
         precommit_ms: config.consensus.timeout_precommit_ms,
         delta_ms: config.consensus.timeout_delta_ms,
         rebroadcast_ms: config.consensus.timeout_rebroadcast_ms,
-    };
-    HostConfig { timeouts, ..HostConfig::new(genesis.hash) }
-}
-
-/// A member whose peg key is not the one it has registered would validate and silently attest nothing.
-fn check_peg_key(genesis: &Genesis, signers: Option<&Signers>, next: &NextHeight) -> eyre::Result<()> {
-    let Some(signers) = signers else { return Ok(()) };
-    let Some(registered) = next.validators.peg_addresses.get(&signers.validator()) else { return Ok(()) };
-    if signers.peg_address() != *registered {
-        let named = genesis.spec.validators.iter().find(|entry| entry.peg_address == *registered);
-        let whose = named.map_or("this validator".to_owned(), |entry| format!("validator {:?}", entry.name));
-        return Err(eyre!(
-            "keys/peg.key is the key of {}, but the chain has {registered} for {whose}: put the right key there",
-            signers.peg_address()
-        ));
     }
-    Ok(())
 }
 
-/// What the operator believes of the past, checked against the blocks this node has.
-fn trust(config: &NodeConfig, genesis: &Genesis, storage: &Storage) -> eyre::Result<Trust> {
-    let trust = Trust {
+/// What the operator believes of the past.
+fn trust(config: &NodeConfig, genesis: &Genesis) -> eyre::Result<Trust> {
+    Ok(Trust {
         checkpoint: config.sync.trusted_checkpoint()?,
         history: config.sync.trust_history,
         unbonding_s: genesis.spec.staking.unbonding_seconds,
-    };
-    if let Some(checkpoint) = trust.checkpoint
-        && let Some(hash) = storage.hash_by_number(checkpoint.height)?
-    {
-        trust.block(checkpoint.height, hash).map_err(|reason| eyre!(reason))?;
-    }
-    Ok(trust)
-}
-
-/// Opens the write-ahead log; its entries matter only for the height after the durable head.
-fn open_log(dir: &DataDir, genesis: &Genesis, storage: &Storage) -> eyre::Result<(Wal, Vec<Vec<u8>>)> {
-    let deciding = storage.head().number.saturating_add(1);
-    let (wal, entries) = Wal::open(&dir.wal(), genesis.hash)?;
-    if wal.height() > deciding {
-        return Err(eyre!(
-            "the write-ahead log is at height {}, the database only at block {}: the database was replaced by an older one. Restore the database that \
-             belongs to this log, or move both {} and {} away and sync from the network.",
-            wal.height(),
-            storage.head().number,
-            dir.wal().display(),
-            dir.chain().display()
-        ));
-    }
-    let entries = if wal.height() == deciding { entries } else { Vec::new() };
-    if !entries.is_empty() {
-        tracing::info!(height = deciding, entries = entries.len(), "replaying the write-ahead log");
-    }
-    Ok((wal, entries))
-}
-
-/// Reads what the keys have signed. A validator without its sign state must not sign: it may have signed elsewhere.
-fn sign_states(signs: bool, consensus: &SignStateFile, peg: &PegSignStateFile) -> eyre::Result<(SignState, PegSigns)> {
-    let (consensus_state, peg_state) = (consensus.load()?, peg.load()?);
-    if signs && (consensus_state.is_none() || peg_state.is_none()) {
-        return Err(eyre!(
-            "this directory has validator keys but no sign state ({} or {} is missing), so it cannot know what the keys have signed. Restore the file \
-             from where the keys were used last; for keys that never signed anything run `causeway init` in a new directory.",
-            consensus.path().display(),
-            peg.path().display()
-        ));
-    }
-    Ok((consensus_state.unwrap_or_default(), peg_state.unwrap_or_default()))
-}
-
-fn desk(genesis: &Genesis, signer: Option<Arc<dyn PegSigner>>, signs: PegSigns, next: &NextHeight) -> Option<PegDesk> {
-    let (Some(domain), Some(progress)) = (genesis.peg_domain(), next.peg.clone()) else { return None };
-    Some(PegDesk::new(domain, signer, signs, progress, next.epoch))
-}
-
-/// What the durable head says of the peg; none on a standalone chain.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn progress(genesis: &Genesis, storage: &Storage) -> eyre::Result<Option<PegProgress>> {
-    let Some(domain) = genesis.peg_domain() else { return Ok(None) };
-    let state = storage.latest();
-    let head = storage.head();
-    let info = ParentHeaderInfo { number: head.number, hash: storage.head_hash(), state_root: head.state_root };
-    Ok(Some(PegProgress::read(&PegModule::new(domain), &mut peg_state(state.as_ref()), &info)?))
+    })
 }
 
 fn network_config(config: &NodeConfig, dir: &DataDir, genesis: &Genesis) -> eyre::Result<NetworkConfig> {
@@ -334,13 +207,7 @@ fn watch_parent(
         ..ParentConfig::new(config.parent.endpoints.clone(), peg.parent_chain_id, peg.vault, peg.registry)
     };
     parent.validate()?;
-    let progress = desk.progress();
-    let from = WatchFrom {
-        parent_height: progress.parent_height,
-        deposit_nonce: progress.imported,
-        deposit_acc: progress.imported_acc,
-    };
-    Ok(Some(ParentWatcher::spawn(parent, from)?))
+    Ok(Some(ParentWatcher::spawn(parent, desk.watch_from(), Arc::new(Http::new()?))?))
 }
 
 /// Starts relaying where a key is configured. The parent may be down at start: connecting is tried until it works.
@@ -370,13 +237,18 @@ fn start_relayer(
         Ok(signer) => signer,
         Err(error) => return tracing::error!(%error, "the relayer's key is no secp256k1 key: nothing is relayed"),
     };
+    let wire: Arc<dyn Wire> = match Http::new() {
+        Ok(http) => Arc::new(http),
+        Err(error) => return tracing::error!(%error, "nothing is relayed"),
+    };
     tokio::spawn(async move {
         loop {
-            match Submitter::connect(SubmitterConfig::new(endpoint.clone(), chain_id), signer.clone()).await {
+            let config = SubmitterConfig::new(endpoint.clone(), chain_id);
+            match Submitter::connect(config, signer.clone(), wire.clone()).await {
                 Ok(submitter) => return Relayer { storage, submitter, registry, delay }.run().await,
                 Err(error) => tracing::warn!(%error, "the relayer cannot reach the parent; it is tried again"),
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            wire.sleep(Duration::from_secs(5)).await;
         }
     });
 }

@@ -8,7 +8,7 @@ use causeway_storage::Storage;
 use parking_lot::RwLock;
 
 use crate::{
-    chain::now_ms,
+    clocks::now_ms,
     handle::Node,
     metrics::{Metrics, Readiness, gauge},
     peg_desk::Alarm,

@@ -101,6 +101,16 @@ impl Sync {
         self.heads.values().copied().max().unwrap_or(0)
     }
 
+    /// Connected peers whose head is kept.
+    pub fn peers(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Blocks that wait to be fed to consensus.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether a peer has committed the height this node is deciding.
     pub fn is_behind(&self, deciding: u64) -> bool {
         self.best_head() >= deciding

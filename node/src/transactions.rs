@@ -1,4 +1,4 @@
-//! How a transaction joins the pool, from a user or from a peer.
+//! How a transaction joins the pool, from a user or from a peer, and which of them are gossiped.
 
 use std::sync::Arc;
 
@@ -11,7 +11,21 @@ use tokio::sync::Notify;
 
 use crate::chain::Chain;
 
-/// Admits transactions.
+/// Transactions in one gossip message.
+pub const GOSSIP_BATCH: usize = 512;
+/// Bytes of transactions in one gossip message.
+pub const GOSSIP_BATCH_BYTES: usize = 256 << 10;
+
+/// The pool's transactions that are due to be gossiped now, in batches for one message each. Whoever takes a batch gossips it:
+/// the pool takes it for gossiped.
+pub fn to_announce(chain: &Chain) -> impl Iterator<Item = Vec<Bytes>> {
+    std::iter::from_fn(|| {
+        let batch = chain.pool.lock().announce(chain.clocks.steady_ms(), GOSSIP_BATCH, GOSSIP_BATCH_BYTES);
+        (!batch.is_empty()).then(|| batch.iter().map(|transaction| transaction.encoded()).collect())
+    })
+}
+
+/// Admits transactions. Needs no runtime.
 #[derive(Clone)]
 pub struct Admission {
     /// The chain and its pool.
@@ -58,7 +72,7 @@ impl Admission {
             .account_view(transaction.sender)
             .map_err(|error| PoolError::StateUnavailable(error.to_string()))?;
         let base_fee = Executor::next_base_fee(&self.chain.storage.head());
-        self.chain.pool.lock().add(transaction.clone(), &account, base_fee, (self.chain.clocks.steady)(), local)?;
+        self.chain.pool.lock().add(transaction.clone(), &account, base_fee, self.chain.clocks.steady_ms(), local)?;
         self.pending.publish(transaction);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,7 +26,7 @@ use causeway_genesis::{
     keys::{self, KeyRole, Password},
 };
 use causeway_peg::{Attestation, Checkpoint, ParentView, PegDomain, PegSigner, SetAcknowledged};
-use causeway_storage::{PegSignStateFile, SignStateFile};
+use causeway_storage::{OsDisk, PegSignStateFile, SignStateFile};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -356,10 +357,10 @@ fn the_record_of_a_node_moves_with_its_keys() {
     let local = Ed25519Signer::new(machine.node.consensus.expose());
     let signed =
         sign_guarded(&SignState::default(), machine.genesis.hash, &local, &machine.precommit(5, 1), None).unwrap();
-    SignStateFile::new(node.sign_state()).store(&signed.state.unwrap()).unwrap();
+    SignStateFile::new(Arc::new(OsDisk), node.sign_state()).store(&signed.state.unwrap()).unwrap();
     let digest = machine.domain().attestation_digest(&checkpoint(8, 1));
     let signs = PegSigns { checkpoint: Some((8, digest)), views: [(3, B256::repeat_byte(1))].into() };
-    PegSignStateFile::new(node.peg_sign_state()).store(&signs).unwrap();
+    PegSignStateFile::new(Arc::new(OsDisk), node.peg_sign_state()).store(&signs).unwrap();
 
     let server = machine.serve(&machine.unix(), &StateOrigin::Node(node.0.clone()));
     let remote = machine.connect(server.address());

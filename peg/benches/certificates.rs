@@ -1,5 +1,6 @@
 //! Verifying a peg certificate of 4, 20 and 100 validators with equal power: the smallest quorum, which honest proposers
-//! put into a block, and the signatures of all.
+//! put into a block, and the signatures of all; signatures that were never seen (cold), those that were (warm), as signers
+//! recovered are remembered, and those that were while another thread does the same (warm, contended).
 //!
 //! Unit: one certificate over a digest that is known, on one core.
 //! Run: `cargo bench -p causeway-peg -p causeway-unify --bench certificates`
@@ -10,38 +11,63 @@ use causeway_peg::{
     CertificateSig, LocalPegSigner, PegSigner, PegValidator, PegValidatorSet, certificate::smallest_quorum,
     verify_signatures,
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 fn signer(number: u64) -> LocalPegSigner {
     LocalPegSigner::new(keccak256(number.to_be_bytes())).unwrap()
 }
 
-/// A federation, and the signatures of all its members over `digest`, in the set's order.
-fn certificate(count: u64, digest: B256) -> (PegValidatorSet, Vec<CertificateSig>) {
-    let signers: Vec<_> = (0..count).map(signer).collect();
+/// A federation, and its keys in the set's order.
+fn federation(count: u64) -> (PegValidatorSet, Vec<LocalPegSigner>) {
+    let mut signers: Vec<_> = (0..count).map(signer).collect();
     let member = |signer: &LocalPegSigner| PegValidator { address: signer.address(), power: 10 };
     let set = PegValidatorSet::new(0, signers.iter().map(member).collect()).unwrap();
-    let mut signatures: Vec<_> = signers
-        .iter()
-        .map(|signer| CertificateSig { signer: signer.address(), signature: signer.sign(digest).unwrap() })
-        .collect();
-    signatures.sort_by_key(|signature| set.get(&signature.signer).unwrap().0);
-    (set, signatures)
+    signers.sort_by_key(|signer| set.get(&signer.address()).unwrap().0);
+    (set, signers)
+}
+
+/// Signatures over a digest that was never signed before.
+fn certificate(signers: &[LocalPegSigner]) -> (B256, Vec<CertificateSig>) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let digest = keccak256(LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let sign =
+        |signer: &LocalPegSigner| CertificateSig { signer: signer.address(), signature: signer.sign(digest).unwrap() };
+    (digest, signers.iter().map(sign).collect())
 }
 
 fn verification(c: &mut Criterion) {
-    let digest = keccak256("checkpoint");
     let mut group = c.benchmark_group("peg certificate");
     group.sample_size(10);
     for count in [4, 20, 100] {
-        let (set, all) = certificate(count, digest);
-        let quorum = smallest_quorum(all.iter().copied(), &set).unwrap();
-        for signatures in [&quorum, &all] {
-            group.bench_function(format!("{count} validators, {} signatures", signatures.len()), |b| {
-                b.iter(|| verify_signatures(digest, signatures, &set).unwrap());
+        let (set, signers) = federation(count);
+        let quorum = smallest_quorum(certificate(&signers).1, &set).unwrap().len();
+        for signers in [&signers[..quorum], &signers] {
+            let name = format!("{count} validators, {} signatures", signers.len());
+            let verify = |(digest, signatures): &(B256, Vec<CertificateSig>)| {
+                verify_signatures(*digest, signatures, &set).unwrap();
+            };
+            group.bench_function(format!("{name}, cold"), |b| {
+                b.iter_batched_ref(|| certificate(signers), |cold| verify(cold), BatchSize::SmallInput);
             });
+            let warm = certificate(signers);
+            group.bench_function(format!("{name}, warm"), |b| b.iter(|| verify(&warm)));
         }
     }
+    let (set, signers) = federation(100);
+    let (ours, others, done) = (certificate(&signers), certificate(&signers), AtomicBool::new(false));
+    let verify = |(digest, signatures): &(B256, Vec<CertificateSig>)| {
+        verify_signatures(*digest, signatures, &set).unwrap();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                verify(&others);
+            }
+        });
+        group.bench_function("100 validators, 100 signatures, warm, contended", |b| b.iter(|| verify(&ours)));
+        done.store(true, Ordering::Relaxed);
+    });
     group.finish();
 }
 

@@ -22,6 +22,7 @@ pub mod domain;
 pub mod layout;
 pub mod message;
 pub mod module;
+mod recovered;
 pub mod relay;
 pub mod signature;
 pub mod slots;

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, FixedBytes, Signature, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize, io};
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::PegDomain, message::Attestation};
+use crate::{domain::PegDomain, message::Attestation, recovered};
 
 /// Length of [`Signature65`].
 pub const SIGNATURE_BYTES: usize = 65;
@@ -100,11 +100,16 @@ impl Signature65 {
         self.0[64]
     }
 
-    /// The address whose key signed `digest`.
+    /// The address whose key signed `digest`. Computed once in a while for the same two.
     ///
     /// # Errors
     /// `Unrecoverable` when no key fits.
     pub fn recover(&self, digest: B256) -> Result<Address, SignatureError> {
+        recovered::remembered(digest, self, || self.recover_anew(digest))
+    }
+
+    /// As [`Signature65::recover`], always computed.
+    pub(crate) fn recover_anew(&self, digest: B256) -> Result<Address, SignatureError> {
         let signature = Signature::new(self.r(), self.s(), self.v() == 28);
         secp256k1::recover_signer(&signature, digest).map_err(|_| SignatureError::Unrecoverable)
     }
@@ -152,7 +157,7 @@ pub fn sign_digest(secret: &B256, digest: B256) -> Result<Signature65, Signature
 pub fn address_of(secret: &B256) -> Result<Address, SignatureError> {
     // Recovering from a signature needs no public-key type in this crate's interface.
     let digest = keccak256("causeway peg address probe");
-    sign_digest(secret, digest)?.recover(digest)
+    sign_digest(secret, digest)?.recover_anew(digest)
 }
 
 /// Whoever holds a peg key. The node guards it with the durable sign state: `(number, digest)` is on disk

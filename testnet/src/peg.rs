@@ -1,13 +1,13 @@
 //! The parent's side of a testnet: contracts, deposits, relayers' gas.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
 use causeway_contracts::PegVault;
 use causeway_genesis::{Genesis, PegSpec};
-use causeway_parent::{DeployParams, Submitter, SubmitterConfig};
+use causeway_parent::{DeployParams, Http, Submitter, SubmitterConfig};
 use eyre::{WrapErr as _, bail, eyre};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ impl Parent {
         };
         let config =
             SubmitterConfig { poll_ms: POLL_MS, ..SubmitterConfig::new(self.rpc.url().to_owned(), self.chain_id) };
-        let submitter = Submitter::connect(config, self.operator.clone()).await?;
+        let submitter = Submitter::connect(config, self.operator.clone(), Arc::new(Http::new()?)).await?;
         let deployment = submitter
             .deploy(&DeployParams {
                 genesis_hash: genesis.hash,

@@ -64,20 +64,20 @@ impl Wire for Ack {
 impl Wire for SyncRequest {
     const MAX_BYTES: usize = MAX_SYNC_REQUEST_BYTES;
     fn to_wire(&self) -> Vec<u8> {
-        borsh::to_vec(self).expect("writing to memory cannot fail")
+        self.encode()
     }
     fn from_wire(bytes: &[u8]) -> Result<Self, String> {
-        borsh::from_slice(bytes).map_err(|error| error.to_string())
+        Self::decode(bytes).map_err(|error| error.to_string())
     }
 }
 
 impl Wire for SyncResponse {
     const MAX_BYTES: usize = MAX_SYNC_RESPONSE_BYTES;
     fn to_wire(&self) -> Vec<u8> {
-        borsh::to_vec(self).expect("writing to memory cannot fail")
+        self.encode()
     }
     fn from_wire(bytes: &[u8]) -> Result<Self, String> {
-        borsh::from_slice(bytes).map_err(|error| error.to_string())
+        Self::decode(bytes).map_err(|error| error.to_string())
     }
 }
 

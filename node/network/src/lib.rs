@@ -38,7 +38,7 @@ pub use error::NetworkError;
 pub use event::{Direction, MessageRef, NetworkEvent, PeerInfo, PeerToken, RequestId, ResponseToken, Verdict};
 pub use handle::NetworkHandle;
 pub use libp2p::{Multiaddr, PeerId};
-pub use message::{DecodeError, GossipMessage};
+pub use message::{DecodeError, GossipMessage, Topic};
 pub use metrics::NetworkMetrics;
 pub use reputation::PenaltyReason;
 pub use start::{peer_id, start};

@@ -43,14 +43,18 @@ pub enum DecodeError {
 
 /// The three topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Topic {
+pub enum Topic {
+    /// Batches of signed transactions.
     Transactions,
+    /// Consensus messages.
     Consensus,
+    /// The peg's attestations.
     Peg,
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 3] = [Self::Transactions, Self::Consensus, Self::Peg];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Transactions, Self::Consensus, Self::Peg];
 
     /// The topic's name carries the chain, so that chains never mix.
     pub(crate) fn ident(self, chain: &B256) -> IdentTopic {
@@ -63,7 +67,7 @@ impl Topic {
     }
 
     /// Largest data on the topic, in bytes.
-    pub(crate) fn max_bytes(self) -> usize {
+    pub fn max_bytes(self) -> usize {
         match self {
             Self::Transactions => MAX_TRANSACTIONS_BYTES,
             Self::Consensus => MAX_CONSENSUS_BYTES,
@@ -76,7 +80,11 @@ impl Topic {
         self.max_bytes() + GOSSIP_FRAME_OVERHEAD_BYTES
     }
 
-    pub(crate) fn decode(self, data: &[u8]) -> Result<GossipMessage, DecodeError> {
+    /// Reads exactly one message of the topic.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the peer that sent the bytes is at fault.
+    pub fn decode(self, data: &[u8]) -> Result<GossipMessage, DecodeError> {
         if data.len() > self.max_bytes() {
             return Err(DecodeError::TooLong { length: data.len(), limit: self.max_bytes() });
         }
@@ -93,7 +101,8 @@ impl Topic {
 }
 
 impl GossipMessage {
-    pub(crate) fn topic(&self) -> Topic {
+    /// The topic it belongs on.
+    pub fn topic(&self) -> Topic {
         match self {
             Self::Transactions(_) => Topic::Transactions,
             Self::Consensus(_) => Topic::Consensus,
@@ -101,7 +110,8 @@ impl GossipMessage {
         }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Its bytes on that topic.
+    pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Transactions(batch) => encode_batch(batch),
             Self::Consensus(message) => message.encode(),

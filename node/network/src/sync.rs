@@ -5,7 +5,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::CommitCertificate;
 use thiserror::Error;
 
-use crate::limits::{MAX_SYNC_BLOCKS, MAX_SYNC_RESPONSE_BYTES};
+use crate::limits::{MAX_SYNC_BLOCKS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES};
+use crate::message::DecodeError;
 
 /// What one node asks another.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -56,9 +57,44 @@ pub enum RequestError {
     Busy,
 }
 
+impl SyncRequest {
+    /// Its frame.
+    pub fn encode(&self) -> Vec<u8> {
+        borsh::to_vec(self).expect("writing to memory cannot fail")
+    }
+
+    /// Reads exactly one request from a frame of at most [`MAX_SYNC_REQUEST_BYTES`].
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the peer that sent the bytes is at fault.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, MAX_SYNC_REQUEST_BYTES)
+    }
+}
+
+fn decode<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
+    if bytes.len() > limit {
+        return Err(DecodeError::TooLong { length: bytes.len(), limit });
+    }
+    borsh::from_slice(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
 impl SyncResponse {
+    /// Its frame.
+    pub fn encode(&self) -> Vec<u8> {
+        borsh::to_vec(self).expect("writing to memory cannot fail")
+    }
+
+    /// Reads exactly one response from a frame of at most [`MAX_SYNC_RESPONSE_BYTES`].
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the peer that sent the bytes is at fault.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, MAX_SYNC_RESPONSE_BYTES)
+    }
+
     /// Cuts a list of blocks to what fits in a response, from its end.
-    pub(crate) fn fit(mut self) -> Self {
+    pub fn fit(mut self) -> Self {
         if let Self::Blocks(blocks) = &mut self {
             blocks.truncate(MAX_SYNC_BLOCKS);
             // The variant's tag and the count; each body brings its length.
@@ -73,8 +109,8 @@ impl SyncResponse {
         self
     }
 
-    /// Whether the answer is of the kind asked for.
-    pub(crate) fn answers(&self, request: &SyncRequest) -> bool {
+    /// Whether the answer is of the kind asked for, and no longer than asked for.
+    pub fn answers(&self, request: &SyncRequest) -> bool {
         match (self, request) {
             (Self::Status { .. }, SyncRequest::Status) => true,
             (Self::Blocks(blocks), SyncRequest::Blocks { max, .. }) => {
@@ -123,11 +159,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_decoding_panic(data in prop::collection::vec(any::<u8>(), 0..300)) {
-            if let Ok(request) = borsh::from_slice::<SyncRequest>(&data) {
-                prop_assert_eq!(borsh::to_vec(&request).unwrap(), data.clone());
+            if let Ok(request) = SyncRequest::decode(&data) {
+                prop_assert_eq!(request.encode(), data.clone());
             }
-            if let Ok(response) = borsh::from_slice::<SyncResponse>(&data) {
-                prop_assert_eq!(borsh::to_vec(&response).unwrap(), data);
+            if let Ok(response) = SyncResponse::decode(&data) {
+                prop_assert_eq!(response.encode(), data);
             }
         }
     }

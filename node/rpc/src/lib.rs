@@ -57,7 +57,7 @@ pub use config::{DEFAULT_PORT, RpcConfig, RpcLimits};
 pub use context::{ConsensusProgress, NodeStatus, PegProgress, RpcContext, Submit, SyncProgress};
 pub use jsonrpsee::server::ServerHandle;
 pub use pending::PendingFeed;
-pub use server::{RpcError, start};
+pub use server::{RpcError, Unlistened, start};
 
 #[cfg(test)]
 mod tests;

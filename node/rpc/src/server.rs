@@ -7,12 +7,13 @@ use std::time::Duration;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::traits::IdProvider;
-use jsonrpsee::server::{BatchRequestConfig, PingConfig, ServerConfig, ServerHandle, stop_channel};
+use jsonrpsee::server::{BatchRequestConfig, Methods, PingConfig, ServerConfig, ServerHandle, stop_channel};
 use jsonrpsee::types::SubscriptionId;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use crate::accept::{Serving, accept};
+use crate::accept::{Serving, Shared, accept};
 use crate::api::{Api, Clock, system_clock};
 use crate::config::{RpcConfig, RpcLimits};
 use crate::context::RpcContext;
@@ -66,21 +67,66 @@ pub(crate) async fn start_at(
     ctx: RpcContext,
     clock: Clock,
 ) -> Result<(ServerHandle, SocketAddr), RpcError> {
-    let methods = methods(&config.limits, ctx, clock)?;
-    let serving = Serving {
-        config: server_config(&config.limits),
-        hosts: HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins),
-        cors: cors(&config.cors_origins)?,
-        methods: methods.into(),
-        limits: config.limits,
-    };
+    let serving = serving(&config, ctx, clock)?;
     let listen = |source| RpcError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     tracing::info!(%address, "JSON-RPC listens");
     let (stop, handle) = stop_channel();
-    tokio::spawn(accept(listener, serving, stop));
+    tokio::spawn(accept(listener, Shared::new(serving, stop)));
     Ok((handle, address))
+}
+
+/// The server without a listener: for whoever brings the connections.
+pub struct Unlistened {
+    shared: Shared,
+    methods: Methods,
+}
+
+impl std::fmt::Debug for Unlistened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unlistened").finish_non_exhaustive()
+    }
+}
+
+impl Unlistened {
+    /// As [`start`], under a clock of Unix milliseconds. It serves until the handle is stopped or dropped.
+    ///
+    /// # Errors
+    /// [`RpcError`], but for those of listening.
+    pub fn new(
+        config: &RpcConfig,
+        ctx: RpcContext,
+        now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Result<(Self, ServerHandle), RpcError> {
+        let serving = serving(config, ctx, now_ms)?;
+        let methods = serving.methods.clone();
+        let (stop, handle) = stop_channel();
+        Ok((Self { shared: Shared::new(serving, stop), methods }, handle))
+    }
+
+    /// Serves one connection of HTTP or WebSocket, until its end.
+    pub fn serve<I>(&self, connection: I) -> impl Future<Output = ()> + Send + use<I>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.shared.serve(connection)
+    }
+
+    /// The methods, without a connection and its limits.
+    pub fn methods(&self) -> &Methods {
+        &self.methods
+    }
+}
+
+fn serving(config: &RpcConfig, ctx: RpcContext, clock: Clock) -> Result<Serving, RpcError> {
+    Ok(Serving {
+        config: server_config(&config.limits),
+        hosts: HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins),
+        cors: cors(&config.cors_origins)?,
+        methods: methods(&config.limits, ctx, clock)?.into(),
+        limits: config.limits.clone(),
+    })
 }
 
 fn server_config(limits: &RpcLimits) -> ServerConfig {

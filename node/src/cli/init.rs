@@ -1,20 +1,19 @@
 //! `causeway init`: creates a data directory.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use causeway_consensus::SignState;
 use causeway_genesis::{
     Genesis,
     keys::{self, KeyRole, PublicPart},
 };
-use causeway_storage::{PegSignStateFile, SignStateFile};
+use causeway_storage::OsDisk;
 use clap::Args;
 use eyre::{WrapErr, eyre};
 
 use super::say;
 use crate::{
+    assemble::create_sign_states,
     config::{DataDir, NodeConfig},
-    peg_desk::PegSigns,
 };
 
 #[derive(Debug, Args)]
@@ -53,7 +52,7 @@ impl InitArgs {
         config.p2p.bootnodes = self.bootnodes;
         std::fs::copy(&self.genesis, dir.genesis_file())
             .wrap_err_with(|| format!("cannot write {}", dir.genesis_file().display()))?;
-        create_sign_states(&dir)?;
+        create_sign_states(Arc::new(OsDisk), &dir)?;
         std::fs::write(&config_file, config.to_toml()?)
             .wrap_err_with(|| format!("cannot write {}", config_file.display()))?;
         let consensus = keys::public_part(&dir.keys().join(KeyRole::Consensus.file_name()), KeyRole::Consensus)?;
@@ -69,17 +68,4 @@ impl InitArgs {
             self.dir.display()
         ))
     }
-}
-
-/// Writes empty sign states where there are none. A directory without them never started; one that lost them must not sign.
-fn create_sign_states(dir: &DataDir) -> eyre::Result<()> {
-    let consensus = SignStateFile::new(dir.sign_state());
-    if consensus.load()?.is_none() {
-        consensus.store(&SignState::default())?;
-    }
-    let peg = PegSignStateFile::new(dir.peg_sign_state());
-    if peg.load::<PegSigns>()?.is_none() {
-        peg.store(&PegSigns::default())?;
-    }
-    Ok(())
 }

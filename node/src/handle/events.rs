@@ -7,7 +7,7 @@ use causeway_consensus::{
     CommitCertificate, ConsensusMessage, Evidence, Height, PeerToken, Round, SignState, SignedVote,
 };
 use causeway_execution::{BlockFault, DecodeError, ExecutedBlock, SystemCall};
-use causeway_network::{PenaltyReason, Verdict};
+use causeway_network::{GossipMessage, PenaltyReason, SyncResponse, Verdict};
 use causeway_parent::ParentUpdate;
 use causeway_peg::PegMessage;
 
@@ -101,7 +101,29 @@ pub enum Event {
     Tick,
 }
 
-/// What the driver does next, in order.
+impl Event {
+    /// A gossiped message as an event.
+    ///
+    /// # Errors
+    /// The batch, when it is one of transactions: those are [admitted](crate::transactions::Admission) beside the loop.
+    pub fn gossiped(from: PeerToken, message: GossipMessage) -> Result<Self, Vec<Bytes>> {
+        match message {
+            GossipMessage::Consensus(message) => Ok(Self::Consensus { from, message }),
+            GossipMessage::Peg(message) => Ok(Self::Peg { from, message }),
+            GossipMessage::Transactions(batch) => Err(batch),
+        }
+    }
+
+    /// A peer's answer as an event.
+    pub fn answered(from: PeerToken, answer: SyncResponse) -> Self {
+        match answer {
+            SyncResponse::Status { head, .. } => Self::PeerHead { from, head },
+            SyncResponse::Blocks(blocks) => Self::Blocks { from, blocks },
+        }
+    }
+}
+
+/// What is to be done next, in order; see [`crate::perform`].
 #[derive(Debug)]
 pub enum Effect {
     /// Write and fsync the sign state.

@@ -81,6 +81,11 @@ impl Node {
         let outputs = self.host.overhear(&message);
         self.outputs(now_ms, outputs, effects);
         let height = message.height();
+        if height >= self.height
+            && let Some(hold) = &mut self.hold
+        {
+            hold.met_peer(now_ms);
+        }
         if height > self.height {
             self.sync.saw_head(from, height.0.saturating_sub(1));
         } else if height == self.height {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 use alloy_primitives::{Address, U256};
 use causeway_peg::{
-    LocalPegSigner, PegValidator, PegValidatorSet,
+    Checkpoint, LocalPegSigner, PegValidator, PegValidatorSet, SetAcknowledged,
     deposit::{deposit_leaf, extend_acc},
 };
 

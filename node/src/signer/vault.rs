@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use alloy_primitives::B256;
@@ -14,7 +15,7 @@ use causeway_genesis::{
     keys::{self, AskPassword, KeyRole},
 };
 use causeway_peg::{Attestation, LocalPegSigner, PegDomain, PegSigner, Signature65};
-use causeway_storage::{DirLock, PegSignStateFile, SignStateFile};
+use causeway_storage::{DirLock, Disk, OsDisk, PegSignStateFile, SignStateFile};
 use eyre::{WrapErr, eyre};
 
 use super::protocol::{Answer, PublicKeys, Request};
@@ -138,10 +139,11 @@ impl Vault {
             let (first, second) = (KeyRole::Consensus.file_name(), KeyRole::Peg.file_name());
             return Err(KeyError::Shared { directory: keys.into(), first, second }.into());
         }
-        let sign_state_file = SignStateFile::new(state.join("sign_state"));
-        let peg_record_file = PegSignStateFile::new(state.join("peg_sign_state"));
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let sign_state_file = SignStateFile::new(disk.clone(), state.join("sign_state"));
+        let peg_record_file = PegSignStateFile::new(disk.clone(), state.join("peg_sign_state"));
         if *origin != StateOrigin::Existing {
-            create(state, genesis.hash, origin, &sign_state_file, &peg_record_file)?;
+            create(&disk, state, genesis.hash, origin, &sign_state_file, &peg_record_file)?;
         }
         check_chain(state, genesis.hash)?;
         let missing = || {
@@ -216,6 +218,7 @@ impl Vault {
 
 /// Writes the first state of a directory that has none.
 fn create(
+    disk: &Arc<dyn Disk>,
     state: &Path,
     chain: B256,
     origin: &StateOrigin,
@@ -233,7 +236,8 @@ fn create(
         StateOrigin::Node(dir) => {
             let dir = DataDir(dir.clone());
             let _stopped = DirLock::acquire(&dir.0).wrap_err("the node must be stopped before its sign states move")?;
-            let (consensus, peg) = (SignStateFile::new(dir.sign_state()), PegSignStateFile::new(dir.peg_sign_state()));
+            let consensus = SignStateFile::new(disk.clone(), dir.sign_state());
+            let peg = PegSignStateFile::new(disk.clone(), dir.peg_sign_state());
             let missing = || eyre!("{} holds no sign states of a node", dir.0.display());
             let signs: PegSigns = peg.load()?.ok_or_else(missing)?;
             (consensus.load()?.ok_or_else(missing)?, PegRecord::of_node(signs))

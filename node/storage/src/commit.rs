@@ -48,8 +48,8 @@ impl Store {
         executed: &Arc<ExecutedBlock>,
         certificate: &CommitCertificate,
     ) -> Result<(), StorageError> {
-        let mut halted = self.halted.lock();
-        if *halted {
+        let _one_at_a_time = self.committing.lock();
+        if self.engine.is_halted() {
             return Err(StorageError::Halted);
         }
         let number = self.check(executed, certificate)?;
@@ -64,11 +64,7 @@ impl Store {
 
         // From here on readers must expect this block's values: see the module documentation of `view`.
         self.begun.store(number, Ordering::SeqCst);
-        if let Err(error) = batch.commit() {
-            *halted = true;
-            tracing::error!(number, %error, "a block could not be made durable");
-            return Err(error);
-        }
+        batch.commit().inspect_err(|error| tracing::error!(number, %error, "a block could not be made durable"))?;
         self.refresh_caches(executed, number);
         *self.head.write() = HeaderRow { hash: executed.hash, header: Arc::new(executed.block.header.clone()) };
         // After the head, so that no view is created below it, and after the batch that records it.

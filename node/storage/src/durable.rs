@@ -1,31 +1,45 @@
 //! Replacing a file so that after a crash either the old or the new content is there, whole.
 
+use crate::disk::{Disk, DiskFile};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
-/// Replaces the content of `path`: write beside it, sync, rename, sync the directory. Returns the new file, opened for
-/// reading and writing, positioned at its end.
+/// A file was not replaced, or perhaps was.
+#[derive(Debug)]
+pub(crate) enum ReplaceError {
+    /// The old content is in place, and another attempt may succeed.
+    Kept(io::Error),
+    /// The new content may be in place and may or may not survive a power cut.
+    Unknown(io::Error),
+}
+
+/// Replaces the content of `path`: write beside it, sync, rename, sync the directory. Returns the new file.
 ///
 /// # Errors
-/// Whatever the file system says. After an error the old content is still in place, or the new one is but may not
-/// survive a power cut: the caller must treat the error as fatal.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<File> {
+/// Whatever the file system says, with what it means for the old content.
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<Box<dyn DiskFile>, ReplaceError> {
     let beside = beside(path);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    sync_parent(path)?;
+    let file = write_new(disk, &beside, content).map_err(ReplaceError::Kept)?;
+    disk.rename(&beside, path).and_then(|()| sync_name(disk, path)).map_err(ReplaceError::Unknown)?;
     Ok(file)
 }
 
-/// Makes the directory entry of `path` durable.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+fn write_new(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<Box<dyn DiskFile>> {
+    let mut file = disk.create(path)?;
+    file.append(content)?;
+    file.sync()?;
+    Ok(file)
+}
+
+/// Makes the directory entry of `path` durable. Whoever finds a file must do so before relying on it: the process that
+/// put it there may have died between the rename and this.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    disk.sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 /// Where the new content is prepared. A leftover from a crash is simply overwritten.

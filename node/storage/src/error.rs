@@ -1,5 +1,6 @@
 //! What the database can refuse or fail at.
 
+use crate::tables::TablesError;
 use alloy_primitives::B256;
 use std::{io, path::PathBuf};
 use thiserror::Error;
@@ -54,13 +55,13 @@ pub enum StorageError {
         /// The cause.
         source: io::Error,
     },
-    /// RocksDB failed. After a failed write the node must stop: see [`StorageError::is_fatal`].
+    /// The tables cannot be read or written. After a failed write the node must stop: see [`StorageError::is_fatal`].
     #[error("database: cannot {action}: {source}")]
     Database {
         /// What was tried.
         action: &'static str,
         /// The cause.
-        source: rocksdb::Error,
+        source: TablesError,
     },
     /// A stored row does not decode, or rows contradict each other. The disk or an earlier bug is at fault.
     #[error("database: {family} row 0x{key} is corrupt: {reason}")]

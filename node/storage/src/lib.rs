@@ -8,12 +8,15 @@
 //! one left the value before in a history family under (key, block). The value as of block `n` is therefore that of the
 //! first history entry after `n`, or else the latest.
 //!
+//! The world below is behind two traits: [`Tables`] (RocksDB in production) and [`Disk`] (the operating system's).
+//!
 //! Start reading at [`storage`], then `view`, `schema` and [`wal`].
 
 mod blocks;
 mod cache;
 mod codec;
 mod commit;
+pub mod disk;
 mod durable;
 mod engine;
 mod error;
@@ -22,12 +25,16 @@ mod logs;
 mod offences;
 mod options;
 mod peg;
+mod rocks;
+mod scan;
 mod schema;
 pub mod sign_state;
 pub mod storage;
+pub mod tables;
 mod view;
 pub mod wal;
 
+pub use disk::{Disk, DiskFile, OsDisk};
 pub use error::StorageError;
 pub use lock::DirLock;
 pub use logs::{LogCaps, LogFilter, StoredLog};
@@ -36,5 +43,6 @@ pub use options::{HistoryDepth, StorageOptions};
 pub use peg::{CheckpointRecord, DepositRecord, MAX_PEG_RANGE, WithdrawalRecord};
 pub use sign_state::{PegSignStateFile, SignStateError, SignStateFile};
 pub use storage::Storage;
+pub use tables::{Family, RawRow, Tables, TablesError, Write};
 pub use view::StateView;
 pub use wal::{Wal, WalError};

@@ -153,9 +153,9 @@ impl Storage {
         let mut blocks = BTreeSet::new();
         for subject in subjects {
             let (first, last) = (LogKey { subject: *subject, block: from }, LogKey { subject: *subject, block: to });
-            for row in self.store.engine.range::<LogsTable>(&first, &last) {
-                blocks.insert(row?.0.block);
-            }
+            self.store.engine.each::<LogsTable>(&first, &last, |key, ()| {
+                blocks.insert(key.block);
+            })?;
         }
         Ok(blocks)
     }

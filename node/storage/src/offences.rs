@@ -49,8 +49,9 @@ impl Storage {
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
     pub fn pending_evidence(&self) -> Result<Vec<Evidence>, StorageError> {
         let (first, last) = (B256::ZERO, B256::repeat_byte(0xff));
-        let rows = self.store.engine.range::<EvidenceTable>(&first, &last);
-        rows.map(|row| row.map(|(_, evidence)| evidence)).collect()
+        let mut pending = Vec::new();
+        self.store.engine.each::<EvidenceTable>(&first, &last, |_, evidence| pending.push(evidence))?;
+        Ok(pending)
     }
 
     /// Forgets pieces of evidence: a block carries them, or nothing can.
@@ -98,7 +99,8 @@ impl Storage {
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
     pub fn former_members(&self) -> Result<Vec<(ConsensusKey, u64)>, StorageError> {
         let (first, last) = (Address::ZERO, Address::repeat_byte(0xff));
-        let rows = self.store.engine.range::<MembersTable>(&first, &last);
-        rows.map(|row| row.map(|(_, member)| (member.key, member.last))).collect()
+        let mut members = Vec::new();
+        self.store.engine.each::<MembersTable>(&first, &last, |_, member| members.push((member.key, member.last)))?;
+        Ok(members)
     }
 }

@@ -1,6 +1,6 @@
 //! How RocksDB is configured: small memory first, since several validators may share a machine.
 
-use crate::schema::{Access, Family};
+use crate::tables::{Access, Family};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, CompactionDecision, DBCompressionType, LogLevel, Options,
     SliceTransform,

@@ -127,7 +127,9 @@ impl Storage {
     pub fn withdrawals(&self, from: u64, to: u64) -> Result<Vec<WithdrawalRecord>, StorageError> {
         let to = to.min(from.saturating_add(MAX_PEG_RANGE));
         let Some(last) = to.checked_sub(1).filter(|last| *last >= from) else { return Ok(Vec::new()) };
-        self.store.engine.range::<WithdrawalsTable>(&from, &last).map(|row| row.map(|(_, record)| record)).collect()
+        let mut records = Vec::new();
+        self.store.engine.each::<WithdrawalsTable>(&from, &last, |_, record| records.push(record))?;
+        Ok(records)
     }
 
     /// The checkpoint with this number; `None` while its certificate is not on the chain.

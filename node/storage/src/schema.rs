@@ -5,6 +5,7 @@ use crate::codec::{HeaderRow, Key, NodeKey, SlotKey, TransactionPlace, Value, bo
 use crate::logs::LogKey;
 use crate::offences::MemberRow;
 use crate::peg::{CheckpointRow, DepositRecord, WithdrawalRecord};
+use crate::tables::Family;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::{CommitCertificate, Evidence};
@@ -12,61 +13,6 @@ use causeway_execution::{Account, Receipt};
 
 /// Version of everything below. Any change of a family, a key or a value raises it.
 pub(crate) const SCHEMA_VERSION: u32 = 2;
-
-/// How a family is read, which decides how RocksDB is told to keep it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Single keys in no order: bloom filters.
-    Point,
-    /// Keys that grow with the chain, read alone or in ranges.
-    Ordered,
-    /// `key ++ block`: searched for the first block after a given one.
-    History,
-}
-
-macro_rules! families {
-    ($($variant:ident = $name:literal, $access:ident;)+) => {
-        /// A column family.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Family { $($variant),+ }
-
-        impl Family {
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            pub(crate) const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-
-            pub(crate) const fn access(self) -> Access {
-                match self { $(Self::$variant => Access::$access),+ }
-            }
-        }
-    };
-}
-
-families! {
-    Meta = "meta", Ordered;
-    Headers = "headers", Ordered;
-    Bodies = "bodies", Ordered;
-    Receipts = "receipts", Ordered;
-    Senders = "senders", Ordered;
-    Certificates = "certificates", Ordered;
-    NumberByHash = "number_by_hash", Point;
-    Transactions = "transactions", Point;
-    Accounts = "accounts", Point;
-    Slots = "slots", Point;
-    Nodes = "trie", Point;
-    AccountHistory = "account_history", History;
-    SlotHistory = "slot_history", History;
-    NodeHistory = "trie_history", History;
-    Code = "code", Point;
-    Logs = "logs", Ordered;
-    Withdrawals = "withdrawals", Ordered;
-    Deposits = "deposits", Ordered;
-    Checkpoints = "checkpoints", Ordered;
-    Evidence = "evidence", Ordered;
-    Members = "members", Ordered;
-}
 
 /// A column family with the types of its keys and values.
 pub(crate) trait Schema {

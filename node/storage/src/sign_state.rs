@@ -4,20 +4,27 @@
 //! (`Ok(None)`, a fresh directory or one that lost it; the node decides) and a damaged one (an error; nothing may be
 //! signed).
 
-use crate::durable;
+use crate::{
+    disk::Disk,
+    durable::{self, ReplaceError},
+};
 use alloy_primitives::hex;
 use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::SignState;
 use crc::{CRC_32_ISCSI, Crc};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use thiserror::Error;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// Longest record. A sign state is a few hundred bytes.
-const MAX_RECORD_BYTES: usize = 1 << 20;
+const MAX_RECORD_BYTES: u64 = 1 << 20;
 const CONSENSUS_MAGIC: [u8; 8] = *b"CWSIGN\x00\x01";
 const PEG_MAGIC: [u8; 8] = *b"CWPEGS\x00\x01";
 
@@ -45,6 +52,9 @@ pub enum SignStateError {
         /// What is wrong.
         reason: String,
     },
+    /// An earlier store failed where it cannot be told whether it happened. Nothing may be signed before a restart.
+    #[error("an earlier write of {} failed; restart once the disk is healthy", .0.display())]
+    Halted(PathBuf),
 }
 
 /// The consensus signer's memory.
@@ -53,8 +63,8 @@ pub struct SignStateFile(RecordFile);
 
 impl SignStateFile {
     /// Names the file; nothing is read or written yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(RecordFile { path: path.into(), magic: CONSENSUS_MAGIC })
+    pub fn new(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Self {
+        Self(RecordFile::new(disk, path.into(), CONSENSUS_MAGIC))
     }
 
     /// Where it is kept.
@@ -74,7 +84,8 @@ impl SignStateFile {
     /// Replaces the file atomically. When this returns `Ok`, the state survives a power cut.
     ///
     /// # Errors
-    /// [`SignStateError::Io`]: nothing may be signed after it.
+    /// [`SignStateError::Io`]: what was to be signed must not be. When the new state may have taken the old one's place
+    /// all the same, every further store answers [`SignStateError::Halted`].
     pub fn store(&self, state: &SignState) -> Result<(), SignStateError> {
         self.0.store(state)
     }
@@ -86,8 +97,8 @@ pub struct PegSignStateFile(RecordFile);
 
 impl PegSignStateFile {
     /// Names the file; nothing is read or written yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(RecordFile { path: path.into(), magic: PEG_MAGIC })
+    pub fn new(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Self {
+        Self(RecordFile::new(disk, path.into(), PEG_MAGIC))
     }
 
     /// Where it is kept.
@@ -107,7 +118,8 @@ impl PegSignStateFile {
     /// Replaces the file atomically. When this returns `Ok`, the state survives a power cut.
     ///
     /// # Errors
-    /// [`SignStateError::Io`]: nothing may be signed after it.
+    /// [`SignStateError::Io`]: what was to be signed must not be. When the new state may have taken the old one's place
+    /// all the same, every further store answers [`SignStateError::Halted`].
     pub fn store<T: BorshSerialize>(&self, state: &T) -> Result<(), SignStateError> {
         self.0.store(state)
     }
@@ -116,20 +128,30 @@ impl PegSignStateFile {
 /// One borsh value in a file: 8 bytes of magic, the value, CRC-32C of all before it (little endian).
 #[derive(Debug, Clone)]
 struct RecordFile {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     magic: [u8; 8],
+    /// Which content survives a power cut is unknown.
+    halted: Arc<AtomicBool>,
 }
 
 impl RecordFile {
+    fn new(disk: Arc<dyn Disk>, path: PathBuf, magic: [u8; 8]) -> Self {
+        Self { disk, path, magic, halted: Arc::default() }
+    }
+
     fn load<T: BorshDeserialize>(&self) -> Result<Option<T>, SignStateError> {
-        let content = match fs::read(&self.path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.failed("read", source)),
-        };
-        if content.len() > MAX_RECORD_BYTES {
-            return Err(self.corrupt(format!("{} bytes, at most {MAX_RECORD_BYTES} are written", content.len())));
+        let failed = |action| move |source| self.failed(action, source);
+        let Some(mut file) = self.disk.open(&self.path).map_err(failed("open"))? else { return Ok(None) };
+        let length = file.len().map_err(failed("read"))?;
+        if length > MAX_RECORD_BYTES {
+            return Err(self.corrupt(format!("{length} bytes, at most {MAX_RECORD_BYTES} are written")));
         }
+        let content = file.read_all().map_err(failed("read"))?;
+        // What is answered may be signed again, so it must outlive a power cut, although the process that stored it
+        // may have died before it could know that.
+        file.sync().map_err(failed("sync"))?;
+        durable::sync_name(&*self.disk, &self.path).map_err(failed("sync the directory of"))?;
         let Some((covered, checksum)) = content.split_last_chunk::<4>() else {
             return Err(self.corrupt(format!("{} bytes are too few", content.len())));
         };
@@ -145,10 +167,23 @@ impl RecordFile {
     }
 
     fn store<T: BorshSerialize>(&self, value: &T) -> Result<(), SignStateError> {
+        if self.halted.load(Ordering::SeqCst) {
+            return Err(SignStateError::Halted(self.path.clone()));
+        }
         let mut content = self.magic.to_vec();
         borsh::to_writer(&mut content, value).map_err(|source| self.failed("encode", source))?;
         content.extend_from_slice(&CRC.checksum(&content).to_le_bytes());
-        durable::replace(&self.path, &content).map(drop).map_err(|source| self.failed("replace", source))
+        if u64::try_from(content.len()).is_ok_and(|length| length > MAX_RECORD_BYTES) {
+            return Err(self.failed("encode", io::Error::other(format!("{} bytes are too many", content.len()))));
+        }
+        match durable::replace(&*self.disk, &self.path, &content) {
+            Ok(_) => Ok(()),
+            Err(ReplaceError::Kept(source)) => Err(self.failed("replace", source)),
+            Err(ReplaceError::Unknown(source)) => {
+                self.halted.store(true, Ordering::SeqCst);
+                Err(self.failed("replace", source))
+            }
+        }
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> SignStateError {
@@ -164,6 +199,16 @@ impl RecordFile {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::disk::OsDisk;
+    use std::fs;
+
+    fn consensus_file(path: impl Into<PathBuf>) -> SignStateFile {
+        SignStateFile::new(Arc::new(OsDisk), path)
+    }
+
+    fn peg_file(path: impl Into<PathBuf>) -> PegSignStateFile {
+        PegSignStateFile::new(Arc::new(OsDisk), path)
+    }
 
     #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
     struct Signed {
@@ -178,12 +223,12 @@ mod tests {
     #[test]
     fn stores_load_again_and_replace_each_other() {
         let dir = tempfile::tempdir().unwrap();
-        let file = PegSignStateFile::new(dir.path().join("peg"));
+        let file = peg_file(dir.path().join("peg"));
         for number in 0..3 {
             file.store(&signed(number)).unwrap();
             assert_eq!(file.load::<Signed>().unwrap(), Some(signed(number)));
         }
-        let consensus = SignStateFile::new(dir.path().join("consensus"));
+        let consensus = consensus_file(dir.path().join("consensus"));
         consensus.store(&SignState::default()).unwrap();
         assert_eq!(consensus.load().unwrap(), Some(SignState::default()));
     }
@@ -191,9 +236,9 @@ mod tests {
     #[test]
     fn a_missing_file_is_not_a_damaged_one() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(SignStateFile::new(dir.path().join("none")).load().unwrap().is_none());
+        assert!(consensus_file(dir.path().join("none")).load().unwrap().is_none());
         fs::write(dir.path().join("empty"), b"").unwrap();
-        let error = SignStateFile::new(dir.path().join("empty")).load().unwrap_err();
+        let error = consensus_file(dir.path().join("empty")).load().unwrap_err();
         assert!(matches!(error, SignStateError::Corrupt { .. }));
     }
 
@@ -201,7 +246,7 @@ mod tests {
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peg");
-        let file = PegSignStateFile::new(&path);
+        let file = peg_file(&path);
         file.store(&signed(5)).unwrap();
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
@@ -220,8 +265,8 @@ mod tests {
     fn the_file_of_the_other_signer_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        SignStateFile::new(&path).store(&SignState::default()).unwrap();
-        let error = PegSignStateFile::new(&path).load::<SignState>().unwrap_err();
+        consensus_file(&path).store(&SignState::default()).unwrap();
+        let error = peg_file(&path).load::<SignState>().unwrap_err();
         assert!(error.to_string().contains("not as such a file does"), "{error}");
     }
 
@@ -229,7 +274,7 @@ mod tests {
     fn a_leftover_of_a_crash_between_write_and_rename_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peg");
-        let file = PegSignStateFile::new(&path);
+        let file = peg_file(&path);
         file.store(&signed(1)).unwrap();
         fs::write(dir.path().join("peg.new"), b"half").unwrap();
         assert_eq!(file.load::<Signed>().unwrap(), Some(signed(1)));
@@ -241,7 +286,7 @@ mod tests {
     fn a_store_that_fails_says_so_and_keeps_the_old_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peg");
-        let file = PegSignStateFile::new(&path);
+        let file = peg_file(&path);
         file.store(&signed(1)).unwrap();
         // A directory in the way of the new file makes the replacement fail.
         fs::create_dir(dir.path().join("peg.new")).unwrap();

@@ -7,7 +7,9 @@ use crate::{
     error::StorageError,
     lock::DirLock,
     options::{HistoryDepth, StorageOptions},
+    rocks::RocksTables,
     schema::{HeadTable, HeadersTable, HorizonTable, Identity, IdentityTable, Only, SCHEMA_VERSION},
+    tables::Tables,
     view::StateView,
 };
 use alloy_consensus::Header;
@@ -44,6 +46,15 @@ impl std::fmt::Debug for Storage {
     }
 }
 
+/// Where tables are.
+struct Place<'a> {
+    /// What messages call it.
+    dir: &'a Path,
+    /// Shared with whatever removes history; zero until the database has told.
+    horizon: Arc<AtomicU64>,
+    lock: Option<DirLock>,
+}
+
 /// What a [`Storage`] and the views into it share.
 pub(crate) struct Store {
     pub(crate) engine: Engine,
@@ -59,11 +70,11 @@ pub(crate) struct Store {
     /// The oldest block whose state can be read.
     pub(crate) horizon: Arc<AtomicU64>,
     pub(crate) head: RwLock<HeaderRow>,
-    /// One commit at a time; `true` once a write has failed.
-    pub(crate) halted: Mutex<bool>,
+    /// One commit at a time.
+    pub(crate) committing: Mutex<()>,
     pub(crate) listeners: RwLock<Vec<Listener>>,
     // Dropped last: the directory stays locked until the database is closed.
-    _lock: DirLock,
+    _lock: Option<DirLock>,
 }
 
 impl Storage {
@@ -76,13 +87,40 @@ impl Storage {
     /// - [`StorageError::Database`], [`StorageError::Corrupt`] and [`StorageError::Io`] when it cannot be read or written.
     pub fn open(dir: &Path, genesis: &Genesis, options: StorageOptions) -> Result<Arc<Self>, StorageError> {
         let lock = DirLock::acquire(dir)?;
-        let unknown = Engine::unknown_families(dir)?;
+        let unknown = RocksTables::unknown_families(dir)?;
         if !unknown.is_empty() {
             let detail = format!("it has tables this version does not know: {}", unknown.join(", "));
             return Err(unknown_schema(dir, detail));
         }
         let horizon = Arc::new(AtomicU64::new(0));
-        let engine = Engine::open(dir, &horizon)?;
+        let tables = Box::new(RocksTables::open(dir, &horizon)?);
+        Self::start(tables, Place { dir, horizon, lock: Some(lock) }, genesis, options)
+    }
+
+    /// Opens the database in `tables`, which nobody else may use, committing `genesis` when they are empty. They are to
+    /// keep every row: history below the horizon is never read again, but only [`Self::open`] has it removed.
+    ///
+    /// # Errors
+    /// - [`StorageError::ForeignChain`] when they hold another chain, [`StorageError::UnknownSchema`] when another version
+    ///   wrote them;
+    /// - [`StorageError::Database`] and [`StorageError::Corrupt`] when they cannot be read or written.
+    pub fn open_on(
+        tables: Box<dyn Tables>,
+        genesis: &Genesis,
+        options: StorageOptions,
+    ) -> Result<Arc<Self>, StorageError> {
+        let place = Place { dir: Path::new("the given tables"), horizon: Arc::default(), lock: None };
+        Self::start(tables, place, genesis, options)
+    }
+
+    fn start(
+        tables: Box<dyn Tables>,
+        place: Place<'_>,
+        genesis: &Genesis,
+        options: StorageOptions,
+    ) -> Result<Arc<Self>, StorageError> {
+        let Place { dir, horizon, lock } = place;
+        let engine = Engine::new(tables);
         let identity = engine.get::<IdentityTable>(&Only)?;
         if let Some(found) = identity {
             check_identity(dir, &found, genesis)?;
@@ -105,7 +143,7 @@ impl Storage {
             begun: AtomicU64::new(head.header.number),
             horizon,
             head: RwLock::new(head),
-            halted: Mutex::new(false),
+            committing: Mutex::new(()),
             listeners: RwLock::new(Vec::new()),
             _lock: lock,
         };

@@ -16,14 +16,16 @@
 //! *corruption*: opening refuses and names the offset. Damage in the very last synced entries cannot be told from a torn
 //! tail; the sign state, not this log, is what keeps a validator from signing twice.
 
-use crate::durable;
+use crate::{
+    disk::{Disk, DiskFile},
+    durable::{self, ReplaceError},
+};
 use alloy_primitives::B256;
 use crc::{CRC_32_ISCSI, Crc};
 use std::{
-    fs::{File, OpenOptions},
-    hash::{BuildHasher, RandomState},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use thiserror::Error;
 
@@ -89,8 +91,9 @@ pub enum WalError {
 /// An open log, positioned for appending.
 #[derive(Debug)]
 pub struct Wal {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     chain: B256,
     height: u64,
     salt: u64,
@@ -109,33 +112,28 @@ impl Wal {
     /// # Errors
     /// [`WalError::Corrupt`] and [`WalError::ForeignChain`] when it is not a log to continue, [`WalError::Io`] when the
     /// file cannot be used. The file is never reset silently.
-    pub fn open(path: &Path, chain: B256) -> Result<(Self, Vec<Vec<u8>>), WalError> {
+    pub fn open(disk: Arc<dyn Disk>, path: &Path, chain: B256) -> Result<(Self, Vec<Vec<u8>>), WalError> {
         let failed = |action| move |source| WalError::Io { action, path: path.to_path_buf(), source };
-        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Self::create(path, chain)?, Vec::new()));
-            }
-            Err(source) => return Err(failed("open")(source)),
+        let Some(mut file) = disk.open(path).map_err(failed("open"))? else {
+            return Ok((Self::create(disk, path, chain)?, Vec::new()));
         };
-        let size = file.metadata().map_err(failed("read"))?.len();
-        if size > MAX_LOG_BYTES {
+        if file.len().map_err(failed("read"))? > MAX_LOG_BYTES {
             return Err(corrupt(path, MAX_LOG_BYTES, "it is longer than any log this node writes"));
         }
-        let mut content = Vec::new();
-        file.read_to_end(&mut content).map_err(failed("read"))?;
+        let content = file.read_all().map_err(failed("read"))?;
         let (height, salt) = read_header(path, chain, &content)?;
         let (entries, end) = read_entries(path, salt, &content)?;
         let (length, end) = (as_u64(content.len()), as_u64(end));
         if end < length {
             tracing::warn!(path = %path.display(), height, at = end, bytes = length - end,
                 "dropped the torn tail of the write-ahead log: it was never synced");
-            file.set_len(end).map_err(failed("cut"))?;
+            file.truncate(end).map_err(failed("cut"))?;
         }
-        file.seek(SeekFrom::Start(end)).map_err(failed("read"))?;
-        // What was read may only have been in the page cache of the process that died.
-        file.sync_all().map_err(failed("sync"))?;
+        // What was read, and the file's name, may only have been in the page cache of the process that died.
+        file.sync().map_err(failed("sync"))?;
+        durable::sync_name(&*disk, path).map_err(failed("sync the directory of"))?;
         let wal = Self {
+            disk,
             path: path.to_path_buf(),
             file,
             chain,
@@ -150,10 +148,11 @@ impl Wal {
         Ok((wal, entries))
     }
 
-    fn create(path: &Path, chain: B256) -> Result<Self, WalError> {
-        let (file, salt) = start_file(path, chain, 0)?;
+    fn create(disk: Arc<dyn Disk>, path: &Path, chain: B256) -> Result<Self, WalError> {
+        let (file, salt) = start_file(&*disk, path, chain, 0)?;
         let length = as_u64(HEADER_BYTES);
         Ok(Self {
+            disk,
             path: path.to_path_buf(),
             file,
             chain,
@@ -195,7 +194,7 @@ impl Wal {
             return Err(WalError::EntryTooLarge(entry.len()));
         }
         let frame = frame(self.salt, self.length, self.synced, entry);
-        self.guard("append to", |wal| wal.file.write_all(&frame))?;
+        self.guard("append to", |wal| wal.file.append(&frame))?;
         self.length = self.length.saturating_add(as_u64(frame.len()));
         Ok(())
     }
@@ -209,7 +208,7 @@ impl Wal {
         if self.synced == self.length && !self.halted {
             return Ok(());
         }
-        self.guard("sync", |wal| wal.file.sync_data())?;
+        self.guard("sync", |wal| wal.file.sync())?;
         self.synced = self.length;
         Ok(())
     }
@@ -222,7 +221,8 @@ impl Wal {
         if self.halted {
             return Err(WalError::Halted);
         }
-        let (file, salt) = start_file(&self.path, self.chain, height).inspect_err(|_| self.halted = true)?;
+        let (file, salt) =
+            start_file(&*self.disk, &self.path, self.chain, height).inspect_err(|_| self.halted = true)?;
         self.file = file;
         self.salt = salt;
         self.height = height;
@@ -243,21 +243,20 @@ impl Wal {
 }
 
 /// Replaces whatever is at `path` by an empty log.
-fn start_file(path: &Path, chain: B256, height: u64) -> Result<(File, u64), WalError> {
-    // Unpredictable to peers is all the salt has to be; the standard library's hasher keys are.
-    let salt = RandomState::new().hash_one((height, path));
+fn start_file(disk: &dyn Disk, path: &Path, chain: B256, height: u64) -> Result<(Box<dyn DiskFile>, u64), WalError> {
+    let salt = disk.salt();
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(chain.as_slice());
     header.extend_from_slice(&height.to_le_bytes());
     header.extend_from_slice(&salt.to_le_bytes());
     header.extend_from_slice(&CRC.checksum(&header).to_le_bytes());
-    let file = durable::replace(path, &header).map_err(|source| WalError::Io {
-        action: "start",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    Ok((file, salt))
+    match durable::replace(disk, path, &header) {
+        Ok(file) => Ok((file, salt)),
+        Err(ReplaceError::Kept(source) | ReplaceError::Unknown(source)) => {
+            Err(WalError::Io { action: "start", path: path.to_path_buf(), source })
+        }
+    }
 }
 
 fn read_header(path: &Path, chain: B256, content: &[u8]) -> Result<(u64, u64), WalError> {

@@ -11,7 +11,15 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
-use support::{Changes, Content, TestChain, certificate, copy_dir, genesis, open_error};
+use support::{Changes, Content, Place, TestChain, certificate, copy_dir, genesis, open_error};
+
+in_each_place! {
+    everything_of_a_block_can_be_read_back_also_after_a_restart,
+    what_the_chain_does_not_have_is_none_not_an_error,
+    code_is_stored_by_hash_and_genesis_code_is_there,
+    what_does_not_follow_the_head_is_refused_and_changes_nothing,
+    listeners_hear_each_block_in_order_once_it_can_be_read,
+}
 
 fn balance(number: u64) -> Changes {
     Changes { accounts: [(1, Some(number)), (2, Some(number + 1))].into(), slots: [((3, 1), number)].into() }
@@ -26,16 +34,14 @@ fn content(number: u64) -> Content {
     content
 }
 
-#[test]
-fn everything_of_a_block_can_be_read_back_also_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn everything_of_a_block_can_be_read_back_also_after_a_restart(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     for number in 1..=5 {
         chain.push_with(&balance(number), content(number));
     }
     for restarted in [false, true] {
         if restarted {
-            chain.reopen(dir.path());
+            chain.reopen_in(place);
         }
         let storage = &chain.storage;
         assert_eq!((storage.head_number(), storage.head().number), (5, 5));
@@ -59,10 +65,8 @@ fn everything_of_a_block_can_be_read_back_also_after_a_restart() {
     }
 }
 
-#[test]
-fn what_the_chain_does_not_have_is_none_not_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    let chain = TestChain::open(dir.path(), StorageOptions::default());
+fn what_the_chain_does_not_have_is_none_not_an_error(place: &Place) {
+    let chain = TestChain::open_in(place, StorageOptions::default());
     let (storage, nothing) = (&chain.storage, keccak256(b"nothing"));
     assert!(storage.header_by_number(1).unwrap().is_none());
     assert!(storage.number_by_hash(&nothing).unwrap().is_none());
@@ -75,10 +79,8 @@ fn what_the_chain_does_not_have_is_none_not_an_error() {
     assert_eq!(storage.block(0).unwrap().unwrap().header, chain.genesis.header);
 }
 
-#[test]
-fn code_is_stored_by_hash_and_genesis_code_is_there() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn code_is_stored_by_hash_and_genesis_code_is_there(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     for account in chain.genesis.alloc.values().filter(|account| !account.code.is_empty()) {
         assert_eq!(chain.storage.latest().code(keccak256(&account.code)).unwrap(), account.code);
     }
@@ -88,14 +90,12 @@ fn code_is_stored_by_hash_and_genesis_code_is_there() {
     executed.diff.code.insert(keccak256(&code), code.clone());
     let executed = Arc::new(executed);
     chain.storage.commit(&executed, &certificate(&executed)).unwrap();
-    chain.reopen(dir.path());
+    chain.reopen_in(place);
     assert_eq!(chain.storage.latest().code(keccak256(&code)).unwrap(), code);
 }
 
-#[test]
-fn what_does_not_follow_the_head_is_refused_and_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn what_does_not_follow_the_head_is_refused_and_changes_nothing(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     chain.push(&balance(1));
     let first = chain.blocks[0].clone();
     let (good, _) = chain.next(&balance(2), content(2));
@@ -137,10 +137,8 @@ fn what_does_not_follow_the_head_is_refused_and_changes_nothing() {
     assert_eq!(chain.head(), 2);
 }
 
-#[test]
-fn listeners_hear_each_block_in_order_once_it_can_be_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn listeners_hear_each_block_in_order_once_it_can_be_read(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (record, storage) = (Arc::clone(&heard), Arc::downgrade(&chain.storage));
     chain.storage.on_commit(Box::new(move |executed| {

@@ -4,8 +4,8 @@
 mod support;
 
 use alloy_primitives::keccak256;
-use causeway_storage::{Storage, StorageError, StorageOptions, Wal, WalError};
-use std::{path::Path, process::Command};
+use causeway_storage::{OsDisk, Storage, StorageError, StorageOptions, Wal, WalError};
+use std::{path::Path, process::Command, sync::Arc};
 use support::{Changes, Content, TestChain, certificate, copy_dir};
 
 const CHILD: &str = "CAUSEWAY_STORAGE_FAULT_CHILD";
@@ -85,7 +85,7 @@ fn a_log_that_cannot_grow_halts_and_keeps_what_was_synced() {
     let chain = keccak256(b"genesis");
     let entry = |number: u8| vec![number; 10_000];
     if let Ok(dir) = std::env::var(CHILD) {
-        let (mut wal, _) = Wal::open(&Path::new(&dir).join("wal"), chain).unwrap();
+        let (mut wal, _) = Wal::open(Arc::new(OsDisk), &Path::new(&dir).join("wal"), chain).unwrap();
         wal.reset(5).unwrap();
         let mut synced = 0u8;
         let error = loop {
@@ -104,7 +104,7 @@ fn a_log_that_cannot_grow_halts_and_keeps_what_was_synced() {
     run_with_file_size_limit("a_log_that_cannot_grow_halts_and_keeps_what_was_synced", dir.path(), 64);
     let synced = std::fs::read(dir.path().join("synced")).unwrap()[0];
     assert!(synced > 1);
-    let (wal, entries) = Wal::open(&dir.path().join("wal"), chain).unwrap();
+    let (wal, entries) = Wal::open(Arc::new(OsDisk), &dir.path().join("wal"), chain).unwrap();
     assert_eq!(entries, (0..synced).map(entry).collect::<Vec<_>>());
     assert!(wal.dropped_bytes() > 0, "the entry that did not fit is a torn tail");
 }

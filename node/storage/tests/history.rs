@@ -13,7 +13,14 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
-use support::{Changes, TestChain, address};
+use support::{Changes, Place, TestChain, address};
+
+in_each_place! {
+    proofs_of_old_states_verify_against_their_headers,
+    a_pruned_view_says_so_and_never_answers_with_nothing,
+    history_that_was_pruned_stays_pruned_when_the_depth_is_raised,
+    readers_see_one_state_while_commits_go_on,
+}
 
 fn changes() -> impl Strategy<Value = Changes> {
     (
@@ -29,14 +36,14 @@ fn steps() -> impl Strategy<Value = Vec<Option<Changes>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_state_reads_as_it_was(steps in steps(), small_cache in any::<bool>(), depth in prop::option::of(0u64..6)) {
-        let dir = tempfile::tempdir().unwrap();
+    fn every_state_reads_as_it_was(steps in steps(), small_cache in any::<bool>(), depth in prop::option::of(0u64..6), in_memory in any::<bool>()) {
+        let place = if in_memory { Place::memory() } else { Place::rocks() };
         let history = depth.map_or(HistoryDepth::Archive, HistoryDepth::Blocks);
         let cache_entries = if small_cache { 16 } else { 4_096 };
-        let mut chain = TestChain::open(dir.path(), StorageOptions { history, cache_entries });
+        let mut chain = TestChain::open_in(&place, StorageOptions { history, cache_entries });
         // Views taken on the way stay at their block for ever.
         let mut views = vec![chain.storage.latest()];
         for step in &steps {
@@ -47,7 +54,7 @@ proptest! {
                 }
                 None => {
                     views.clear();
-                    chain.reopen(dir.path());
+                    chain.reopen_in(&place);
                 }
             }
         }
@@ -73,10 +80,8 @@ proptest! {
     }
 }
 
-#[test]
-fn proofs_of_old_states_verify_against_their_headers() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn proofs_of_old_states_verify_against_their_headers(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     for round in 0..20u64 {
         let accounts = (0..40).map(|number| (number, (u64::from(number) % 3 != round % 3).then_some(round))).collect();
         let slots = (0..6).map(|slot| ((1, slot), (u64::from(slot) + round) % 4)).collect();
@@ -101,11 +106,9 @@ fn proofs_of_old_states_verify_against_their_headers() {
     }
 }
 
-#[test]
-fn a_pruned_view_says_so_and_never_answers_with_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+fn a_pruned_view_says_so_and_never_answers_with_nothing(place: &Place) {
     let options = StorageOptions { history: HistoryDepth::Blocks(2), ..StorageOptions::default() };
-    let mut chain = TestChain::open(dir.path(), options);
+    let mut chain = TestChain::open_in(place, options);
     chain.push(&Changes { accounts: [(1, Some(10))].into(), slots: [((2, 0), 5)].into() });
     let old = chain.storage.latest();
     for balance in 11..16 {
@@ -119,27 +122,23 @@ fn a_pruned_view_says_so_and_never_answers_with_nothing() {
     assert!(matches!(chain.storage.state_at(99), Err(StorageError::UnknownBlock { number: 99, head: 6 })));
 }
 
-#[test]
-fn history_that_was_pruned_stays_pruned_when_the_depth_is_raised() {
-    let dir = tempfile::tempdir().unwrap();
+fn history_that_was_pruned_stays_pruned_when_the_depth_is_raised(place: &Place) {
     let mut chain =
-        TestChain::open(dir.path(), StorageOptions { history: HistoryDepth::Blocks(1), ..StorageOptions::default() });
+        TestChain::open_in(place, StorageOptions { history: HistoryDepth::Blocks(1), ..StorageOptions::default() });
     for balance in 0..5 {
         chain.push(&Changes { accounts: [(1, Some(balance))].into(), ..Changes::default() });
     }
     chain.options.history = HistoryDepth::Archive;
-    chain.reopen(dir.path());
+    chain.reopen_in(place);
     assert_eq!(chain.storage.oldest_state(), 4);
     assert!(matches!(chain.storage.state_at(3), Err(StorageError::Pruned { number: 3, oldest: 4 })));
     chain.push(&Changes { accounts: [(1, Some(9))].into(), ..Changes::default() });
     chain.check_all();
 }
 
-#[test]
-fn readers_see_one_state_while_commits_go_on() {
-    let dir = tempfile::tempdir().unwrap();
+fn readers_see_one_state_while_commits_go_on(place: &Place) {
     // A small cache, so that reads reach the database and race with the writer there.
-    let mut chain = TestChain::open(dir.path(), StorageOptions { cache_entries: 16, ..StorageOptions::default() });
+    let mut chain = TestChain::open_in(place, StorageOptions { cache_entries: 16, ..StorageOptions::default() });
     let block = |number: u64| Changes {
         accounts: (0..64).map(|account| (account, Some(number * 1_000 + u64::from(account)))).collect(),
         ..Changes::default()

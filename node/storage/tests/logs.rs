@@ -6,7 +6,12 @@ mod support;
 use alloy_primitives::{Address, B256, Bytes, Log};
 use causeway_storage::{LogCaps, LogFilter, StorageError, StorageOptions, StoredLog};
 use proptest::prelude::*;
-use support::{Changes, Content, TestChain};
+use support::{Changes, Content, Place, TestChain};
+
+in_each_place! {
+    log_indexes_count_across_the_block,
+    limits_are_named_and_the_range_ends_at_the_head,
+}
 
 const CAPS: LogCaps = LogCaps { max_blocks: 1_000, max_logs: 1_000 };
 
@@ -29,8 +34,8 @@ fn filter() -> impl Strategy<Value = LogFilter> {
         .prop_map(|(addresses, topics)| LogFilter { addresses, topics })
 }
 
-fn chain(dir: &std::path::Path, blocks: &Blocks) -> TestChain {
-    let mut chain = TestChain::open(dir, StorageOptions::default());
+fn chain(place: &Place, blocks: &Blocks) -> TestChain {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     let mut nonce = 0;
     for block in blocks {
         let mut content = Content::default();
@@ -78,33 +83,29 @@ fn scan(chain: &TestChain, from: u64, to: u64, filter: &LogFilter) -> Vec<Stored
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn queries_find_exactly_what_a_scan_finds(blocks in blocks(), filters in prop::collection::vec((filter(), 0u64..9, 0u64..9), 1..12)) {
-        let dir = tempfile::tempdir().unwrap();
-        let chain = chain(dir.path(), &blocks);
+    fn queries_find_exactly_what_a_scan_finds(blocks in blocks(), filters in prop::collection::vec((filter(), 0u64..9, 0u64..9), 1..12), in_memory in any::<bool>()) {
+        let place = if in_memory { Place::memory() } else { Place::rocks() };
+        let chain = chain(&place, &blocks);
         for (filter, from, to) in filters {
             prop_assert_eq!(chain.storage.logs(from, to, &filter, &CAPS).unwrap(), scan(&chain, from, to, &filter));
         }
     }
 }
 
-#[test]
-fn log_indexes_count_across_the_block() {
-    let dir = tempfile::tempdir().unwrap();
+fn log_indexes_count_across_the_block(place: &Place) {
     let log = Log::new(Address::repeat_byte(1), Vec::new(), Bytes::new()).unwrap();
-    let chain = chain(dir.path(), &vec![vec![vec![log.clone(), log.clone()], vec![], vec![log]]]);
+    let chain = chain(place, &vec![vec![vec![log.clone(), log.clone()], vec![], vec![log]]]);
     let found = chain.storage.logs(0, 1, &LogFilter::default(), &CAPS).unwrap();
     let places: Vec<_> = found.iter().map(|log| (log.transaction_index, log.log_index)).collect();
     assert_eq!(places, [(0, 0), (0, 1), (2, 2)]);
 }
 
-#[test]
-fn limits_are_named_and_the_range_ends_at_the_head() {
-    let dir = tempfile::tempdir().unwrap();
+fn limits_are_named_and_the_range_ends_at_the_head(place: &Place) {
     let log = Log::new(Address::repeat_byte(1), Vec::new(), Bytes::new()).unwrap();
-    let chain = chain(dir.path(), &vec![vec![vec![log.clone(); 3]]; 5]);
+    let chain = chain(place, &vec![vec![vec![log.clone(); 3]]; 5]);
     let query = |from, to, max_blocks, max_logs| {
         chain.storage.logs(from, to, &LogFilter::default(), &LogCaps { max_blocks, max_logs })
     };

@@ -8,7 +8,13 @@ use causeway_consensus::{
     ConsensusKey, Ed25519Signer, Evidence, Height, MAX_KNOWN_KEYS, Round, SignedVote, Vote, VoteKind,
 };
 use causeway_storage::{MAX_EVIDENCE_OF_ONE, StorageOptions};
-use support::TestChain;
+use support::{Place, TestChain};
+
+in_each_place! {
+    evidence_survives_a_restart_until_it_is_dropped,
+    one_offender_does_not_fill_the_pool,
+    former_members_are_remembered_until_they_are_too_old_or_too_many,
+}
 
 fn key(n: u64) -> ConsensusKey {
     let mut secret = [7; 32];
@@ -30,37 +36,31 @@ fn evidence(n: u64, height: u64) -> Evidence {
     Evidence::of_votes(vote(None), vote(Some(B256::repeat_byte(1))))
 }
 
-#[test]
-fn evidence_survives_a_restart_until_it_is_dropped() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn evidence_survives_a_restart_until_it_is_dropped(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     assert!(chain.storage.keep_evidence(&evidence(1, 5)).unwrap());
     assert!(!chain.storage.keep_evidence(&evidence(1, 5)).unwrap(), "known already");
     assert!(chain.storage.keep_evidence(&evidence(2, 5)).unwrap());
-    chain.reopen(dir.path());
+    chain.reopen_in(place);
     assert_eq!(chain.storage.pending_evidence().unwrap().len(), 2);
     chain.storage.drop_evidence(&[evidence(1, 5).hash()]).unwrap();
-    chain.reopen(dir.path());
+    chain.reopen_in(place);
     assert_eq!(chain.storage.pending_evidence().unwrap(), vec![evidence(2, 5)]);
 }
 
-#[test]
-fn one_offender_does_not_fill_the_pool() {
-    let dir = tempfile::tempdir().unwrap();
-    let chain = TestChain::open(dir.path(), StorageOptions::default());
+fn one_offender_does_not_fill_the_pool(place: &Place) {
+    let chain = TestChain::open_in(place, StorageOptions::default());
     for height in 0..10 {
         assert_eq!(chain.storage.keep_evidence(&evidence(1, height)).unwrap(), height < MAX_EVIDENCE_OF_ONE as u64);
     }
     assert!(chain.storage.keep_evidence(&evidence(2, 1)).unwrap());
 }
 
-#[test]
-fn former_members_are_remembered_until_they_are_too_old_or_too_many() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn former_members_are_remembered_until_they_are_too_old_or_too_many(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     chain.storage.note_members(10, 0, [key(1), key(2)]).unwrap();
     chain.storage.note_members(20, 0, [key(2), key(3)]).unwrap();
-    chain.reopen(dir.path());
+    chain.reopen_in(place);
     let mut members = chain.storage.former_members().unwrap();
     members.sort_by_key(|(key, _)| *key);
     let mut expected = vec![(key(1), 10), (key(2), 20), (key(3), 20)];

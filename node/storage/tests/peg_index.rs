@@ -10,7 +10,14 @@ use causeway_genesis::addresses::PEG;
 use causeway_peg::{IPeg, abi::SignatureAbi, layout};
 use causeway_storage::{MAX_PEG_RANGE, StorageError, StorageOptions};
 use std::sync::Arc;
-use support::{Changes, Content, TestChain, certificate};
+use support::{Changes, Content, Place, TestChain, certificate};
+
+in_each_place! {
+    deposits_and_withdrawals_are_found_by_number_with_their_transactions,
+    a_range_of_withdrawals_is_cut_at_the_limit,
+    a_checkpoint_is_put_together_from_its_transaction_and_the_state,
+    a_checkpoint_whose_transaction_does_not_hold_it_is_corruption,
+}
 
 fn deposit(nonce: u64) -> PegEventKind {
     PegEventKind::DepositMinted(IPeg::DepositMinted {
@@ -42,13 +49,11 @@ fn block_of(kinds: Vec<PegEventKind>) -> Content {
     content
 }
 
-#[test]
-fn deposits_and_withdrawals_are_found_by_number_with_their_transactions() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn deposits_and_withdrawals_are_found_by_number_with_their_transactions(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     chain.push_with(&Changes::default(), block_of(vec![deposit(1), deposit(2), withdrawal(0)]));
     chain.push_with(&Changes::default(), block_of(vec![withdrawal(1), deposit(3)]));
-    chain.reopen(dir.path());
+    chain.reopen_in(place);
     let storage = &chain.storage;
 
     let found = storage.deposit(3).unwrap().unwrap();
@@ -74,10 +79,8 @@ fn deposits_and_withdrawals_are_found_by_number_with_their_transactions() {
     assert!(indexes(1, 1).is_empty() && indexes(2, 1).is_empty() && indexes(5, 9).is_empty());
 }
 
-#[test]
-fn a_range_of_withdrawals_is_cut_at_the_limit() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn a_range_of_withdrawals_is_cut_at_the_limit(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     let mut content = Content::default();
     content.add_system(PEG, Vec::new().into());
     content.peg_events = (0..MAX_PEG_RANGE + 5)
@@ -113,10 +116,8 @@ fn recording(number: u64) -> Vec<u8> {
     IPeg::recordCheckpointCall { number, signatures: vec![signature] }.abi_encode()
 }
 
-#[test]
-fn a_checkpoint_is_put_together_from_its_transaction_and_the_state() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn a_checkpoint_is_put_together_from_its_transaction_and_the_state(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     assert!(chain.storage.latest_checkpoint().unwrap().is_none());
     record(&mut chain, 1, recording(1));
     record(&mut chain, 3, recording(3));
@@ -129,10 +130,8 @@ fn a_checkpoint_is_put_together_from_its_transaction_and_the_state() {
     assert_eq!(chain.storage.latest_checkpoint().unwrap().unwrap().checkpoint.number, 3);
 }
 
-#[test]
-fn a_checkpoint_whose_transaction_does_not_hold_it_is_corruption() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut chain = TestChain::open(dir.path(), StorageOptions::default());
+fn a_checkpoint_whose_transaction_does_not_hold_it_is_corruption(place: &Place) {
+    let mut chain = TestChain::open_in(place, StorageOptions::default());
     record(&mut chain, 1, b"not a call".to_vec());
     let error = chain.storage.checkpoint(1).unwrap_err();
     assert!(matches!(error, StorageError::Corrupt { family: "checkpoints", .. }), "{error}");

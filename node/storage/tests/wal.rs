@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use alloy_primitives::{B256, keccak256};
-use causeway_storage::{Wal, WalError, wal::MAX_ENTRY_BYTES};
+use causeway_storage::{OsDisk, Wal, WalError, wal::MAX_ENTRY_BYTES};
 use proptest::prelude::*;
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 const HEADER_BYTES: usize = 60;
 
@@ -13,7 +13,7 @@ fn chain() -> B256 {
 }
 
 fn open(path: &Path) -> Result<(Wal, Vec<Vec<u8>>), WalError> {
-    Wal::open(path, chain())
+    Wal::open(Arc::new(OsDisk), path, chain())
 }
 
 /// Writes groups of entries, each group synced, and returns where each group ends in the file.
@@ -158,7 +158,7 @@ fn another_chains_log_is_refused_and_both_are_named() {
     let path = dir.path().join("wal");
     write(&path, 3, &[]);
     let other = keccak256(b"another");
-    let error = Wal::open(&path, other).unwrap_err();
+    let error = Wal::open(Arc::new(OsDisk), &path, other).unwrap_err();
     assert!(matches!(error, WalError::ForeignChain { expected, found, .. } if expected == other && found == chain()));
     let text = error.to_string();
     assert!(text.contains(&other.to_string()) && text.contains(&chain().to_string()));

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256};
 
 /// Longest list of endpoints the watcher cross-checks.
 pub const MAX_ENDPOINTS: usize = 8;
-/// Updates the channel of [`crate::ParentWatcher::spawn`] holds before the watcher waits for its reader.
+/// Updates the channel of [`crate::ParentWatcher::new`] holds before the watcher waits for its reader.
 pub const UPDATE_CHANNEL: usize = 64;
 
 /// Settings of a [`crate::ParentWatcher`]. [`ParentConfig::new`] gives the defaults.

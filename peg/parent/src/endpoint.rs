@@ -5,8 +5,9 @@
 use crate::{
     config::{ConfigError, ParentConfig, redact},
     cuts::DepositLog,
-    transport::{ExchangeError, exchange_error, provider},
+    transport::{exchange_error, provider},
     update::BlockRef,
+    wire::{ExchangeError, Wire},
 };
 use alloy_json_rpc::{RpcRecv, RpcSend};
 use alloy_primitives::{Address, B256, Bytes, U64};
@@ -16,7 +17,7 @@ use alloy_transport::TransportError;
 use causeway_contracts::{CheckpointRegistry, PegVault};
 use serde::Deserialize;
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Longest text of an endpoint that is quoted in an error, characters.
 const MAX_QUOTE: usize = 200;
@@ -127,12 +128,12 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// Makes the client; connects to nothing yet. `position` is the endpoint's place in the configuration.
-    pub(crate) fn new(config: &ParentConfig, position: usize) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: &ParentConfig, position: usize, wire: Arc<dyn Wire>) -> Result<Self, ConfigError> {
         let url = config.endpoints.get(position).ok_or(ConfigError::NoEndpoint)?;
         let deadline = Duration::from_millis(config.request_timeout_ms);
         Ok(Self {
             name: format!("parent endpoint {} ({})", position.saturating_add(1), redact(url)),
-            provider: provider(url, deadline, config.max_response_bytes)?,
+            provider: provider(url, deadline, config.max_response_bytes, wire)?,
             chain_id: config.chain_id,
             vault: config.vault,
             registry: config.registry,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::{cuts::DepositLog, watcher::VAULT_SNAPSHOTS};
+use crate::{Http, Wire, cuts::DepositLog, watcher::VAULT_SNAPSHOTS};
 use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -72,6 +72,12 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
+    /// Ten blocks, empty contracts, a registry in epoch 0.
+    pub(crate) fn new() -> Self {
+        let sets = BTreeMap::from([(0, B256::repeat_byte(0x5e))]);
+        Self { chain_id: CHAIN_ID, finalized: 10, sets, ..Self::default() }
+    }
+
     pub(crate) fn hash(&self, height: u64) -> B256 {
         let salt = self.fork.filter(|(from, _)| height >= *from).map_or(0, |(_, salt)| salt);
         keccak256([&height.to_be_bytes()[..], &[salt]].concat())
@@ -121,6 +127,24 @@ impl Chain {
             "finalized" | "latest" => self.finalized,
             number => height_of(number),
         }
+    }
+
+    /// The JSON-RPC answer to a request.
+    pub(crate) fn respond(&mut self, body: &str) -> String {
+        let request: Value = serde_json::from_str(body).unwrap();
+        let method = request["method"].as_str().unwrap();
+        let id = request["id"].clone();
+        if let (Some(data), "eth_estimateGas") = (&self.revert, method) {
+            let error = json!({ "code": 3, "message": "execution reverted", "data": data });
+            return json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string();
+        }
+        match self.answer(method, &request["params"]) {
+            Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+            Err((code, message)) => {
+                json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+            }
+        }
+        .to_string()
     }
 
     fn answer(&mut self, method: &str, params: &Value) -> Result<Value, (i64, String)> {
@@ -231,6 +255,11 @@ fn log_json(log: &DepositLog) -> Value {
     })
 }
 
+/// The wire of a running node.
+pub(crate) fn http() -> Arc<dyn Wire> {
+    Arc::new(Http::new().unwrap())
+}
+
 /// A running fake endpoint.
 pub(crate) struct FakeParent {
     pub(crate) url: String,
@@ -240,8 +269,7 @@ pub(crate) struct FakeParent {
 
 impl FakeParent {
     pub(crate) async fn start() -> Self {
-        let sets = BTreeMap::from([(0, B256::repeat_byte(0x5e))]);
-        let chain = Arc::new(Mutex::new(Chain { chain_id: CHAIN_ID, finalized: 10, sets, ..Default::default() }));
+        let chain = Arc::new(Mutex::new(Chain::new()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/", post(answer)).with_state(chain.clone());
@@ -272,18 +300,5 @@ async fn answer(State(chain): State<Arc<Mutex<Chain>>>, body: String) -> axum::r
         }
         _ => {}
     }
-    let request: Value = serde_json::from_str(&body).unwrap();
-    let method = request["method"].as_str().unwrap();
-    let id = request["id"].clone();
-    if let (Some(data), "eth_estimateGas") = (&chain.lock().unwrap().revert, method) {
-        let error = json!({ "code": 3, "message": "execution reverted", "data": data });
-        return json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_response();
-    }
-    let answer = chain.lock().unwrap().answer(method, &request["params"]);
-    match answer {
-        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-        Err((code, message)) => json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } }),
-    }
-    .to_string()
-    .into_response()
+    chain.lock().unwrap().respond(&body).into_response()
 }

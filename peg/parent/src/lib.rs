@@ -9,6 +9,8 @@
 //! answer has a deadline, a size limit and a type, and any doubt means that deposits wait, with the reason in
 //! [`ParentStatus`].
 //!
+//! It reaches the world through one trait, [`Wire`]: production passes [`Http`], the simulator a parent of its own.
+//!
 //! Start reading at [`ParentWatcher`], then [`cuts`]; for the other direction at [`relay`].
 
 pub mod config;
@@ -17,15 +19,19 @@ mod deployment;
 mod endpoint;
 mod fees;
 pub mod history;
+mod http;
 mod peg_calls;
 pub mod relay;
 mod submitter;
 mod transport;
 mod update;
 mod watcher;
+mod wire;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod manual_tests;
 #[cfg(test)]
 mod registry_tests;
 #[cfg(test)]
@@ -38,8 +44,10 @@ mod watcher_tests;
 pub use config::{ConfigError, ParentConfig, WatchFrom, redact};
 pub use deployment::{DeployParams, Deployment};
 pub use endpoint::EndpointError;
+pub use http::Http;
 pub use peg_calls::{DepositReceipt, Submission};
+pub use reqwest::Url;
 pub use submitter::{Included, IncludedLog, SubmitError, Submitter, SubmitterConfig};
-pub use transport::ExchangeError;
 pub use update::{BlockRef, Conflict, ParentStatus, ParentUpdate};
 pub use watcher::{ParentHandle, ParentWatcher};
+pub use wire::{Answer, ExchangeError, Wire};

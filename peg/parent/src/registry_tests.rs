@@ -3,7 +3,7 @@
 
 use crate::{
     Conflict, ParentUpdate, Submitter, SubmitterConfig,
-    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
+    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT, http},
     history::MAX_LEAVES,
     watcher_tests::setup,
 };
@@ -142,7 +142,7 @@ async fn no_set_is_reported_while_the_parents_finality_is_broken() {
 
 async fn submitter(parent: &FakeParent) -> Submitter {
     let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-    Submitter::connect(SubmitterConfig::new(parent.url.clone(), CHAIN_ID), signer).await.unwrap()
+    Submitter::connect(SubmitterConfig::new(parent.url.clone(), CHAIN_ID), signer, http()).await.unwrap()
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ impl<S: Source> Relay<'_, S> {
         while let Some(needed) = self.needed(accepted).await? {
             let number = needed.checkpoint.number;
             if accepted.is_none() && !self.delay.is_zero() {
-                tokio::time::sleep(self.delay).await;
+                self.submitter.wire().sleep(self.delay).await;
                 if self.needed(None).await?.is_none_or(|now| now.checkpoint.number != number) {
                     tracing::debug!(number, "another relayer was faster");
                     return Ok(());

@@ -3,7 +3,7 @@
 
 use crate::{
     Submitter, SubmitterConfig,
-    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
+    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT, http},
     relay::{Certified, IDLE_CHECKPOINTS, Relay, RelayError, Source, SourceError},
 };
 use alloy_consensus::{Transaction, TxEnvelope};
@@ -20,14 +20,14 @@ use std::time::Duration;
 
 /// A sidechain with two recorded checkpoints an epoch: 1 and 2 of epoch 0, 3 and 4 of epoch 1, and so on.
 #[derive(Clone, Default)]
-struct Side {
+pub(crate) struct Side {
     checkpoints: Vec<Checkpoint>,
     minted: u64,
 }
 
 impl Side {
     /// All of the epochs before `epoch`, and `recorded` (0 to 2) of it.
-    fn in_epoch(epoch: u64, recorded: u64) -> Self {
+    pub(crate) fn in_epoch(epoch: u64, recorded: u64) -> Self {
         let of = |number: u64| {
             let epoch = (number - 1) / 2;
             Checkpoint { number, height: number * 10, epoch, nextValset: B256::repeat_byte(1), ..Checkpoint::default() }
@@ -79,7 +79,8 @@ async fn started() -> (FakeParent, Submitter) {
         (chain.includes_all, chain.follows) = (true, true);
     }
     let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-    let submitter = Submitter::connect(SubmitterConfig::new(parent.url.clone(), CHAIN_ID), signer).await.unwrap();
+    let config = SubmitterConfig::new(parent.url.clone(), CHAIN_ID);
+    let submitter = Submitter::connect(config, signer, http()).await.unwrap();
     (parent, submitter)
 }
 

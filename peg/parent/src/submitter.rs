@@ -4,7 +4,8 @@ use crate::{
     config::{ConfigError, redact},
     endpoint::{EndpointError, quote},
     fees::Fees,
-    transport::{ExchangeError, provider},
+    transport::provider,
+    wire::{ExchangeError, Wire},
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -18,8 +19,8 @@ use alloy_transport::TransportError;
 use causeway_contracts::{CheckpointRegistry, PegVault};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::{sync::Semaphore, time::Instant};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 /// Times a transaction is sent again with other fees or another nonce before the submitter gives up.
 const MAX_ATTEMPTS: usize = 8;
@@ -183,6 +184,7 @@ enum Offer {
 pub struct Submitter {
     config: SubmitterConfig,
     provider: RootProvider,
+    wire: Arc<dyn Wire>,
     signer: PrivateKeySigner,
     /// One permit: a nonce belongs to one transaction at a time.
     turn: Semaphore,
@@ -193,10 +195,14 @@ impl Submitter {
     ///
     /// # Errors
     /// `Config`, `Endpoint`.
-    pub async fn connect(config: SubmitterConfig, signer: PrivateKeySigner) -> Result<Self, SubmitError> {
+    pub async fn connect(
+        config: SubmitterConfig,
+        signer: PrivateKeySigner,
+        wire: Arc<dyn Wire>,
+    ) -> Result<Self, SubmitError> {
         let deadline = Duration::from_millis(config.request_timeout_ms);
-        let provider = provider(&config.endpoint, deadline, config.max_response_bytes)?;
-        let submitter = Self { config, provider, signer, turn: Semaphore::new(1) };
+        let provider = provider(&config.endpoint, deadline, config.max_response_bytes, wire.clone())?;
+        let submitter = Self { config, provider, wire, signer, turn: Semaphore::new(1) };
         let (found, expected) = (submitter.chain_id().await?, submitter.config.chain_id);
         if found != expected {
             return Err(submitter.failed(EndpointError::WrongChain { expected, found }));
@@ -207,6 +213,11 @@ impl Submitter {
     /// Address that sends and pays.
     pub fn address(&self) -> Address {
         self.signer.address()
+    }
+
+    /// The wire it sends over, whose time it lives in.
+    pub fn wire(&self) -> &Arc<dyn Wire> {
+        &self.wire
     }
 
     /// Chain id the endpoint serves.
@@ -371,19 +382,19 @@ impl Submitter {
 
     /// Waits for one of `sent` to be included, at most the configured time.
     async fn wait(&self, sent: &[B256], nonce: u64) -> Result<Option<Included>, SubmitError> {
-        let deadline = Instant::now() + Duration::from_millis(self.config.receipt_timeout_ms);
+        let deadline = self.wire.now().saturating_add(Duration::from_millis(self.config.receipt_timeout_ms));
         loop {
             if let Some(included) = self.find(sent).await? {
                 return Ok(Some(included));
             }
-            if Instant::now() >= deadline {
+            if self.wire.now() >= deadline {
                 // Included by another's hand? Then no receipt of ours will ever come.
                 if self.nonce(self.address()).await? > nonce && self.find(sent).await?.is_none() {
                     return Err(SubmitError::NonceTaken { address: self.address(), nonce });
                 }
                 return self.find(sent).await;
             }
-            tokio::time::sleep(Duration::from_millis(self.config.poll_ms)).await;
+            self.wire.sleep(Duration::from_millis(self.config.poll_ms)).await;
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     Included, Submission, SubmitError, Submitter, SubmitterConfig,
-    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
+    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT, http},
 };
 use alloy_consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::eip2718::Decodable2718;
@@ -26,7 +26,7 @@ async fn submitter(parent: &FakeParent) -> Submitter {
     // An attempt waits for one look, so that the tests need no clock.
     config.receipt_timeout_ms = 0;
     config.poll_ms = 1;
-    Submitter::connect(config, key()).await.unwrap()
+    Submitter::connect(config, key(), http()).await.unwrap()
 }
 
 fn script(parent: &FakeParent, method: &'static str, answers: &[Value]) {
@@ -60,7 +60,7 @@ async fn another_chain_is_refused_at_once() {
     let parent = FakeParent::start().await;
     parent.chain().chain_id = 5;
     let config = SubmitterConfig::new(parent.url.clone(), CHAIN_ID);
-    let error = Submitter::connect(config, key()).await.unwrap_err();
+    let error = Submitter::connect(config, key(), http()).await.unwrap_err();
     assert!(error.to_string().contains("serves chain 5"), "{error}");
 }
 
@@ -147,7 +147,7 @@ async fn a_base_fee_above_the_cap_sends_nothing() {
     let parent = FakeParent::start().await;
     let mut config = SubmitterConfig::new(parent.url.clone(), CHAIN_ID);
     config.max_fee_per_gas = 99;
-    let submitter = Submitter::connect(config, key()).await.unwrap();
+    let submitter = Submitter::connect(config, key(), http()).await.unwrap();
     assert_eq!(send(&submitter).await.unwrap_err(), SubmitError::FeeAboveCap { base_fee: 100, cap: 99 });
     assert!(sent(&parent).is_empty());
 }

@@ -1,98 +1,45 @@
-//! HTTP JSON-RPC transport with a deadline and a size limit on every answer.
-//!
-//! The stock transport reads an answer to its end whatever its length; a hostile endpoint must neither hang the
-//! watcher nor fill its memory.
+//! JSON-RPC over a [`Wire`], as alloy's client wants it.
 
-use crate::config::{ConfigError, redact};
+use crate::{
+    config::{ConfigError, redact},
+    wire::{Answer, ExchangeError, Wire},
+};
 use alloy_json_rpc::{RequestPacket, ResponsePacket};
 use alloy_provider::RootProvider;
 use alloy_rpc_client::RpcClient;
 use alloy_transport::{TransportError, TransportErrorKind, TransportFut};
+use reqwest::Url;
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 use tower::Service;
 
-/// Why an exchange with an endpoint gave no JSON-RPC answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExchangeError {
-    /// Connection refused, name not found, TLS failure, connection cut.
-    #[error("no connection: {0}")]
-    Connection(String),
-    /// The deadline passed.
-    #[error("no answer within {0} ms")]
-    Deadline(u128),
-    /// The answer was longer than the limit.
-    #[error("the answer is longer than {0} bytes")]
-    TooLarge(usize),
-    /// An HTTP status other than 2xx with no JSON-RPC answer in its body.
-    #[error("HTTP status {0}")]
-    Status(u16),
-    /// The body is not a JSON-RPC answer.
-    #[error("the answer is not JSON-RPC")]
-    NotJsonRpc,
-}
-
-/// The transport. Cheap to clone; clones share the connection pool.
+/// One endpoint and the limits of an answer. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct BoundedHttp {
-    client: reqwest::Client,
-    url: reqwest::Url,
+struct Transport {
+    wire: Arc<dyn Wire>,
+    endpoint: Url,
     deadline: Duration,
     max_response_bytes: usize,
 }
 
-impl BoundedHttp {
-    pub(crate) fn new(endpoint: &str, deadline: Duration, max_response_bytes: usize) -> Result<Self, ConfigError> {
-        let bad = |reason: String| ConfigError::BadUrl { endpoint: redact(endpoint), reason };
-        let url = reqwest::Url::parse(endpoint).map_err(|e| bad(e.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(bad("it needs a host and the scheme http or https".to_owned()));
-        }
-        let client = reqwest::Client::builder()
-            // A redirect could turn a configured source into another one.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| ConfigError::Client(e.to_string()))?;
-        Ok(Self { client, url, deadline, max_response_bytes })
-    }
-
-    async fn exchange(self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
-        match tokio::time::timeout(self.deadline, self.post(&request)).await {
-            Ok(answer) => answer.map_err(TransportErrorKind::custom),
-            Err(_) => Err(TransportErrorKind::custom(ExchangeError::Deadline(self.deadline.as_millis()))),
-        }
-    }
-
-    async fn post(&self, request: &RequestPacket) -> Result<ResponsePacket, ExchangeError> {
-        let connection = |e: reqwest::Error| ExchangeError::Connection(e.without_url().to_string());
-        let body = serde_json::to_vec(request).map_err(|_| ExchangeError::NotJsonRpc)?;
-        let mut answer = self
-            .client
-            .post(self.url.clone())
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(body)
-            .send()
-            .await
-            .map_err(connection)?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(connection)? {
-            if bytes.len().saturating_add(chunk.len()) > self.max_response_bytes {
-                return Err(ExchangeError::TooLarge(self.max_response_bytes));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+impl Transport {
+    async fn exchange(self, request: RequestPacket) -> Result<ResponsePacket, ExchangeError> {
+        let body = serde_json::to_vec(&request).map_err(|_| ExchangeError::NotJsonRpc)?;
+        let Answer { status, body } =
+            self.wire.exchange(&self.endpoint, body, self.deadline, self.max_response_bytes).await?;
         // Many servers put a JSON-RPC error into the body of a 4xx or 5xx: that says more than the status.
-        match serde_json::from_slice(&bytes) {
+        match serde_json::from_slice(&body) {
             Ok(packet) => Ok(packet),
-            Err(_) if !answer.status().is_success() => Err(ExchangeError::Status(answer.status().as_u16())),
+            Err(_) if !(200..300).contains(&status) => Err(ExchangeError::Status(status)),
             Err(_) => Err(ExchangeError::NotJsonRpc),
         }
     }
 }
 
-impl Service<RequestPacket> for BoundedHttp {
+impl Service<RequestPacket> for Transport {
     type Response = ResponsePacket;
     type Error = TransportError;
     type Future = TransportFut<'static>;
@@ -102,17 +49,24 @@ impl Service<RequestPacket> for BoundedHttp {
     }
 
     fn call(&mut self, request: RequestPacket) -> Self::Future {
-        Box::pin(self.clone().exchange(request))
+        let exchange = self.clone().exchange(request);
+        Box::pin(async move { exchange.await.map_err(TransportErrorKind::custom) })
     }
 }
 
-/// An alloy provider over [`BoundedHttp`].
+/// An alloy provider over `wire`. Of the provider only requests are used, which need no runtime.
 pub(crate) fn provider(
     endpoint: &str,
     deadline: Duration,
     max_response_bytes: usize,
+    wire: Arc<dyn Wire>,
 ) -> Result<RootProvider, ConfigError> {
-    let transport = BoundedHttp::new(endpoint, deadline, max_response_bytes)?;
+    let bad = |reason: String| ConfigError::BadUrl { endpoint: redact(endpoint), reason };
+    let url = Url::parse(endpoint).map_err(|e| bad(e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(bad("it needs a host and the scheme http or https".to_owned()));
+    }
+    let transport = Transport { wire, endpoint: url, deadline, max_response_bytes };
     Ok(RootProvider::new(RpcClient::new(transport, false)))
 }
 

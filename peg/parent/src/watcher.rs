@@ -9,9 +9,10 @@ use crate::{
     cuts::{Cut, CutError, DepositLog, Folded},
     endpoint::{Endpoint, EndpointError, RegistryView},
     update::{BlockRef, Conflict, ParentStatus, ParentUpdate},
+    wire::Wire,
 };
-use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use futures::future::try_join_all;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -23,10 +24,11 @@ const CONCURRENT_BLOCKS: usize = 8;
 /// How many of its last accumulators the vault remembers (`PegVault.SNAPSHOTS`).
 pub(crate) const VAULT_SNAPSHOTS: u64 = 4096;
 
-/// Follows the parent chain. See [`ParentWatcher::spawn`].
+/// Follows the parent chain. See [`ParentWatcher::new`].
 #[derive(Debug)]
 pub struct ParentWatcher {
     config: ParentConfig,
+    wire: Arc<dyn Wire>,
     endpoints: Vec<Source>,
     updates: mpsc::Sender<ParentUpdate>,
     status: watch::Sender<ParentStatus>,
@@ -91,27 +93,36 @@ impl Fault {
 }
 
 impl ParentWatcher {
-    /// Starts the task. Updates come in order through a channel of [`UPDATE_CHANNEL`]; a full channel makes the watcher
-    /// wait, it never drops one.
+    /// Makes a watcher and starts it as a task of tokio's runtime.
     ///
     /// # Errors
-    /// Settings that can never work. An unreachable endpoint is not an error here but an update later.
+    /// As [`ParentWatcher::new`].
     pub fn spawn(
         config: ParentConfig,
         start: WatchFrom,
+        wire: Arc<dyn Wire>,
     ) -> Result<(ParentHandle, mpsc::Receiver<ParentUpdate>), ConfigError> {
-        let (watcher, status, receiver) = Self::new(config, start)?;
+        let (watcher, status, receiver) = Self::new(config, start, wire)?;
         let task = tokio::spawn(watcher.run());
         Ok((ParentHandle { status, task }, receiver))
     }
 
-    pub(crate) fn new(
+    /// Makes a watcher, which does nothing before it [runs](Self::run). Updates come in order through a channel of
+    /// [`UPDATE_CHANNEL`]; a full channel makes the watcher wait, it never drops one.
+    ///
+    /// # Errors
+    /// Settings that can never work. An unreachable endpoint is not an error here but an update later.
+    pub fn new(
         config: ParentConfig,
         start: WatchFrom,
+        wire: Arc<dyn Wire>,
     ) -> Result<(Self, watch::Receiver<ParentStatus>, mpsc::Receiver<ParentUpdate>), ConfigError> {
         config.validate()?;
         let endpoints = (0..config.endpoints.len())
-            .map(|i| Ok(Source { endpoint: Endpoint::new(&config, i)?, chain_checked: false, finalized: 0 }))
+            .map(|i| {
+                let endpoint = Endpoint::new(&config, i, wire.clone())?;
+                Ok(Source { endpoint, chain_checked: false, finalized: 0 })
+            })
             .collect::<Result<Vec<_>, ConfigError>>()?;
         let next_height = start.parent_height.max(config.from_height);
         let (updates, receiver) = mpsc::channel(UPDATE_CHANNEL);
@@ -119,6 +130,7 @@ impl ParentWatcher {
             watch::channel(ParentStatus { deposit_nonce: start.deposit_nonce, next_height, ..Default::default() });
         let watcher = Self {
             range: config.max_log_range,
+            wire,
             endpoints,
             updates,
             status,
@@ -133,12 +145,15 @@ impl ParentWatcher {
         Ok((watcher, status_receiver, receiver))
     }
 
-    async fn run(mut self) {
+    /// Polls until the receiver of the updates is gone.
+    pub async fn run(mut self) {
         while self.poll().await {
-            let pause = self.pause();
+            let pause = self.wire.sleep(self.pause());
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                // In order, not at random: a run of the simulator is replayed from its seed.
+                biased;
                 () = self.updates.closed() => return,
+                () = pause => {}
             }
         }
     }
@@ -367,10 +382,10 @@ impl ParentWatcher {
         let source = &self.endpoints[0];
         let mut named: Vec<_> = cuts.iter().map(|cut| (cut.view.parentHeight, cut.view.parentHash)).collect();
         named.dedup();
-        stream::iter(named)
-            .map(|(height, hash)| async move {
-                let block = source.block_at(height).await?;
-                if block.hash == hash {
+        for some in named.chunks(CONCURRENT_BLOCKS) {
+            try_join_all(some.iter().map(|(height, hash)| async move {
+                let block = source.block_at(*height).await?;
+                if block.hash == *hash {
                     return Ok(());
                 }
                 Err(Fault::Unreachable(format!(
@@ -378,10 +393,9 @@ impl ParentWatcher {
                     source.endpoint.name(),
                     block.hash
                 )))
-            })
-            .buffered(CONCURRENT_BLOCKS)
-            .try_collect::<Vec<()>>()
+            }))
             .await?;
+        }
         Ok(())
     }
 
@@ -491,7 +505,7 @@ impl ParentWatcher {
     /// Reports the first failure of an outage; later ones only change the status.
     async fn report_unreachable(&mut self, reason: String) -> Result<(), Fault> {
         let known = self.status.borrow().unreachable.clone();
-        let since_ms = known.as_ref().map_or_else(unix_ms, |(since, _)| *since);
+        let since_ms = known.as_ref().map_or_else(|| self.wire.unix_ms(), |(since, _)| *since);
         self.status.send_modify(|status| status.unreachable = Some((since_ms, reason.clone())));
         if known.is_some() {
             return Ok(());
@@ -516,9 +530,4 @@ impl Source {
     async fn block_at(&self, height: u64) -> Result<BlockRef, Fault> {
         self.read(self.endpoint.block_at(height)).await
     }
-}
-
-fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

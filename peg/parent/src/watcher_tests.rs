@@ -4,7 +4,7 @@
 
 use crate::{
     Conflict, ParentConfig, ParentStatus, ParentUpdate, ParentWatcher, WatchFrom,
-    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT},
+    fake::{CHAIN_ID, FakeParent, Mood, REGISTRY, VAULT, http},
 };
 use alloy_primitives::B256;
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn config(parents: &[&FakeParent]) -> ParentConfig {
 }
 
 fn watch_from(config: ParentConfig, start: WatchFrom) -> Setup {
-    let (watcher, status, updates) = ParentWatcher::new(config, start).unwrap();
+    let (watcher, status, updates) = ParentWatcher::new(config, start, http()).unwrap();
     Setup { watcher, status, updates }
 }
 
@@ -444,7 +444,7 @@ async fn the_task_ends_when_nobody_listens() {
 async fn a_spawned_watcher_reports_through_its_channel() {
     let parent = FakeParent::start().await;
     parent.chain().deposit(5, 1);
-    let (handle, mut updates) = ParentWatcher::spawn(config(&[&parent]), WatchFrom::default()).unwrap();
+    let (handle, mut updates) = ParentWatcher::spawn(config(&[&parent]), WatchFrom::default(), http()).unwrap();
     assert_eq!(cuts(&[updates.recv().await.unwrap()]), [1]);
     assert!(matches!(updates.recv().await, Some(ParentUpdate::Finalized { height: 10, .. })));
     assert_eq!(handle.status().deposit_nonce, 1);

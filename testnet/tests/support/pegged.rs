@@ -1,12 +1,15 @@
 //! The peg as a user has it: over the command line, and straight at the contracts where the command line is too polite.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
 use causeway_contracts::CheckpointRegistry;
 use causeway_genesis::{Genesis, NodeKeys};
-use causeway_parent::{SubmitError, Submitter, SubmitterConfig};
+use causeway_parent::{Http, SubmitError, Submitter, SubmitterConfig};
 use causeway_peg::{CertificateSig, Checkpoint, Proof, Withdrawal, sign_digest};
 use causeway_testnet::{accounts, rpc::Rpc};
 use serde_json::{Value, json};
@@ -117,7 +120,8 @@ pub async fn proof(net: &Net, index: u64) -> (Withdrawal, u64, Proof) {
 /// The account that sends straight to contracts on the parent.
 pub async fn submitter(net: &Net, account: usize) -> Submitter {
     let config = SubmitterConfig::new(net.record.parent.rpc.clone(), net.record.parent.chain_id);
-    Submitter::connect(config, accounts::signer(&net.record.accounts[account].private_key)).await.unwrap()
+    let signer = accounts::signer(&net.record.accounts[account].private_key);
+    Submitter::connect(config, signer, Arc::new(Http::new().unwrap())).await.unwrap()
 }
 
 /// Sends a call that the contract must refuse, and answers the error it names.

@@ -1,11 +1,11 @@
 //! The parent as a genesis file names it: one chain, one registry, one vault, all of one sidechain.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use alloy_signer_local::PrivateKeySigner;
 use causeway_contracts::CheckpointRegistry;
 use causeway_genesis::{Genesis, PegSpec};
-use causeway_parent::{Submitter, SubmitterConfig};
+use causeway_parent::{Http, Submitter, SubmitterConfig};
 use causeway_peg::PegValidatorSet;
 use clap::Args;
 use eyre::eyre;
@@ -44,7 +44,8 @@ impl Parent {
         let (Some(peg), Some(validators)) = (genesis.spec.peg.clone(), genesis.peg_validator_set()) else {
             return Err(eyre!("this genesis is of a standalone chain: it has no peg"));
         };
-        let submitter = Submitter::connect(SubmitterConfig::new(url, peg.parent_chain_id), signer).await?;
+        let config = SubmitterConfig::new(url, peg.parent_chain_id);
+        let submitter = Submitter::connect(config, signer, Arc::new(Http::new()?)).await?;
         Ok(Self { submitter, genesis, peg, validators })
     }
 

@@ -1,9 +1,14 @@
-//! A chain of made-up blocks over a real database, and a model of every state it went through.
+//! A chain of made-up blocks over RocksDB or over tables in memory, and a model of every state it went through.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+
+pub mod memory;
 
 use alloy_consensus::{Header, SignableTransaction, TxLegacy};
 use alloy_primitives::{Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Log, Signature, TxKind, U256, keccak256};
-use alloy_trie::TrieAccount;
+use alloy_trie::{
+    TrieAccount,
+    root::{state_root_unhashed, storage_root_unhashed},
+};
 use causeway_consensus::{CommitCertificate, CommitSignature, Height, Round};
 use causeway_execution::{
     Account, Block, ExecutedBlock, PegEvent, Receipt, StateDiff, StateSource, SystemTx, Transaction, genesis_state,
@@ -11,7 +16,9 @@ use causeway_execution::{
 use causeway_genesis::{AllocAccount, Genesis, NodeKeys, SecretKey, ceremony};
 use causeway_storage::{Storage, StorageError, StorageOptions};
 use causeway_trie::{EMPTY_ROOT_HASH, StateChanges, state_root_after};
+use memory::MemoryTables;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
+use tempfile::TempDir;
 
 pub const CHAIN_ID: u64 = 4_242;
 
@@ -122,6 +129,42 @@ impl Model {
     }
 }
 
+/// Where a database is.
+pub enum Place {
+    Rocks(TempDir),
+    Memory(Arc<MemoryTables>),
+}
+
+impl Place {
+    pub fn rocks() -> Self {
+        Self::Rocks(tempfile::tempdir().unwrap())
+    }
+
+    pub fn memory() -> Self {
+        Self::Memory(Arc::default())
+    }
+
+    fn open(&self, genesis: &Genesis, options: StorageOptions) -> Result<Arc<Storage>, StorageError> {
+        match self {
+            Self::Rocks(dir) => Storage::open(dir.path(), genesis, options),
+            Self::Memory(tables) => Storage::open_on(Box::new(Arc::clone(tables)), genesis, options),
+        }
+    }
+}
+
+/// Makes of each function of a [`Place`] a test over RocksDB and one over tables in memory.
+#[macro_export]
+macro_rules! in_each_place {
+    ($($test:ident),+ $(,)?) => {
+        mod rocks {
+            $(#[test] fn $test() { super::$test(&super::support::Place::rocks()); })+
+        }
+        mod memory {
+            $(#[test] fn $test() { super::$test(&super::support::Place::memory()); })+
+        }
+    };
+}
+
 /// A database and what it should hold.
 pub struct TestChain {
     pub genesis: Arc<Genesis>,
@@ -137,6 +180,17 @@ impl TestChain {
     pub fn open(dir: &Path, options: StorageOptions) -> Self {
         let genesis = genesis("Test chain");
         let storage = Storage::open(dir, &genesis, options).unwrap();
+        Self::new(genesis, storage, options)
+    }
+
+    pub fn open_in(place: &Place, options: StorageOptions) -> Self {
+        let genesis = genesis("Test chain");
+        let storage = place.open(&genesis, options).unwrap();
+        Self::new(genesis, storage, options)
+    }
+
+    /// The chain at its genesis.
+    fn new(genesis: Arc<Genesis>, storage: Arc<Storage>, options: StorageOptions) -> Self {
         let executed = genesis_state(&genesis);
         let model = Model {
             accounts: executed.diff.accounts.iter().filter_map(|(at, (_, after))| Some((*at, (*after)?))).collect(),
@@ -148,12 +202,18 @@ impl TestChain {
 
     /// Closes the database and opens it again.
     pub fn reopen(&mut self, dir: &Path) {
-        // The only handle must go before the directory can be locked again.
-        let other = tempfile::tempdir().unwrap();
-        let placeholder = Storage::open(other.path(), &self.genesis, StorageOptions::default()).unwrap();
-        drop(std::mem::replace(&mut self.storage, placeholder));
-        let storage = Storage::open(dir, &self.genesis, self.options).unwrap();
-        self.storage = storage;
+        self.close();
+        self.storage = Storage::open(dir, &self.genesis, self.options).unwrap();
+    }
+
+    pub fn reopen_in(&mut self, place: &Place) {
+        self.close();
+        self.storage = place.open(&self.genesis, self.options).unwrap();
+    }
+
+    /// Gives up the only handle, as a directory can be locked once: another database takes its place.
+    fn close(&mut self) {
+        self.storage = Place::memory().open(&self.genesis, StorageOptions::default()).unwrap();
     }
 
     pub fn head(&self) -> u64 {
@@ -235,6 +295,30 @@ impl TestChain {
         for number in self.storage.oldest_state()..=self.head() {
             self.check(number);
         }
+        self.check_rows();
+    }
+
+    /// The rows of the head's state are the model's, and give its root without any stored node.
+    pub fn check_rows(&self) {
+        let model = &self.models[usize::try_from(self.head()).unwrap()];
+        let (mut accounts, mut slots, mut codes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        self.storage.each_account(|address, account| _ = accounts.insert(address, account)).unwrap();
+        self.storage.each_slot(|address, slot, value| _ = slots.insert((address, slot), value)).unwrap();
+        self.storage.each_code(|hash, code| _ = codes.insert(hash, code)).unwrap();
+        assert_eq!(accounts, model.accounts);
+        assert_eq!(slots, model.slots);
+        assert!(codes.iter().all(|(hash, code)| keccak256(code) == *hash));
+        let mut storages: BTreeMap<Address, Vec<(B256, U256)>> = BTreeMap::new();
+        for ((address, slot), value) in slots {
+            storages.entry(address).or_default().push((B256::from(slot), value));
+        }
+        let leaves = accounts.into_iter().map(|(address, account)| {
+            let storage_root = storage_root_unhashed(storages.remove(&address).unwrap_or_default());
+            let Account { nonce, balance, code_hash, .. } = account;
+            assert!(code_hash == KECCAK256_EMPTY || codes.contains_key(&code_hash), "code of {address}");
+            (address, TrieAccount { nonce, balance, storage_root, code_hash })
+        });
+        assert_eq!(state_root_unhashed(leaves), model.root);
     }
 }
 

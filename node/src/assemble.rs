@@ -1,0 +1,210 @@
+//! Puts a node together from its keys, database and disk, up to where it can take [`Event::Start`](crate::handle::Event):
+//! what lies between opening the database and starting the network. Synchronous, and without a runtime.
+
+use std::sync::Arc;
+
+use causeway_consensus::{Height, Host, HostConfig, SignState, Timeouts};
+use causeway_execution::Executor;
+use causeway_genesis::Genesis;
+use causeway_mempool::{Mempool, PoolConfig};
+use causeway_peg::PegSigner;
+use causeway_rpc::PendingFeed;
+use causeway_storage::{Disk, PegSignStateFile, SignStateFile, Storage, Wal};
+use eyre::eyre;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    chain::Chain,
+    clocks::Clocks,
+    config::DataDir,
+    evidence,
+    handle::{Head, Node, NodeSettings},
+    metrics::Metrics,
+    peg_desk::{PegDesk, PegSigns},
+    perform::{Performer, Records},
+    sets::{NextHeight, Sets},
+    signer::Signers,
+    transactions::Admission,
+    trust::Trust,
+};
+
+/// What a node is put together from.
+#[derive(Debug)]
+pub struct Assembly {
+    /// The chain.
+    pub genesis: Arc<Genesis>,
+    /// Its database.
+    pub storage: Arc<Storage>,
+    /// The file system of the log and the sign states.
+    pub disk: Arc<dyn Disk>,
+    /// Where on it they are.
+    pub dir: DataDir,
+    /// Who signs; none on a node that follows.
+    pub signers: Option<Signers>,
+    /// Consensus time-outs.
+    pub timeouts: Timeouts,
+    /// What is believed of the past.
+    pub trust: Trust,
+    /// Limits of the transaction pool.
+    pub pool: PoolConfig,
+    /// The time.
+    pub clocks: Clocks,
+    /// Where figures go.
+    pub metrics: Metrics,
+}
+
+/// A node that has not started.
+pub struct Assembled {
+    /// The node and its disk.
+    pub performer: Performer,
+    /// The log of the height in progress: what [`Event::Start`](crate::handle::Event) takes.
+    pub wal_entries: Vec<Vec<u8>>,
+    /// How transactions join its pool.
+    pub admission: Admission,
+}
+
+/// Puts a node together.
+///
+/// # Errors
+/// What keeps it from starting, and what to do.
+pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
+    let Assembly { genesis, storage, disk, dir, signers, timeouts, trust, pool, clocks, metrics } = parts;
+    let chain = Chain {
+        genesis: genesis.clone(),
+        storage: storage.clone(),
+        executor: Arc::new(Executor::new(genesis.clone())),
+        pool: Arc::new(Mutex::new(Mempool::new(pool))),
+        sets: Arc::new(Sets::load(&storage)?),
+        clocks,
+        metrics,
+    };
+
+    let (wal, wal_entries) = open_log(disk.clone(), &dir, &genesis, &storage)?;
+    let records = Records {
+        wal,
+        sign_state: SignStateFile::new(disk.clone(), dir.sign_state()),
+        peg_signs: PegSignStateFile::new(disk, dir.peg_sign_state()),
+    };
+    let (sign_state, peg_signs) = sign_states(signers.is_some(), &records)?;
+    let validator = signers.as_ref().map(Signers::validator);
+    let next = chain.next_height()?;
+    match validator {
+        Some(id) if next.validators.set.get(&id).is_some() => {
+            tracing::info!(validator = %id, epoch = next.epoch.number, "this node validates")
+        }
+        Some(id) => tracing::info!(
+            validator = %id,
+            "this node has validator keys that are not in the present validator set: it follows, and signs from the height on at which they are"
+        ),
+        None => tracing::info!("this node follows"),
+    }
+    check_peg_key(&genesis, signers.as_ref(), &next)?;
+    check_trust(&trust, &storage)?;
+
+    // The host has the signer whether its validator is a member or not: it signs at the heights at which it is.
+    let (consensus, peg_signer) = signers.map(|signers| (signers.consensus, signers.peg)).unzip();
+    let mut host = Host::new(HostConfig { timeouts, ..HostConfig::new(genesis.hash) }, consensus, sign_state);
+    evidence::note_members(&genesis, &storage, &next.validators.set)?;
+    for (key, last) in evidence::former_members(&storage)? {
+        host.note_key(key, Height(last));
+    }
+    let head = storage.head();
+    if let (Some(certificate), Some(block)) = (storage.certificate(head.number)?, storage.block(head.number)?) {
+        host.keep_decided(certificate, block.encode());
+    }
+    let desk = desk(&genesis, peg_signer, peg_signs, &next);
+    let settings =
+        NodeSettings { chain: genesis.hash, validator, block_interval_ms: genesis.spec.block_interval_ms, trust };
+    let node = Node::new(host, settings, Head { number: head.number, timestamp: head.timestamp }, next, desk);
+    let admission =
+        Admission { chain: chain.clone(), pending: PendingFeed::default(), announce: Arc::new(Notify::new()) };
+    Ok(Assembled { performer: Performer::new(node, chain, records), wal_entries, admission })
+}
+
+/// Writes empty sign states where there are none. A directory without them never started; one that lost them must not sign.
+///
+/// # Errors
+/// When a file is damaged or cannot be written.
+pub fn create_sign_states(disk: Arc<dyn Disk>, dir: &DataDir) -> eyre::Result<()> {
+    let consensus = SignStateFile::new(disk.clone(), dir.sign_state());
+    if consensus.load()?.is_none() {
+        consensus.store(&SignState::default())?;
+    }
+    let peg = PegSignStateFile::new(disk, dir.peg_sign_state());
+    if peg.load::<PegSigns>()?.is_none() {
+        peg.store(&PegSigns::default())?;
+    }
+    Ok(())
+}
+
+/// A member whose peg key is not the one it has registered would validate and silently attest nothing.
+fn check_peg_key(genesis: &Genesis, signers: Option<&Signers>, next: &NextHeight) -> eyre::Result<()> {
+    let Some(signers) = signers else { return Ok(()) };
+    let Some(registered) = next.validators.peg_addresses.get(&signers.validator()) else { return Ok(()) };
+    if signers.peg_address() != *registered {
+        let named = genesis.spec.validators.iter().find(|entry| entry.peg_address == *registered);
+        let whose = named.map_or("this validator".to_owned(), |entry| format!("validator {:?}", entry.name));
+        return Err(eyre!(
+            "keys/peg.key is the key of {}, but the chain has {registered} for {whose}: put the right key there",
+            signers.peg_address()
+        ));
+    }
+    Ok(())
+}
+
+/// Checks what the operator believes of the past against the blocks this node has.
+fn check_trust(trust: &Trust, storage: &Storage) -> eyre::Result<()> {
+    if let Some(checkpoint) = trust.checkpoint
+        && let Some(hash) = storage.hash_by_number(checkpoint.height)?
+    {
+        trust.block(checkpoint.height, hash).map_err(|reason| eyre!(reason))?;
+    }
+    Ok(())
+}
+
+/// Opens the write-ahead log; its entries matter only for the height after the durable head.
+fn open_log(
+    disk: Arc<dyn Disk>,
+    dir: &DataDir,
+    genesis: &Genesis,
+    storage: &Storage,
+) -> eyre::Result<(Wal, Vec<Vec<u8>>)> {
+    let deciding = storage.head().number.saturating_add(1);
+    let (wal, entries) = Wal::open(disk, &dir.wal(), genesis.hash)?;
+    if wal.height() > deciding {
+        return Err(eyre!(
+            "the write-ahead log is at height {}, the database only at block {}: the database was replaced by an older one. Restore the database that \
+             belongs to this log, or move both {} and {} away and sync from the network.",
+            wal.height(),
+            storage.head().number,
+            dir.wal().display(),
+            dir.chain().display()
+        ));
+    }
+    let entries = if wal.height() == deciding { entries } else { Vec::new() };
+    if !entries.is_empty() {
+        tracing::info!(height = deciding, entries = entries.len(), "replaying the write-ahead log");
+    }
+    Ok((wal, entries))
+}
+
+/// Reads what the keys have signed. A validator without its sign state must not sign: it may have signed elsewhere.
+fn sign_states(signs: bool, records: &Records) -> eyre::Result<(SignState, PegSigns)> {
+    let Records { sign_state, peg_signs, .. } = records;
+    let (consensus_state, peg_state) = (sign_state.load()?, peg_signs.load()?);
+    if signs && (consensus_state.is_none() || peg_state.is_none()) {
+        return Err(eyre!(
+            "this directory has validator keys but no sign state ({} or {} is missing), so it cannot know what the keys have signed. Restore the file \
+             from where the keys were used last; for keys that never signed anything run `causeway init` in a new directory.",
+            sign_state.path().display(),
+            peg_signs.path().display()
+        ));
+    }
+    Ok((consensus_state.unwrap_or_default(), peg_state.unwrap_or_default()))
+}
+
+fn desk(genesis: &Genesis, signer: Option<Arc<dyn PegSigner>>, signs: PegSigns, next: &NextHeight) -> Option<PegDesk> {
+    let (Some(domain), Some(progress)) = (genesis.peg_domain(), next.peg.clone()) else { return None };
+    Some(PegDesk::new(domain, signer, signs, progress, next.epoch))
+}

@@ -1,0 +1,35 @@
+//! How much the desk holds, against its limits.
+
+use causeway_consensus::Size;
+use causeway_peg::{
+    attestations::{ACKNOWLEDGEMENTS_OF_ONE, CHECKPOINTS_AHEAD, CHECKPOINTS_BEHIND, VIEW_WINDOW},
+    deposit::MAX_DEPOSITS_PER_VIEW,
+};
+
+use super::{MAX_ATTESTED, MAX_UNACKNOWLEDGED, MAX_WAITING_DEPOSITS, PegDesk};
+
+impl PegDesk {
+    /// What the desk holds. Cheap.
+    pub fn sizes(&self) -> Vec<Size> {
+        let size = |what, held, most| Size { what, held, most };
+        let views = as_usize(VIEW_WINDOW);
+        // An update that comes while there is room is taken whole.
+        let deposits = MAX_WAITING_DEPOSITS.saturating_add(as_usize(MAX_DEPOSITS_PER_VIEW));
+        let checkpoints = as_usize(CHECKPOINTS_BEHIND.saturating_add(CHECKPOINTS_AHEAD));
+        let of_one = views.saturating_add(checkpoints).saturating_add(ACKNOWLEDGEMENTS_OF_ONE);
+        let members = self.progress.set.len();
+        vec![
+            size("deposits not minted", self.deposits.len(), deposits),
+            size("views of deposits not minted", self.views.len(), deposits),
+            size("views signed and not minted", self.signs.views.len(), views),
+            size("attestations gathered", self.attestations.len(), of_one.saturating_mul(members)),
+            size("own attestations remembered", self.attested.len(), MAX_ATTESTED),
+            size("checkpoints not recorded", self.progress.unrecorded.len(), checkpoints),
+            size("commitments not acknowledged", self.progress.commitments.len(), as_usize(MAX_UNACKNOWLEDGED)),
+        ]
+    }
+}
+
+fn as_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

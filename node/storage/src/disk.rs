@@ -1,0 +1,135 @@
+//! The file system, as the write-ahead log and the sign states use it. One trait, so that a simulated disk that loses
+//! what was not synced can stand in for the real one.
+
+use std::{
+    fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+/// A file system. What [`DiskFile::sync`] and [`Self::sync_dir`] have not confirmed may be lost in a power cut.
+pub trait Disk: Send + Sync + std::fmt::Debug {
+    /// Opens a file for reading and appending; `None` when there is none.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>>;
+
+    /// Creates a file, or empties the one that is there.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives a file another name, whose former file (if any) is gone. Other processes see one or the other.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Waits until the names in a directory are durable.
+    ///
+    /// # Errors
+    /// Whatever the file system says; which names are durable is then unknown.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// 64 bits that a peer cannot predict.
+    fn salt(&self) -> u64;
+}
+
+/// An open file.
+#[expect(clippy::len_without_is_empty, reason = "a length that costs a call and may be an error is asked for as such")]
+pub trait DiskFile: Send + std::fmt::Debug {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// All of its content.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    fn read_all(&mut self) -> io::Result<Vec<u8>>;
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// Whatever the file system says; any part of the bytes may have been added.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file to its first `len` bytes.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+
+    /// Waits until the content and the length are durable. (The name is: see [`Disk::sync_dir`].)
+    ///
+    /// # Errors
+    /// Whatever the file system says; what is durable is then unknown, and asking again may hide that.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The operating system's file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>> {
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => Ok(Some(Box::new(OsFile(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn salt(&self) -> u64 {
+        // The keys of the standard library's hasher are what cannot be predicted, and no two hashers share them.
+        RandomState::new().hash_one(())
+    }
+}
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl DiskFile for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_all(&mut self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.0.rewind()?;
+        self.0.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::End(0))?;
+        self.0.write_all(bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // Without times and owners, which nobody reads; the length is always included.
+        self.0.sync_data()
+    }
+}
