@@ -1,4 +1,4 @@
-//! Command line of the launcher. The scripts `testnet/up`, `down`, `load`, `fault`, `node` and `blocks` call it.
+//! Command line of the launcher. The scripts `testnet/up`, `down`, `load`, `fault`, `node`, `blocks` and `chaos` call it.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Default directory of a testnet.
 pub const DEFAULT_DIRECTORY: &str = ".testnet";
+
+/// Default directory of a chaos run.
+pub const CHAOS_DIRECTORY: &str = ".chaos";
 
 /// A local Causeway testnet: real nodes, a parent chain, and coin that came through the vault.
 #[derive(Debug, Parser)]
@@ -32,6 +35,8 @@ pub enum Command {
     Node(NodeArgs),
     /// Watch blocks and print the time between them, at epoch boundaries and elsewhere
     Blocks(BlocksArgs),
+    /// Kill, pause, cut off and starve real nodes under load, and watch that nothing is lost
+    Chaos(ChaosArgs),
 }
 
 /// Which testnet.
@@ -235,6 +240,35 @@ pub struct AddArgs {
     /// Directory of the testnet
     #[arg(long, default_value = DEFAULT_DIRECTORY)]
     pub dir: PathBuf,
+}
+
+/// Settings of `chaos`.
+#[derive(Clone, Debug, Args)]
+pub struct ChaosArgs {
+    /// How long to break things
+    #[arg(long, value_name = "M", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    pub minutes: u64,
+    /// Every class of fault once and briefly, instead of faults for some minutes
+    #[arg(long, conflicts_with = "minutes")]
+    pub once: bool,
+    /// Validators, 4 to 16
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..=16))]
+    pub validators: u8,
+    /// Seed of the schedule [default: another one each time, and printed]
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Transfers each second
+    #[arg(long, value_name = "R", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rate: u32,
+    /// Mount nothing, even where that is allowed
+    #[arg(long)]
+    pub rootless: bool,
+    /// Directory of the testnet that is made for this and broken; an earlier run's content is removed
+    #[arg(long, default_value = CHAOS_DIRECTORY)]
+    pub dir: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Settings of `blocks`.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use causeway_testnet::{
-    blocks,
+    blocks, chaos,
     cli::{Cli, Command},
     fault, join, load, up,
 };
@@ -29,6 +29,7 @@ fn run() -> eyre::Result<()> {
         Command::Fault(args) => main_thread()?.block_on(fault::run(&args)),
         Command::Node(args) => main_thread()?.block_on(join::run(&args)),
         Command::Blocks(args) => Builder::new_multi_thread().enable_all().build()?.block_on(blocks::run(&args)),
+        Command::Chaos(args) => main_thread()?.block_on(chaos::run(args)),
         Command::Load(args) => Builder::new_multi_thread().enable_all().build()?.block_on(load::run(args)),
     }
 }

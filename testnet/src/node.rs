@@ -58,6 +58,7 @@ pub struct Node {
     dir: PathBuf,
     binary: PathBuf,
     trust: Trust,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -65,7 +66,14 @@ impl Node {
     /// A node that is not started yet, and why it may believe its peers when it starts first. Later starts trust their history: a
     /// node that was down for long comes back to the same peers.
     pub fn new(name: &str, dir: PathBuf, binary: PathBuf, trust: Trust) -> Self {
-        Self { name: name.to_owned(), dir, binary, trust, child: None }
+        Self { name: name.to_owned(), dir, binary, trust, environment: Vec::new(), child: None }
+    }
+
+    /// The same node with more in its processes' environment.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// Its name in genesis and for `testnet/fault`.
@@ -110,6 +118,7 @@ impl Node {
             .envs(std::env::var_os("CAUSEWAY_LOG").is_none().then_some(("CAUSEWAY_LOG", LOG_FILTER)))
             // Logs go to files.
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

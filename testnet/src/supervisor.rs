@@ -179,7 +179,11 @@ impl Supervisor {
         Ok(joined.text)
     }
 
-    fn node(&mut self, wanted: &str) -> eyre::Result<&mut Node> {
+    /// A node by its name or number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn node(&mut self, wanted: &str) -> eyre::Result<&mut Node> {
         let numbered = format!("validator-{wanted}");
         let names: Vec<&str> = self.nodes.iter().map(Node::name).collect();
         let index = names.iter().position(|name| *name == wanted || *name == numbered);

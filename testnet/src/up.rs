@@ -2,7 +2,7 @@
 //!
 //! Every step looks at what is there first, so that a run which was cut short anywhere is simply run again.
 
-use std::{fs::File, io::IsTerminal as _, path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs::File, io::IsTerminal as _, path::Path, process::Stdio, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use causeway::config::NodeConfig;
@@ -100,6 +100,30 @@ fn open(args: &UpArgs) -> eyre::Result<(Directory, Lock)> {
 }
 
 async fn start(directory: &Directory, args: &UpArgs, supervisor: &mut Supervisor) -> eyre::Result<Listener> {
+    let record = build(directory, args, supervisor, &Fitting::default()).await?;
+    let control = Listener::open(directory)?;
+    let deposit = Settings::load(directory)?.deposit;
+    say(&summary::text(&record, directory.root(), Some(deposit)));
+    supervisor.publish(record)?;
+    Ok(control)
+}
+
+/// What the validators of a testnet get beyond its settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fitting {
+    /// Peers are reached over TCP alone.
+    pub(crate) tcp_only: bool,
+    /// What is in each validator's environment, by name.
+    pub(crate) environment: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// Starts all processes, waits for blocks, and funds the accounts. Answers what runs.
+pub(crate) async fn build(
+    directory: &Directory,
+    args: &UpArgs,
+    supervisor: &mut Supervisor,
+    fitting: &Fitting,
+) -> eyre::Result<TestnetRecord> {
     let settings = Settings::resolve(directory, args)?;
     let binary = node::binary()?;
     let names = settings.names();
@@ -120,10 +144,12 @@ async fn start(directory: &Directory, args: &UpArgs, supervisor: &mut Supervisor
     let deployment = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg: use --clean"))?;
     // Contracts and validators at the same time: the nodes start while the parent makes the blocks with the contracts.
     let nodes = nodes(&settings, &ports, &validators, &parent)?;
-    for (name, config) in nodes {
+    for (name, mut config) in nodes {
         let dir = directory.validator(&name);
+        config.p2p.listen.retain(|address| !fitting.tcp_only || address.contains("/tcp/"));
         node::prepare(&binary, &dir, &config, &directory.genesis()).await?;
-        supervisor.start(Node::new(&name, dir, binary.clone(), trust))?;
+        let environment = fitting.environment.get(&name).cloned().unwrap_or_default();
+        supervisor.start(Node::new(&name, dir, binary.clone(), trust).with_environment(environment))?;
     }
     parent.deploy(&genesis).await?;
     if settings.parent.is_some() {
@@ -131,14 +157,11 @@ async fn start(directory: &Directory, args: &UpArgs, supervisor: &mut Supervisor
     }
     let rpcs = wait_for_blocks(&names, &ports, supervisor).await?;
     fund_accounts(&settings, &parent, deployment.vault, &rpcs, supervisor).await?;
-    let control = Listener::open(directory)?;
-    let record = record(directory, &genesis, &parent, &validators, &ports)?;
-    say(&summary::text(&record, directory.root(), Some(settings.deposit)));
-    supervisor.publish(record)?;
-    Ok(control)
+    record(directory, &genesis, &parent, &validators, &ports)
 }
 
-fn assign_ports(directory: &Directory, names: &[String], parent: Option<&str>) -> eyre::Result<Ports> {
+/// Gives every node its ports, the same ones again where they are free.
+pub(crate) fn assign_ports(directory: &Directory, names: &[String], parent: Option<&str>) -> eyre::Result<Ports> {
     let mut ports = Ports::load(&directory.ports())?;
     for line in ports.assign(names, parent)? {
         tracing::info!("{line}");
