@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Each room with the rooms it may import. What is not listed is forbidden.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("causeway-consensus", &[]),
     ("causeway-staking", &[]),
     ("causeway-peg", &[]),
@@ -71,6 +71,42 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "causeway-parent",
             "causeway-genesis",
             "causeway-network",
+        ],
+    ),
+    (
+        "causeway-simulator",
+        &[
+            "causeway",
+            "causeway-consensus",
+            "causeway-staking",
+            "causeway-peg",
+            "causeway-contracts",
+            "causeway-parent",
+            "causeway-genesis",
+            "causeway-trie",
+            "causeway-execution",
+            "causeway-storage",
+            "causeway-mempool",
+            "causeway-network",
+        ],
+    ),
+    (
+        "causeway-fuzz-properties",
+        &[
+            "causeway",
+            "causeway-consensus",
+            "causeway-staking",
+            "causeway-peg",
+            "causeway-peg-audit",
+            "causeway-contracts",
+            "causeway-parent",
+            "causeway-genesis",
+            "causeway-execution",
+            "causeway-storage",
+            "causeway-mempool",
+            "causeway-network",
+            "causeway-rpc",
+            "causeway-trie",
         ],
     ),
 ];

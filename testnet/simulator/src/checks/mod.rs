@@ -1,0 +1,452 @@
+//! The invariants of docs/reliability.md, asserted at every event.
+//!
+//! Each check computes what it expects by itself: from the blocks that honest nodes made durable (kept as the one chain,
+//! [`canon`]), from the state that those blocks' changes add up to ([`mirror`]), from signatures and logs, and from the parent's
+//! own account of its contracts. A check reads of a node what its operator could: the database, what it sends, how much it holds.
+//! Byzantine machines are not judged.
+
+mod agreement;
+mod attesting;
+mod backing;
+mod bounds;
+mod bridge;
+pub mod canon;
+pub mod database;
+mod durability;
+#[cfg(test)]
+mod kit;
+mod liveness;
+pub mod members;
+pub mod mirror;
+mod signing;
+mod slots;
+mod stake;
+mod state;
+mod transactions;
+mod validity;
+pub mod violation;
+
+use std::collections::BTreeMap;
+
+use causeway_consensus::CommitCertificate;
+use causeway_execution::ExecutedBlock;
+use causeway_network::GossipMessage;
+
+use self::{
+    attesting::Attested,
+    backing::Vault,
+    bridge::{Crossings, ParentFacts},
+    canon::Canon,
+    database::{Database, NodeDatabase, committed_block},
+    durability::Acknowledged,
+    liveness::{Liveliness, Patience},
+    members::Members,
+    signing::{Noted, Signatures},
+    stake::{Staked, Stakes},
+    validity::Proofs,
+    violation::{DURABILITY, LIVENESS, STATE, VALIDITY, ensure},
+};
+use crate::{Coverage, Plan, world::Scene};
+
+pub use violation::Violation;
+
+/// What clocks, restarts, listening after a start, catching up and the parent may cost after the healing, beside rounds.
+const SLACK_MS: u64 = 60_000;
+
+/// An honest node has made a block durable.
+pub(crate) struct Commit<'a> {
+    /// The node's machine.
+    pub(crate) machine: usize,
+    /// Milliseconds since the world began.
+    pub(crate) now_ms: u64,
+    /// What the furthest wall clock of an honest machine shows, Unix milliseconds.
+    pub(crate) latest_wall_ms: u64,
+    /// The block.
+    pub(crate) executed: &'a ExecutedBlock,
+    /// What it was committed with.
+    pub(crate) certificate: &'a CommitCertificate,
+    /// The node's database, which has it.
+    pub(crate) database: &'a dyn Database,
+}
+
+impl Commit<'_> {
+    fn height(&self) -> u64 {
+        self.executed.block.header.number
+    }
+}
+
+/// All invariants, and whether they are muted.
+#[derive(Debug, Default)]
+pub struct Checks(Option<Box<Inner>>, bool);
+
+#[derive(Debug)]
+struct Inner {
+    canon: Canon,
+    all_honest: bool,
+    proofs: Proofs,
+    acknowledged: Acknowledged,
+    signatures: Signatures,
+    attested: Attested,
+    liveliness: Liveliness,
+    crossings: Crossings,
+    stakes: Stakes,
+    latest_wall_ms: u64,
+    /// Events handled, by machine.
+    handled: BTreeMap<usize, u64>,
+    /// Claims paid, checkpoints accepted and the greatest epoch among them, as last seen on the parent.
+    parent_seen: (usize, usize, u64),
+}
+
+impl Inner {
+    fn new(scene: &Scene<'_>) -> Result<Self, Violation> {
+        let canon = Canon::new(scene.genesis.clone()).map_err(|fault| Violation::new(STATE, 0, fault))?;
+        let honest = || scene.machines.iter().filter(|machine| machine.honest);
+        // A twin's key is not honest, whichever of the two signs.
+        let dishonest = |id| scene.machines.iter().any(|machine| !machine.honest && machine.validator() == id);
+        let keys = honest().filter(|machine| !dishonest(machine.validator()));
+        Ok(Self {
+            all_honest: scene.machines.iter().all(|machine| machine.honest),
+            proofs: Proofs::default(),
+            acknowledged: Acknowledged::default(),
+            signatures: Signatures::new(keys.clone().map(|machine| machine.validator())),
+            attested: Attested::new(keys.map(|machine| machine.keys.peg_address())),
+            liveliness: Liveliness::new(patience(scene.plan)),
+            crossings: Crossings::default(),
+            stakes: Stakes::new(scene.genesis),
+            latest_wall_ms: 0,
+            handled: BTreeMap::new(),
+            parent_seen: (0, 0, 0),
+            canon,
+        })
+    }
+
+    /// An honest machine's commit has returned.
+    fn committed(
+        &mut self,
+        coverage: &mut Coverage,
+        parent: &ParentFacts<'_>,
+        commit: &Commit<'_>,
+    ) -> Result<(), Violation> {
+        agreement::check(&self.canon, commit)?;
+        self.acknowledged.committed(commit)?;
+        self.decided(coverage, parent, commit)?;
+        state::of_node(commit)
+    }
+
+    /// A height has a durable block on an honest machine.
+    fn decided(
+        &mut self,
+        coverage: &mut Coverage,
+        parent: &ParentFacts<'_>,
+        commit: &Commit<'_>,
+    ) -> Result<(), Violation> {
+        let (height, executed) = (commit.height(), commit.executed);
+        self.proofs.certificate(&self.canon, commit)?;
+        self.signatures.certificate(&self.canon, commit.certificate)?;
+        if height <= self.canon.height() {
+            if height + 2 <= self.canon.height() {
+                coverage.hit("height_caught_up");
+            }
+            return Ok(());
+        }
+        self.proofs.header(&self.canon, commit, self.all_honest)?;
+        transactions::check(&self.canon, executed)?;
+        let crossed = self.crossings.decided(executed, parent)?;
+        let (staked, taken) = self.stakes.read(&self.canon, executed);
+        let rotated =
+            self.canon.advance(executed, commit.now_ms).map_err(|fault| Violation::new(STATE, height, fault))?;
+        state::of_mirror(&self.canon)?;
+        backing::of_sidechain(&self.canon, &self.crossings)?;
+        self.stakes.decided(&self.canon, executed, &taken)?;
+        self.signatures.committed(height);
+        let round = commit.certificate.round.0;
+        if let Some(first) = self.liveliness.decided(commit.now_ms, height, round)? {
+            coverage.sample("rounds_after_heal", u64::from(first.rounds));
+            coverage.sample("ms_after_heal", first.ms);
+        }
+        coverage.hit("height");
+        coverage.add("transaction", executed.block.transactions.len() as u64);
+        coverage.add("deposit_minted", crossed.minted);
+        coverage.add("withdrawal_burned", crossed.burned);
+        coverage.add("checkpoint_recorded", crossed.recorded);
+        coverage.add("set_acknowledged", crossed.acknowledged);
+        count_stake(coverage, staked);
+        coverage.add("jailed", self.stakes.take_jailed());
+        if round > 0 {
+            coverage.hit("round_above_zero");
+        }
+        if rotated {
+            self.count_rotation(coverage);
+        }
+        Ok(())
+    }
+
+    fn count_rotation(&self, coverage: &mut Coverage) {
+        let height = self.canon.height();
+        let (Some(old), Some(new)) = (self.canon.members(height), self.canon.members(height + 1)) else { return };
+        if old.epoch != new.epoch {
+            coverage.hit("epoch_change");
+        }
+        let joined = |of: &Members, to: &Members| to.iter().filter(|member| of.get(&member.id).is_none()).count();
+        coverage.add("joined", joined(old, new) as u64);
+        coverage.add("left", joined(new, old) as u64);
+    }
+}
+
+fn count_stake(coverage: &mut Coverage, staked: Staked) {
+    for (what, times) in [
+        ("registered", staked.registered),
+        ("exited", staked.exited),
+        ("unjailed", staked.unjailed),
+        ("slashed", staked.slashed),
+        ("evidence_included", staked.tombstoned),
+        ("redelegated", staked.redelegated),
+        ("unbonded", staked.unbonded),
+        ("rewarded", staked.rewarded),
+    ] {
+        coverage.add(what, times);
+    }
+}
+
+fn patience(plan: &Plan) -> Patience {
+    let clocks = plan.clocks;
+    Patience {
+        timeouts: plan.timeouts,
+        block_interval_ms: plan.block_interval_ms,
+        byzantine: u32::try_from(plan.byzantine.len()).unwrap_or(u32::MAX),
+        slack_ms: SLACK_MS + 4 * (clocks.offset_ms + clocks.jump_ms),
+    }
+}
+
+/// The checks, made when the first event comes; and the parent's facts.
+macro_rules! open {
+    ($checks:ident, $scene:ident) => {{
+        if $checks.1 {
+            return Ok(());
+        }
+        if $checks.0.is_none() {
+            $checks.0 = Some(Box::new(Inner::new($scene)?));
+        }
+        $checks.0.as_mut().expect("they were just made")
+    }};
+}
+
+fn facts<'a>(scene: &'a Scene<'_>) -> ParentFacts<'a> {
+    scene.parent.as_deref().map_or(ParentFacts::NONE, ParentFacts::of)
+}
+
+impl Checks {
+    /// An honest machine sends a message: to everybody, or to one peer.
+    ///
+    /// # Errors
+    /// I5.
+    pub fn sent(&mut self, scene: &mut Scene<'_>, machine: usize, message: &GossipMessage) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        match message {
+            GossipMessage::Consensus(message) => {
+                match inner.signatures.sent(&inner.canon, message)? {
+                    Noted::Usual => {}
+                    Noted::LaterRound => scene.coverage.hit("signed_in_later_round"),
+                    Noted::ProposedAgain => scene.coverage.hit("polka_proposed_again"),
+                    Noted::LockChanged => scene.coverage.hit("lock_changed"),
+                }
+                Ok(())
+            }
+            GossipMessage::Peg(message) => {
+                let head = scene.machines[machine].head().unwrap_or(0);
+                inner.attested.sent(&inner.canon, head, message)
+            }
+            GossipMessage::Transactions(_) => Ok(()),
+        }
+    }
+
+    /// A machine has made a block durable.
+    ///
+    /// # Errors
+    /// I1 to I4, I6 to I9.
+    pub fn committed(
+        &mut self,
+        scene: &mut Scene<'_>,
+        machine: usize,
+        executed: &ExecutedBlock,
+        certificate: &CommitCertificate,
+    ) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        let node = &scene.machines[machine];
+        let Some(database) = NodeDatabase::of(node).filter(|_| node.honest) else { return Ok(()) };
+        inner.latest_wall_ms = inner.latest_wall_ms.max(node.clock.wall_ms());
+        let commit = Commit {
+            machine,
+            now_ms: scene.now_ms,
+            latest_wall_ms: inner.latest_wall_ms,
+            executed,
+            certificate,
+            database: &database,
+        };
+        let before = inner.canon.members(inner.canon.height() + 1).map(|members| members.epoch);
+        let parent = scene.parent.as_deref().map_or(ParentFacts::NONE, ParentFacts::of);
+        inner.committed(scene.coverage, &parent, &commit)?;
+        let after = inner.canon.members(inner.canon.height() + 1).map(|members| members.epoch);
+        if before != after && is_partitioned(scene) {
+            scene.coverage.hit("epoch_change_in_partition");
+        }
+        Ok(())
+    }
+
+    /// A machine's disk was replaced by an older copy of itself, as from a backup.
+    pub fn restored(&mut self, machine: usize) {
+        if let Some(inner) = &mut self.0 {
+            inner.acknowledged.restored(machine);
+        }
+    }
+
+    /// A machine has started from its disk.
+    ///
+    /// # Errors
+    /// I4; and what [`Checks::committed`] finds in blocks that became durable as every machine went down.
+    pub fn started(&mut self, scene: &mut Scene<'_>, machine: usize) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        let node = &scene.machines[machine];
+        let Some(database) = NodeDatabase::of(node).filter(|_| node.honest) else { return Ok(()) };
+        let (Some(storage), parent) =
+            (node.storage(), scene.parent.as_deref().map_or(ParentFacts::NONE, ParentFacts::of))
+        else {
+            return Ok(());
+        };
+        for height in inner.canon.height() + 1..=database.head() {
+            let block = committed_block(scene.genesis, storage, height);
+            let (executed, certificate) = block.map_err(|fault| Violation::new(DURABILITY, height, fault))?;
+            let commit = Commit {
+                machine,
+                now_ms: scene.now_ms,
+                latest_wall_ms: inner.latest_wall_ms,
+                executed: &executed,
+                certificate: &certificate,
+                database: &database,
+            };
+            agreement::check(&inner.canon, &commit)?;
+            inner.decided(scene.coverage, &parent, &commit)?;
+            scene.coverage.hit("durable_before_known");
+        }
+        inner.acknowledged.started(&inner.canon, machine, &database)
+    }
+
+    /// A machine has handled an event.
+    ///
+    /// # Errors
+    /// I6, I10.
+    pub fn handled(&mut self, scene: &mut Scene<'_>, machine: usize) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        let node = &scene.machines[machine];
+        let Some(performer) = node.performer().filter(|_| node.honest) else { return Ok(()) };
+        inner.latest_wall_ms = inner.latest_wall_ms.max(node.clock.wall_ms());
+        let handled = inner.handled.entry(machine).or_default();
+        *handled += 1;
+        if handled.is_multiple_of(bounds::LOOK_EVERY) {
+            bounds::check(inner.canon.height(), machine, performer.sizes())?;
+        }
+        inner.liveliness.waited(scene.now_ms, inner.canon.height())
+    }
+
+    /// The parent has a new block.
+    ///
+    /// # Errors
+    /// I7, I8.
+    pub fn parent_block(&mut self, scene: &mut Scene<'_>) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        let Some(parent) = scene.parent.as_deref() else { return Ok(()) };
+        let facts = ParentFacts::of(parent);
+        inner.crossings.parent_block(&inner.canon, &facts)?;
+        backing::of_both(&inner.canon, &inner.crossings, &facts, Vault::of(parent))?;
+        let epoch = facts.checkpoints.iter().map(|accepted| accepted.epoch).max().unwrap_or(0);
+        let (claims, checkpoints, epoch_seen) = inner.parent_seen;
+        scene.coverage.add("withdrawal_claimed", facts.claims.len().saturating_sub(claims) as u64);
+        scene.coverage.add("checkpoint_accepted", facts.checkpoints.len().saturating_sub(checkpoints) as u64);
+        scene.coverage.add("handover_relayed", epoch.saturating_sub(epoch_seen));
+        inner.parent_seen = (facts.claims.len(), facts.checkpoints.len(), epoch.max(epoch_seen));
+        Ok(())
+    }
+
+    /// All faults have ended.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn healed(&mut self, scene: &mut Scene<'_>) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        let height = inner.canon.height() + 1;
+        let honest = scene.machines.iter().filter(|machine| machine.honest);
+        let standing = honest.filter_map(|machine| machine.node()).map(|node| node.consensus_status());
+        let round = standing.filter(|status| status.height.0 == height).map(|status| status.round.0).max();
+        inner.liveliness.healed(scene.now_ms, height, round.unwrap_or(0));
+        Ok(())
+    }
+
+    /// The run ends; what had to happen after the healing has happened. Every honest database is compared whole.
+    ///
+    /// # Errors
+    /// I1, I3, I6, I7.
+    pub fn finished(&mut self, scene: &mut Scene<'_>) -> Result<(), Violation> {
+        let inner = open!(self, scene);
+        let judged = || scene.machines.iter().filter(|machine| machine.honest && machine.stopped.is_none());
+        let heads: Vec<_> = judged().map(|machine| (machine.index, machine.head())).collect();
+        inner.liveliness.finished(&heads)?;
+        for machine in judged() {
+            let Some(database) = NodeDatabase::of(machine) else { continue };
+            inner.compare(machine.index, &database)?;
+        }
+        let facts = facts(scene);
+        inner.crossings.parent_block(&inner.canon, &facts)
+    }
+
+    /// The chain as honest machines have it; `None` before the first event.
+    pub fn canon(&self) -> Option<&Canon> {
+        self.0.as_ref().map(|inner| &inner.canon)
+    }
+
+    /// Nothing is judged from here on: for what follows a fork that was to come.
+    pub fn mute(&mut self) {
+        self.1 = true;
+    }
+
+    /// Whether nothing is judged.
+    pub fn is_muted(&self) -> bool {
+        self.1
+    }
+}
+
+impl Inner {
+    /// A whole database against the one chain, and its tables against its head.
+    fn compare(&self, machine: usize, database: &dyn Database) -> Result<(), Violation> {
+        let head = database.head();
+        for height in 0..=head {
+            let (found, known) = (database.hash(height), self.canon.at(height).map(|decided| decided.hash));
+            ensure(found == known, violation::AGREEMENT, height, || {
+                format!("machine {machine} ends with block {found:?}, decided was {known:?}")
+            })?;
+        }
+        let expected = self.canon.at(head).map(|decided| decided.state_root);
+        let rows = database.rows().and_then(|rows| mirror::root_of(rows.accounts.into_iter(), rows.slots.into_iter()));
+        ensure(rows.as_ref().ok() == expected.as_ref(), STATE, head, || {
+            format!("the tables of machine {machine} have the root {rows:?}, the header names {expected:?}")
+        })
+    }
+}
+
+fn is_partitioned(scene: &Scene<'_>) -> bool {
+    let holds = |from_ms: u64, until_ms: u64| (from_ms..until_ms).contains(&scene.now_ms);
+    !scene.healed && scene.plan.network.partitions.iter().any(|partition| holds(partition.from_ms, partition.until_ms))
+}
+
+/// What the names of the invariants stand for, in the order of docs/reliability.md.
+pub const INVARIANTS: [(&str, &str); 10] = [
+    (violation::AGREEMENT, "agreement: one block a height"),
+    (VALIDITY, "validity: what is decided follows the rules"),
+    (STATE, "state: one state after a height, its root from nothing"),
+    (DURABILITY, "durability: nothing acknowledged is lost"),
+    (violation::SIGNING, "signing: no honest key conflicts with itself"),
+    (LIVENESS, "liveness: bounded rounds after healing"),
+    (violation::BACKING, "backing: locked = coin + to be minted + to be paid"),
+    (violation::BRIDGE, "bridge: each deposit and withdrawal once"),
+    (violation::STAKE, "stake: conserved, powers as stakes give"),
+    (violation::BOUNDS, "bounds: nothing grows past its limit"),
+];

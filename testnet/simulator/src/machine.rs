@@ -1,0 +1,193 @@
+//! One machine: keys, disk, clocks, and the production node that runs on it.
+
+use std::sync::Arc;
+
+use alloy_signer_local::PrivateKeySigner;
+use causeway::{
+    assemble::{Assembled, Assembly, assemble, create_sign_states},
+    chain::Chain,
+    config::DataDir,
+    handle::Node,
+    metrics::Metrics,
+    perform::Performer,
+    signer::Signers,
+    transactions::Admission,
+    trust::Trust,
+};
+use causeway_consensus::{Timeouts, ValidatorId};
+use causeway_genesis::{Genesis, NodeKeys};
+use causeway_mempool::PoolConfig;
+use causeway_storage::{HistoryDepth, Storage, StorageOptions};
+
+use crate::{
+    clock::MachineClock,
+    disk::{MachineDisk, MachineTables, SimDisk, root},
+    outlook::Outlook,
+    setup,
+    strategies::Strategy,
+};
+
+/// Entries of each of a node's state caches. Small, so that tables are read too, as on a chain larger than memory.
+const CACHE_ENTRIES: usize = 1_024;
+
+/// What a machine is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A validator at genesis.
+    Validator,
+    /// A node with keys that may register.
+    Other,
+    /// A node without keys.
+    Follower,
+}
+
+/// One machine.
+pub struct Machine {
+    /// Its number.
+    pub index: usize,
+    /// What it is there for.
+    pub role: Role,
+    /// Its keys; a follower's are never used.
+    pub keys: NodeKeys,
+    /// The account of its operator.
+    pub operator: PrivateKeySigner,
+    /// Whether it does what the protocol says.
+    pub honest: bool,
+    /// Its disk.
+    pub disk: MachineDisk,
+    /// Its database's tables.
+    pub tables: MachineTables,
+    /// Its clocks.
+    pub clock: MachineClock,
+    /// What its operator tells its node of the past.
+    pub trust: Trust,
+    /// How often it has started or gone down: what was on its way to an earlier life never arrives.
+    pub life: u64,
+    /// Why its node has stopped by itself, until it starts again.
+    pub stopped: Option<String>,
+    pub(crate) strategy: Option<Box<dyn Strategy>>,
+    pub(crate) up: Option<Up>,
+    validator: ValidatorId,
+}
+
+/// What runs while a machine is up.
+pub(crate) struct Up {
+    pub(crate) performer: Performer,
+    pub(crate) admission: Admission,
+    /// Its view of the parent.
+    pub(crate) outlook: Option<Outlook>,
+    /// When its earliest wake-up is in the queue; `u64::MAX` for none.
+    pub(crate) wakes_ms: u64,
+    /// When its pool's transactions are gossiped next; `u64::MAX` for never.
+    pub(crate) announces_ms: u64,
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Machine").field("index", &self.index).field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// A machine on which nothing has run but `causeway init`.
+    pub fn new(index: usize, keys: NodeKeys, role: Role, disk: MachineDisk, clock: MachineClock) -> Self {
+        let validator = keys.validator_id();
+        Self {
+            index,
+            role,
+            keys,
+            operator: setup::operator(index),
+            honest: true,
+            disk,
+            tables: MachineTables::default(),
+            clock,
+            trust: Trust::default(),
+            life: 0,
+            stopped: None,
+            strategy: None,
+            up: None,
+            validator,
+        }
+    }
+
+    /// Writes what `causeway init` writes.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn init(&self) -> eyre::Result<()> {
+        create_sign_states(Arc::new(self.disk.boot()), &dir())
+    }
+
+    /// Whether its node runs.
+    pub fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// The id of its consensus key.
+    pub fn validator(&self) -> ValidatorId {
+        self.validator
+    }
+
+    /// The node, while it runs.
+    pub fn performer(&self) -> Option<&Performer> {
+        self.up.as_ref().map(|up| &up.performer)
+    }
+
+    /// The node's decisions, while it runs.
+    pub fn node(&self) -> Option<&Node> {
+        self.performer().map(|performer| &performer.node)
+    }
+
+    /// The node's chain (database, pool, sets), while it runs.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.performer().map(|performer| &performer.chain)
+    }
+
+    /// The node's database, while it runs.
+    pub fn storage(&self) -> Option<&Arc<Storage>> {
+        self.chain().map(|chain| &chain.storage)
+    }
+
+    /// The height of its durable head, while its node runs.
+    pub fn head(&self) -> Option<u64> {
+        self.storage().map(|storage| storage.head_number())
+    }
+
+    /// The database of a machine whose node does not run.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn open_storage(&self, genesis: &Genesis) -> eyre::Result<Arc<Storage>> {
+        self.storage_on(&self.disk.boot(), genesis)
+    }
+
+    fn storage_on(&self, disk: &SimDisk, genesis: &Genesis) -> eyre::Result<Arc<Storage>> {
+        let options = StorageOptions { history: HistoryDepth::Archive, cache_entries: CACHE_ENTRIES };
+        Ok(Storage::open_on(Box::new(self.tables.boot(disk)), genesis, options)?)
+    }
+
+    /// Puts the node together from the disk, up to where it can take its first event.
+    pub(crate) fn assemble(&self, genesis: &Arc<Genesis>, timeouts: Timeouts) -> eyre::Result<Assembled> {
+        self.clock.boot();
+        let disk = self.disk.boot();
+        let storage = self.storage_on(&disk, genesis)?;
+        let signers = if self.role == Role::Follower { None } else { Some(Signers::local(&self.keys)?) };
+        assemble(Assembly {
+            genesis: genesis.clone(),
+            storage,
+            disk: Arc::new(disk),
+            dir: dir(),
+            signers,
+            timeouts,
+            trust: Trust { unbonding_s: genesis.spec.staking.unbonding_seconds, ..self.trust },
+            pool: PoolConfig::new(genesis.spec.chain_id, genesis.spec.gas_limit),
+            clocks: self.clock.clocks(),
+            metrics: Metrics::default(),
+        })
+    }
+}
+
+/// Where a machine's files are.
+pub fn dir() -> DataDir {
+    DataDir(root())
+}

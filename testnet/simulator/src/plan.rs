@@ -1,0 +1,168 @@
+//! What one run is: how many machines, and which faults befall them. A plan is a value; equal plans run alike.
+
+use causeway_consensus::Timeouts;
+
+use crate::{disk::CrashPoint, parent::ParentFaults, strategies::StrategyKind};
+
+/// What one run is.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// Validators at genesis: machines `0..validators`.
+    pub validators: usize,
+    /// Nodes with keys that may register later: the machines after the validators.
+    pub others: usize,
+    /// Nodes without keys: the machines after those.
+    pub followers: usize,
+    /// Whether there is a parent chain with the contracts.
+    pub pegged: bool,
+    /// Time from block to block.
+    pub block_interval_ms: u64,
+    /// Blocks of an epoch.
+    pub epoch_length: u64,
+    /// Blocks from checkpoint to checkpoint.
+    pub checkpoint_interval: u64,
+    /// The unbonding period.
+    pub unbonding_s: u64,
+    /// The timeouts of every node.
+    pub timeouts: Timeouts,
+    /// Faults of links.
+    pub network: NetworkFaults,
+    /// Crashes.
+    pub crashes: CrashFaults,
+    /// Faults of clocks.
+    pub clocks: ClockFaults,
+    /// Faults of the parent chain and its endpoints.
+    pub parent: ParentFaults,
+    /// What users and operators do.
+    pub churn: ChurnPlan,
+    /// The Byzantine members, by machine.
+    pub byzantine: Vec<(usize, StrategyKind)>,
+    /// When the world heals, milliseconds after it began.
+    pub faults_until_ms: u64,
+    /// How many heights must be decided after that.
+    pub heights_after_heal: u64,
+    /// A crash at one exact write or sync.
+    pub disk_point: Option<CrashPoint>,
+}
+
+/// Faults of links between machines.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkFaults {
+    /// The chance that one copy of a message is lost, 0 to 100.
+    pub loss_percent: u64,
+    /// The chance that it arrives twice, 0 to 100.
+    pub duplicate_percent: u64,
+    /// The usual delay of a message, least and most. A wide range reorders.
+    pub delay_ms: (u64, u64),
+    /// The chance that a message is slow, 0 to 100.
+    pub slow_percent: u64,
+    /// The most a slow message takes.
+    pub slow_ms: u64,
+    /// Cuts, with their times.
+    pub partitions: Vec<Partition>,
+}
+
+/// Links that are cut for a time.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    /// When it begins, milliseconds after the world began.
+    pub from_ms: u64,
+    /// When it ends.
+    pub until_ms: u64,
+    /// The machines on one side; all others are on the other.
+    pub side: Vec<usize>,
+    /// Which links are cut.
+    pub kind: PartitionKind,
+}
+
+/// Which links between two sides are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionKind {
+    /// Both directions.
+    Symmetric,
+    /// Only what the side sends.
+    Mute,
+    /// Only what is sent to the side.
+    Deaf,
+    /// Both directions, cut and restored in turn, each for so long.
+    Flapping {
+        /// How long, at least 1.
+        period_ms: u64,
+    },
+}
+
+/// Crashes of machines.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CrashFaults {
+    /// The mean time between two crashes of one machine; 0 for none.
+    pub every_ms: u64,
+    /// How long a machine is down, least and most.
+    pub down_ms: (u64, u64),
+    /// Of the crashes, how many strike at a write or sync of the disk instead of between two events, 0 to 100.
+    pub at_disk_percent: u64,
+    /// The most machines that are down by crashes at once; 0 for no limit.
+    pub most_down: usize,
+}
+
+/// Faults of the machines' clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClockFaults {
+    /// The most a wall clock is off at the start, in either direction.
+    pub offset_ms: u64,
+    /// The most a clock is fast or slow, in parts per million.
+    pub drift_ppm: u64,
+    /// The mean time between two jumps of a machine's wall clock; 0 for none.
+    pub jump_every_ms: u64,
+    /// The furthest jump, in either direction.
+    pub jump_ms: u64,
+}
+
+/// What users and operators do, all along.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ChurnPlan {
+    /// The mean time between two actions of users (transfers, calls, deposits, withdrawals, claims); 0 for none.
+    pub user_every_ms: u64,
+    /// The mean time between two actions of stakers and operators (registering, delegating, unbonding, exiting, unjailing); 0
+    /// for none.
+    pub staking_every_ms: u64,
+}
+
+impl Plan {
+    /// A quiet standalone chain: no faults, no users.
+    pub fn quiet(seed: u64, validators: usize) -> Self {
+        Self {
+            seed,
+            validators,
+            others: 0,
+            followers: 0,
+            pegged: false,
+            block_interval_ms: 100,
+            epoch_length: 3_600,
+            checkpoint_interval: 5,
+            unbonding_s: 3_600,
+            timeouts: Timeouts {
+                propose_ms: 300,
+                prevote_ms: 100,
+                precommit_ms: 100,
+                delta_ms: 50,
+                rebroadcast_ms: 300,
+            },
+            network: NetworkFaults { delay_ms: (1, 20), ..NetworkFaults::default() },
+            crashes: CrashFaults::default(),
+            clocks: ClockFaults::default(),
+            parent: ParentFaults::default(),
+            churn: ChurnPlan::default(),
+            byzantine: Vec::new(),
+            faults_until_ms: 0,
+            heights_after_heal: 0,
+            disk_point: None,
+        }
+    }
+
+    /// Machines in all; a strategy that needs further ones (a twin) adds them after these.
+    pub fn machines(&self) -> usize {
+        self.validators + self.others + self.followers
+    }
+}

@@ -1,0 +1,220 @@
+//! The parts that plans are drawn from. Times are shares of a run's length, so that a longer run meets as much, not more.
+
+use crate::{
+    Plan,
+    parent::ParentFaults,
+    plan::{ChurnPlan, ClockFaults, CrashFaults, NetworkFaults, Partition, PartitionKind},
+    rng::{Purpose, Rng},
+    strategies::{StrategyKind, most_byzantine},
+};
+
+/// An epoch that no run of a small chain sees the end of.
+const NO_EPOCHS: u64 = 3_600;
+/// What a height takes beside the block interval and messages: building, executing, committing.
+const WORK_MS: u64 = 60;
+/// Heights that a member misses to come into jail, and that it takes to come back: more than the users' chain asks for.
+const ABSENT_HEIGHTS: u64 = 20;
+const RETURN_HEIGHTS: u64 = 24;
+
+/// A plan on its way.
+#[derive(Debug)]
+pub(super) struct Draw {
+    rng: Rng,
+    plan: Plan,
+}
+
+impl Draw {
+    /// The plan of a seed in the profile `index`.
+    pub(super) fn new(seed: u64, index: u32) -> Self {
+        Self { rng: Rng::new(seed, Purpose::Plan, index), plan: Plan::quiet(seed, 4) }
+    }
+
+    pub(super) fn percent(&mut self, percent: u64) -> bool {
+        self.rng.percent(percent)
+    }
+
+    /// Validators at genesis.
+    pub(super) fn size(&self) -> usize {
+        self.plan.validators
+    }
+
+    /// How many validators: of 1000 seeds so many from and to these sizes.
+    pub(super) fn validators(&mut self, sizes: &[(u64, usize, usize)]) {
+        let mut left = self.rng.below(1_000);
+        for (share, least, most) in sizes {
+            if left < *share {
+                self.plan.validators = least + self.rng.index(most - least + 1);
+                return;
+            }
+            left -= share;
+        }
+    }
+
+    /// There is a parent chain. Blocks come slower than without: a deposit waits half a minute for the parent's finality.
+    pub(super) fn pegged(&mut self) {
+        self.plan.pegged = true;
+        self.plan.checkpoint_interval = self.rng.between(2, 3);
+        self.plan.epoch_length = NO_EPOCHS;
+    }
+
+    /// How fast blocks come, and how long faults last: about `heights` heights of a set of four, and fewer of a larger one, whose
+    /// heights cost more.
+    pub(super) fn rhythm(&mut self, heights: u64) {
+        let size = self.plan.validators as u64;
+        let heights = (heights * 6).div_ceil(size + 2).max(2);
+        let heights = self.rng.between(heights.div_ceil(2), heights + heights / 2);
+        let interval = match (self.plan.pegged, self.rng.below(4)) {
+            (true, _) => self.rng.between(3_000, 8_000),
+            (_, 0) => self.rng.between(10, 60),
+            (_, 1) => self.rng.between(300, 1_000),
+            _ => self.rng.between(60, 300),
+        };
+        self.plan.block_interval_ms = interval;
+        self.plan.network.delay_ms = (1, self.rng.between(2, 40));
+        self.plan.faults_until_ms = heights * interval.max(WORK_MS + 3 * self.plan.network.delay_ms.1);
+    }
+
+    /// Epochs end within the run, and stake is free again within it.
+    pub(super) fn epochs(&mut self) {
+        let least = if self.plan.pegged { 2 * self.plan.checkpoint_interval } else { 4 };
+        self.plan.epoch_length = self.rng.between(least.max(4), least.max(4) + 2);
+        self.plan.unbonding_s = self.rng.between(1, 4);
+    }
+
+    /// Users act all along.
+    pub(super) fn users(&mut self) {
+        let actions = self.rng.between(6, 30);
+        self.plan.churn = ChurnPlan { user_every_ms: (self.span() / actions).max(20), ..self.plan.churn };
+    }
+
+    /// Stakers and operators act, too, and some nodes may register.
+    pub(super) fn stakers(&mut self) {
+        let actions = self.rng.between(4, 12);
+        self.plan.churn.staking_every_ms = (self.span() / actions).max(20);
+        self.plan.others = self.rng.index(3);
+    }
+
+    /// Stakers and operators act often, and some nodes are there to register.
+    pub(super) fn busy_stakers(&mut self) {
+        let actions = self.rng.between(12, 50);
+        self.plan.churn.staking_every_ms = (self.span() / actions).max(20);
+        self.plan.others = 1 + self.rng.index(2);
+    }
+
+    /// Up to so many nodes without keys.
+    pub(super) fn followers(&mut self, most: usize) {
+        self.plan.followers = 1 + self.rng.index(most);
+    }
+
+    /// Messages are lost (up to so many of 100), come twice and overtake each other.
+    pub(super) fn links(&mut self, most_lost: u64) {
+        let delay_ms = (1, self.plan.network.delay_ms.1.max(self.rng.between(5, 150)));
+        self.plan.network = NetworkFaults {
+            loss_percent: self.rng.between(0, most_lost),
+            duplicate_percent: self.rng.between(0, 20),
+            delay_ms,
+            slow_percent: self.rng.between(0, 3),
+            slow_ms: self.rng.between(200, 2_000),
+            partitions: std::mem::take(&mut self.plan.network.partitions),
+        };
+    }
+
+    /// Some messages take up to ten seconds.
+    pub(super) fn slow_messages(&mut self) {
+        self.plan.network.slow_percent = self.rng.between(1, 15);
+        self.plan.network.slow_ms = self.rng.between(2_000, 10_000);
+        self.plan.faults_until_ms += self.rng.between(1_000, 6_000);
+    }
+
+    /// One to `most` partitions, of any kind, between any two sides. A majority on one side goes on; without one, nothing does.
+    pub(super) fn partitions(&mut self, most: u64) {
+        let span = self.span();
+        for _ in 0..self.rng.between(1, most) {
+            let from_ms = self.rng.below(span);
+            let until_ms = from_ms + self.rng.between(span.div_ceil(8), span.div_ceil(2).max(1_500));
+            let mut machines: Vec<usize> = (0..self.plan.machines()).collect();
+            self.rng.shuffle(&mut machines);
+            let most_on_side = (machines.len() / 2).max(1);
+            machines.truncate(1 + self.rng.index(most_on_side));
+            machines.sort_unstable();
+            let kind = match self.rng.below(4) {
+                0 => PartitionKind::Mute,
+                1 => PartitionKind::Deaf,
+                2 => PartitionKind::Flapping { period_ms: self.rng.between(20, 800) },
+                _ => PartitionKind::Symmetric,
+            };
+            self.plan.network.partitions.push(Partition { from_ms, until_ms, side: machines, kind });
+        }
+    }
+
+    /// One member is cut off long enough to come into jail, and time is left for it to return.
+    pub(super) fn absent_member(&mut self) {
+        let absent = self.rng.index(self.plan.validators);
+        self.plan.block_interval_ms = self.rng.between(250, 350);
+        let span = ABSENT_HEIGHTS * self.plan.block_interval_ms;
+        self.plan.faults_until_ms = span + RETURN_HEIGHTS * self.plan.block_interval_ms;
+        self.plan.churn.staking_every_ms = self.plan.block_interval_ms * 2;
+        let kind = PartitionKind::Symmetric;
+        self.plan.network.partitions.push(Partition { from_ms: 0, until_ms: span, side: vec![absent], kind });
+    }
+
+    /// About one to `most` crashes in all, half of them at a write or sync.
+    pub(super) fn crashes(&mut self, most: u64) {
+        let (span, crashes) = (self.span(), self.rng.between(1, most));
+        let most_down = if self.rng.percent(50) { 0 } else { 1 + self.rng.index(self.plan.validators.div_ceil(3)) };
+        self.plan.crashes = CrashFaults {
+            every_ms: (span * self.plan.machines() as u64 / crashes).max(50),
+            down_ms: (10, self.rng.between(20, span.div_ceil(4).max(500))),
+            at_disk_percent: 60,
+            most_down,
+        };
+    }
+
+    /// Clocks are off, run fast or slow, and are set.
+    pub(super) fn clocks(&mut self) {
+        let (span, jumps) = (self.span(), self.rng.between(0, 4));
+        let every = (span * self.plan.machines() as u64).checked_div(jumps).unwrap_or(0);
+        self.plan.clocks = ClockFaults {
+            offset_ms: self.rng.between(0, 400),
+            drift_ppm: self.rng.between(0, 500),
+            jump_every_ms: every,
+            jump_ms: self.rng.between(10, 2_000),
+        };
+    }
+
+    /// The parent and its endpoints fail; some endpoints lie, never the one that every node asks beside others.
+    pub(super) fn parent(&mut self) {
+        if !self.plan.pegged {
+            return;
+        }
+        let span = self.span();
+        let liars = (1..4).filter(|_| self.rng.percent(40)).collect();
+        let every_ms = span / self.rng.between(2, 16);
+        self.plan.parent = ParentFaults::all(every_ms, span.div_ceil(3), liars);
+    }
+
+    /// One to all of those that may be are Byzantine: less than a third of the stake, as stake moves only to honest members.
+    pub(super) fn byzantine(&mut self, kinds: &[StrategyKind]) {
+        let able: Vec<StrategyKind> =
+            kinds.iter().copied().filter(|kind| self.plan.pegged || !kind.needs_peg()).collect();
+        let count = 1 + self.rng.index(most_byzantine(self.plan.validators));
+        let mut machines: Vec<usize> = (0..self.plan.validators).collect();
+        self.rng.shuffle(&mut machines);
+        machines.truncate(count);
+        machines.sort_unstable();
+        self.plan.byzantine = machines.into_iter().map(|machine| (machine, *self.rng.pick(&able))).collect();
+        for (_, kind) in self.plan.byzantine.clone() {
+            kind.prepare(&mut self.plan);
+        }
+    }
+
+    /// How long faults last.
+    fn span(&self) -> u64 {
+        self.plan.faults_until_ms.max(1)
+    }
+
+    /// The plan; so many heights must follow the healing.
+    pub(super) fn finish(self, heights_after_heal: u64) -> Plan {
+        Plan { heights_after_heal, ..self.plan }
+    }
+}

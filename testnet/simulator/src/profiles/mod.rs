@@ -1,0 +1,278 @@
+//! What kind of trouble a seed brings: a profile and a seed give a plan, and nothing else does.
+
+mod draw;
+mod scenarios;
+
+use alloy_primitives::{B256, Keccak256};
+
+use self::draw::Draw;
+pub use self::scenarios::{FAILING_MACHINE, Scenario};
+use crate::{
+    Plan,
+    strategies::{StrategyKind, control::Control},
+};
+
+/// How the control profile forks its chain.
+pub const CONTROL: Control = Control::Twins;
+/// Plans that stand for a profile in its hash.
+const HASHED_PLANS: u64 = 64;
+
+/// A kind of trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Profile {
+    /// Something of everything, with sets from 4 to 31 validators and now and then 100
+    Default,
+    /// Losses to 30 %, delays to 10 s, partitions of all kinds
+    Network,
+    /// Crashes at any moment and at writes and syncs, in all six ways
+    Crash,
+    /// Byzantine members, less than a third of the stake
+    Byzantine,
+    /// Short epochs, members that join, leave, are jailed and come back
+    Churn,
+    /// A faulty parent chain, relayers, users on both sides
+    Peg,
+    /// A third of the stake or more is Byzantine: the chain must fork, and the fork must convict
+    Control,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Default, Self::Network, Self::Crash, Self::Byzantine, Self::Churn, Self::Peg, Self::Control];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Network => "network",
+            Self::Crash => "crash",
+            Self::Byzantine => "byzantine",
+            Self::Churn => "churn",
+            Self::Peg => "peg",
+            Self::Control => "control",
+        }
+    }
+
+    /// The profile of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+
+    /// The plan of a seed.
+    pub fn plan(self, seed: u64) -> Plan {
+        let draw = Draw::new(seed, self as u32);
+        match self {
+            Self::Default => default(draw),
+            Self::Network => network(draw),
+            Self::Crash => crash(draw),
+            Self::Byzantine => byzantine(draw),
+            Self::Churn => churn(draw),
+            Self::Peg => peg(draw),
+            Self::Control => CONTROL.plan(seed),
+        }
+    }
+
+    /// Stands for the profile's parameters and the code that draws from them: a hash of what the first seeds give.
+    pub fn hash(self) -> B256 {
+        let mut hasher = Keccak256::new();
+        for seed in 0..HASHED_PLANS {
+            hasher.update(format!("{:?}\n", self.plan(seed)));
+        }
+        hasher.finalize()
+    }
+}
+
+/// The plan in which a strategy is measured: it acts through a bad network, alone or in a crowd, and goes on after the healing.
+pub fn strategy_plan(kind: StrategyKind, seed: u64) -> Plan {
+    let mut draw = Draw::new(seed, Profile::ALL.len() as u32);
+    draw.validators(&[(850, 4, 4), (100, 7, 7), (50, 10, 10)]);
+    if kind.needs_peg() {
+        draw.pegged();
+    }
+    draw.rhythm(8);
+    draw.users();
+    draw.links(20);
+    draw.byzantine(&[kind]);
+    draw.finish(3)
+}
+
+/// Of 1000 seeds: so many with sets from and to these sizes.
+const SMALL: [(u64, usize, usize); 3] = [(700, 4, 4), (250, 5, 7), (50, 8, 13)];
+const MIXED: [(u64, usize, usize); 6] =
+    [(620, 4, 4), (240, 5, 7), (105, 8, 13), (24, 14, 21), (9, 22, 31), (2, 100, 100)];
+
+fn default(mut draw: Draw) -> Plan {
+    draw.validators(&MIXED);
+    if draw.size() <= 7 && draw.percent(25) {
+        draw.pegged();
+    }
+    draw.rhythm(10);
+    draw.users();
+    if draw.percent(40) {
+        draw.epochs();
+        draw.stakers();
+    }
+    if draw.percent(15) {
+        draw.followers(1);
+    }
+    if draw.percent(60) {
+        draw.links(15);
+    }
+    if draw.percent(40) {
+        draw.partitions(2);
+    }
+    if draw.percent(45) {
+        draw.crashes(3);
+    }
+    if draw.percent(35) {
+        draw.clocks();
+    }
+    if draw.percent(30) {
+        draw.byzantine(StrategyKind::ALL);
+    }
+    if draw.percent(60) {
+        draw.parent();
+    }
+    draw.finish(2)
+}
+
+fn network(mut draw: Draw) -> Plan {
+    draw.validators(&SMALL);
+    draw.rhythm(9);
+    draw.users();
+    if draw.percent(50) {
+        draw.epochs();
+    }
+    draw.links(30);
+    if draw.percent(50) {
+        draw.slow_messages();
+    }
+    draw.partitions(3);
+    draw.finish(2)
+}
+
+fn crash(mut draw: Draw) -> Plan {
+    draw.validators(&SMALL);
+    draw.rhythm(9);
+    draw.users();
+    if draw.percent(30) {
+        draw.epochs();
+    }
+    if draw.percent(40) {
+        draw.links(5);
+    }
+    draw.crashes(10);
+    draw.finish(2)
+}
+
+fn byzantine(mut draw: Draw) -> Plan {
+    draw.validators(&SMALL);
+    if draw.size() <= 7 && draw.percent(12) {
+        draw.pegged();
+    }
+    draw.rhythm(9);
+    draw.users();
+    if draw.percent(50) {
+        draw.epochs();
+    }
+    if draw.percent(50) {
+        draw.links(10);
+    }
+    if draw.percent(30) {
+        draw.partitions(1);
+    }
+    if draw.percent(20) {
+        draw.crashes(2);
+    }
+    draw.byzantine(StrategyKind::ALL);
+    draw.finish(2)
+}
+
+fn churn(mut draw: Draw) -> Plan {
+    draw.validators(&[(300, 4, 4), (600, 5, 5), (100, 6, 8)]);
+    draw.rhythm(9);
+    draw.epochs();
+    draw.users();
+    draw.stakers();
+    draw.busy_stakers();
+    if draw.percent(5) {
+        draw.absent_member();
+    } else if draw.percent(40) {
+        draw.partitions(1);
+    }
+    if draw.percent(40) {
+        draw.links(5);
+    }
+    draw.finish(3)
+}
+
+fn peg(mut draw: Draw) -> Plan {
+    draw.validators(&[(850, 4, 4), (150, 5, 7)]);
+    draw.pegged();
+    draw.rhythm(8);
+    draw.epochs();
+    draw.users();
+    if draw.percent(40) {
+        draw.stakers();
+    }
+    draw.parent();
+    if draw.percent(25) {
+        draw.links(5);
+    }
+    if draw.percent(25) {
+        draw.crashes(2);
+    }
+    draw.finish(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_one_plan_and_each_profile_its_own() {
+        for profile in Profile::ALL {
+            assert_eq!(format!("{:?}", profile.plan(5)), format!("{:?}", profile.plan(5)));
+            assert_ne!(format!("{:?}", profile.plan(5)), format!("{:?}", profile.plan(6)));
+            assert_eq!(Profile::named(profile.name()), Some(profile));
+            assert_eq!(profile.hash(), profile.hash());
+        }
+        let mut hashes: Vec<B256> = Profile::ALL.map(Profile::hash).into();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), Profile::ALL.len());
+    }
+
+    #[test]
+    fn profiles_hold_what_they_promise() {
+        for profile in Profile::ALL {
+            for seed in 0..2_000 {
+                let plan = profile.plan(seed);
+                let (members, byzantine) = (plan.validators, plan.byzantine.len());
+                if profile == Profile::Control {
+                    assert!(3 * byzantine >= members, "{profile:?} {seed}");
+                } else {
+                    assert!(3 * byzantine < members, "{profile:?} {seed}");
+                }
+                assert!(plan.byzantine.iter().all(|(machine, _)| *machine < members), "{profile:?} {seed}");
+                assert!(!plan.pegged || 2 * plan.checkpoint_interval <= plan.epoch_length, "{profile:?} {seed}");
+                assert!(plan.parent.liars.iter().all(|endpoint| *endpoint != 0), "{profile:?} {seed}");
+                assert!(plan.network.loss_percent <= 30 && plan.network.slow_ms <= 10_000, "{profile:?} {seed}");
+                let within = |partition: &crate::plan::Partition| {
+                    partition.from_ms < partition.until_ms && !partition.side.is_empty()
+                };
+                assert!(plan.network.partitions.iter().all(within), "{profile:?} {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn sets_of_the_default_profile_are_mostly_small_and_sometimes_large() {
+        let sizes: Vec<usize> = (0..20_000).map(|seed| Profile::Default.plan(seed).validators).collect();
+        let share = |least: usize, most: usize| sizes.iter().filter(|size| (least..=most).contains(*size)).count();
+        assert!(share(4, 4) > 10_000 && share(14, 31) > 300);
+        assert!((20..80).contains(&share(100, 100)), "{}", share(100, 100));
+        assert_eq!(share(4, 31) + share(100, 100), 20_000);
+    }
+}

@@ -1,0 +1,210 @@
+//! Which strategies there are, and what each needs to be able to act.
+
+use super::{
+    Strategy, amnesia::Amnesia, bad_signatures::BadSignatures, duplicate_signer::DuplicateSigner,
+    equivocate_proposals::EquivocateProposals, equivocate_votes::EquivocateVotes, fake_evidence::FakeEvidence,
+    fake_sync::FakeSync, forged_certificates::ForgedCertificates, invalid_block::InvalidBlock,
+    late_proposer::LateProposer, peg_checkpoint::ForgedCheckpoint, peg_next_set::WrongNextSet, peg_views::TwoViews,
+    peg_withhold::WithholdAttestations, selective::Selective, silent::Silent, spam::Spam, time_lies::TimeLies,
+    twins::Twin, withhold_parts::WithholdParts, withhold_votes::WithholdVotes, wrong_state_root::WrongStateRoot,
+};
+use crate::Plan;
+
+/// Which strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StrategyKind {
+    /// Says nothing.
+    Silent,
+    /// Signs two votes of a round and shows each to some.
+    EquivocateVotes,
+    /// Proposes two valid blocks, one to each half, and votes with each half for its block.
+    EquivocateProposals,
+    /// Forgets its log, lock and sign state at restarts, and prevotes against its lock.
+    Amnesia,
+    /// Lets a few see what it says.
+    SelectiveSending,
+    /// Proposes blocks whose parts it keeps.
+    WithholdParts,
+    /// Keeps its votes.
+    WithholdVotes,
+    /// Proposes blocks that break a rule, another one each time.
+    InvalidBlock,
+    /// Proposes blocks with another state root than they lead to.
+    WrongStateRoot,
+    /// Signs votes, proposals, certificates and attestations wrongly.
+    BadSignatures,
+    /// Floods with messages of past and future heights and rounds.
+    Spam,
+    /// Proposes at the end of the others' patience or after it.
+    LateProposer,
+    /// Shows certificates of polkas, rounds and decisions that never were.
+    ForgedCertificates,
+    /// Dates its blocks ahead or back.
+    TimeLies,
+    /// Repeats votes, and counts signers several times in certificates.
+    DuplicateSigner,
+    /// Reports offences that nobody committed.
+    FakeEvidence,
+    /// Claims heads it cannot show, and answers those who catch up with falsehoods.
+    FakeSync,
+    /// Runs twice, with a disk of its own each time.
+    Twins,
+    /// Attests two views of the parent, or deposits that nobody made.
+    PegTwoViews,
+    /// Attests checkpoints of what was not decided.
+    PegForgedCheckpoint,
+    /// Names a wrong set as the next one, or as the one in force.
+    PegWrongNextSet,
+    /// Attests nothing.
+    PegWithhold,
+}
+
+/// Restarts and losses by which an amnesiac is asked to remember.
+const AMNESIA_DOWN_MS: (u64, u64) = (50, 400);
+
+impl StrategyKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Silent,
+        Self::EquivocateVotes,
+        Self::EquivocateProposals,
+        Self::Amnesia,
+        Self::SelectiveSending,
+        Self::WithholdParts,
+        Self::WithholdVotes,
+        Self::InvalidBlock,
+        Self::WrongStateRoot,
+        Self::BadSignatures,
+        Self::Spam,
+        Self::LateProposer,
+        Self::ForgedCertificates,
+        Self::TimeLies,
+        Self::DuplicateSigner,
+        Self::FakeEvidence,
+        Self::FakeSync,
+        Self::Twins,
+        Self::PegTwoViews,
+        Self::PegForgedCheckpoint,
+        Self::PegWrongNextSet,
+        Self::PegWithhold,
+    ];
+
+    /// The counter of [`Coverage`](crate::Coverage) that says how often it did its wrong.
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Silent => "strategy:silent",
+            Self::EquivocateVotes => "strategy:equivocate_votes",
+            Self::EquivocateProposals => "strategy:equivocate_proposals",
+            Self::Amnesia => "strategy:amnesia",
+            Self::SelectiveSending => "strategy:selective_sending",
+            Self::WithholdParts => "strategy:withhold_parts",
+            Self::WithholdVotes => "strategy:withhold_votes",
+            Self::InvalidBlock => "strategy:invalid_block",
+            Self::WrongStateRoot => "strategy:wrong_state_root",
+            Self::BadSignatures => "strategy:bad_signatures",
+            Self::Spam => "strategy:spam",
+            Self::LateProposer => "strategy:late_proposer",
+            Self::ForgedCertificates => "strategy:forged_certificates",
+            Self::TimeLies => "strategy:time_lies",
+            Self::DuplicateSigner => "strategy:duplicate_signer",
+            Self::FakeEvidence => "strategy:fake_evidence",
+            Self::FakeSync => "strategy:fake_sync",
+            Self::Twins => "strategy:twins",
+            Self::PegTwoViews => "strategy:peg_two_views",
+            Self::PegForgedCheckpoint => "strategy:peg_forged_checkpoint",
+            Self::PegWrongNextSet => "strategy:peg_wrong_next_set",
+            Self::PegWithhold => "strategy:peg_withhold",
+        }
+    }
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        self.counter().trim_start_matches("strategy:")
+    }
+
+    /// The strategy of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Whether a second machine with the same keys runs beside the member's.
+    pub const fn twins(self) -> bool {
+        matches!(self, Self::Twins)
+    }
+
+    /// Whether it can act on a pegged chain alone.
+    pub const fn needs_peg(self) -> bool {
+        matches!(self, Self::PegTwoViews | Self::PegForgedCheckpoint | Self::PegWrongNextSet | Self::PegWithhold)
+    }
+
+    /// Whether it signs pairs of votes or proposals that convict it once one honest node has heard both.
+    pub const fn is_provable(self) -> bool {
+        matches!(self, Self::EquivocateVotes | Self::EquivocateProposals)
+    }
+
+    /// Gives a plan what it needs to act in it.
+    pub fn prepare(self, plan: &mut Plan) {
+        plan.pegged |= self.needs_peg();
+        if self == Self::Amnesia && plan.crashes.down_ms.1 == 0 {
+            plan.crashes.down_ms = AMNESIA_DOWN_MS;
+        }
+        // Views are attested of deposits, which users make.
+        if self.needs_peg() && plan.churn.user_every_ms == 0 {
+            plan.churn.user_every_ms = 200;
+        }
+    }
+
+    /// A strategy of this kind, in its beginning.
+    pub fn start(self) -> Box<dyn Strategy> {
+        match self {
+            Self::Silent => Box::new(Silent),
+            Self::EquivocateVotes => Box::<EquivocateVotes>::default(),
+            Self::EquivocateProposals => Box::<EquivocateProposals>::default(),
+            Self::Amnesia => Box::<Amnesia>::default(),
+            Self::SelectiveSending => Box::<Selective>::default(),
+            Self::WithholdParts => Box::<WithholdParts>::default(),
+            Self::WithholdVotes => Box::<WithholdVotes>::default(),
+            Self::InvalidBlock => Box::new(InvalidBlock),
+            Self::WrongStateRoot => Box::new(WrongStateRoot),
+            Self::BadSignatures => Box::new(BadSignatures),
+            Self::Spam => Box::<Spam>::default(),
+            Self::LateProposer => Box::<LateProposer>::default(),
+            Self::ForgedCertificates => Box::<ForgedCertificates>::default(),
+            Self::TimeLies => Box::new(TimeLies),
+            Self::DuplicateSigner => Box::<DuplicateSigner>::default(),
+            Self::FakeEvidence => Box::new(FakeEvidence),
+            Self::FakeSync => Box::new(FakeSync),
+            Self::Twins => Box::<Twin>::default(),
+            Self::PegTwoViews => Box::new(TwoViews),
+            Self::PegForgedCheckpoint => Box::new(ForgedCheckpoint),
+            Self::PegWrongNextSet => Box::new(WrongNextSet),
+            Self::PegWithhold => Box::new(WithholdAttestations),
+        }
+    }
+}
+
+/// The most members of one power that are strictly less than a third of `validators`.
+pub const fn most_byzantine(validators: usize) -> usize {
+    validators.saturating_sub(1) / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_lead_back() {
+        for kind in StrategyKind::ALL {
+            assert_eq!(StrategyKind::named(kind.name()), Some(*kind));
+        }
+        assert_eq!(StrategyKind::named("nobody"), None);
+    }
+
+    #[test]
+    fn the_most_is_strictly_below_a_third() {
+        for validators in 1..200 {
+            let most = most_byzantine(validators);
+            assert!(3 * most < validators && 3 * (most + 1) >= validators, "{validators}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Two views of the parent: what some are told of its deposits is not what others are told, and deposits that nobody made.
+
+use causeway_network::GossipMessage;
+use causeway_peg::{Attestation, ParentView};
+
+use super::{
+    Context, Outgoing, Strategy, as_it_is,
+    forgery::{attest, own_attestation, phantom},
+};
+
+/// How often deposits are made up, of 100 ticks.
+const MADE_UP: u64 = 5;
+
+#[derive(Debug)]
+pub(super) struct TwoViews;
+
+fn another(out: &mut Context<'_>, view: ParentView) -> ParentView {
+    match out.rng.below(4) {
+        0 => ParentView { parentHash: phantom(out.rng), ..view },
+        1 => ParentView { depositAcc: phantom(out.rng), ..view },
+        2 => ParentView { parentHeight: view.parentHeight + 1, ..view },
+        _ => ParentView { depositNonce: view.depositNonce + 1, depositAcc: phantom(out.rng), ..view },
+    }
+}
+
+impl Strategy for TwoViews {
+    fn outgoing(&mut self, out: &mut Context<'_>, _: usize, message: &GossipMessage) -> Outgoing {
+        let Some(Attestation::ParentView(view)) = own_attestation(out, message) else { return as_it_is(message) };
+        let other = another(out, view);
+        let Some(other) = attest(out, Attestation::ParentView(other)) else { return as_it_is(message) };
+        out.acted();
+        let both = [(0, message.clone()), (0, other)];
+        match out.rng.below(4) {
+            0 => both[..1].to_vec(),
+            1 => both[1..].to_vec(),
+            2 => both.into_iter().rev().collect(),
+            _ => both.to_vec(),
+        }
+    }
+
+    fn tick(&mut self, out: &mut Context<'_>) -> Vec<(usize, GossipMessage)> {
+        let Some(desk) = out.own.node().and_then(|node| node.desk()) else { return Vec::new() };
+        let (nonce, parent_height) = (desk.progress().imported, desk.parent_height());
+        if !out.rng.percent(MADE_UP) {
+            return Vec::new();
+        }
+        let view = ParentView {
+            parentHeight: parent_height,
+            parentHash: phantom(out.rng),
+            depositNonce: nonce + out.rng.between(1, 3),
+            depositAcc: phantom(out.rng),
+        };
+        let Some(message) = attest(out, Attestation::ParentView(view)) else { return Vec::new() };
+        out.acted();
+        out.others().map(|to| (to, message.clone())).collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! Lies about the time: blocks dated as far ahead as others take, further, far away, or back. All else in them follows from the
+//! date.
+
+use std::sync::Arc;
+
+use causeway_execution::{ExecutedBlock, TIME_DRIFT_MS};
+use causeway_network::GossipMessage;
+
+use super::{
+    Context, Outgoing, Strategy, as_it_is,
+    blocks::{Attributes, doctored, rebuilt},
+};
+use crate::world::START_UNIX_MS;
+
+#[derive(Debug)]
+pub(super) struct TimeLies;
+
+impl Strategy for TimeLies {
+    fn outgoing(&mut self, _: &mut Context<'_>, _: usize, message: &GossipMessage) -> Outgoing {
+        as_it_is(message)
+    }
+
+    fn built(&mut self, out: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
+        let now_s = (START_UNIX_MS + out.now_ms) / 1_000;
+        let drift_s = TIME_DRIFT_MS / 1_000;
+        let lie = match out.rng.below(7) {
+            0 => now_s + drift_s,
+            1 => now_s + drift_s - 1,
+            2 => now_s + drift_s + out.rng.between(1, 3),
+            3 => now_s + out.rng.between(10, 100_000),
+            4 => u64::MAX / 1_000,
+            5 => 0,
+            _ => now_s - out.rng.between(1, 60),
+        };
+        let true_one = block.block.header.timestamp;
+        // What is before the parent's date is raised to it when a block is built, so it is written over.
+        let dated = match rebuilt(out, &block, Attributes { timestamp: Some(lie), ..Attributes::default() }) {
+            Some(rebuilt) if rebuilt.block.header.timestamp == lie => rebuilt,
+            _ => doctored(&block, |block| block.header.timestamp = lie),
+        };
+        if lie != true_one {
+            out.acted();
+        }
+        dated
+    }
+}

@@ -1,0 +1,47 @@
+//! When pools gossip their transactions.
+
+use alloy_primitives::Bytes;
+use causeway::transactions::to_announce;
+use causeway_network::GossipMessage;
+
+use super::{World, event::Event};
+use crate::Violation;
+
+/// How long transactions are collected for one gossip message.
+const COLLECT_MS: u64 = 10;
+
+impl World {
+    /// Gossips what the pool wants gossiped.
+    pub(super) fn announce(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(up) = &mut self.machines[index].up else { return Ok(()) };
+        if up.announces_ms > self.now_ms {
+            return Ok(());
+        }
+        up.announces_ms = u64::MAX;
+        let batches: Vec<Vec<Bytes>> = to_announce(&up.performer.chain).collect();
+        for batch in batches {
+            self.publish(index, GossipMessage::Transactions(batch))?;
+        }
+        self.set_announce(index, 0);
+        Ok(())
+    }
+
+    /// Puts the time at which a pool wants to gossip next into the queue.
+    pub(super) fn set_announce(&mut self, index: usize, least_ms: u64) {
+        let life = self.life(index);
+        let now_ms = self.now_ms;
+        let machine = &mut self.machines[index];
+        let Some(up) = &mut machine.up else { return };
+        let Some(due) = up.performer.chain.pool.lock().next_announcement_ms() else { return };
+        let at = machine.clock.when(due).max(now_ms + least_ms.max(1));
+        if at < up.announces_ms {
+            up.announces_ms = at;
+            self.schedule.at(at, Event::Announce(life));
+        }
+    }
+
+    /// A pool has got a user's transaction: it is gossiped with what comes meanwhile.
+    pub(super) fn submitted(&mut self, index: usize) {
+        self.set_announce(index, COLLECT_MS);
+    }
+}

@@ -1,0 +1,129 @@
+//! Starts that could do harm: from an old snapshot, from a head too old to judge its peers.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use alloy_primitives::B256;
+use causeway::{handle::Event, hold, trust::TrustedCheckpoint};
+use causeway_simulator::{Plan, plan::NetworkFaults, setup::token};
+use support::{Scenario, epochs, plan};
+
+#[test]
+fn a_restored_snapshot_catches_up_before_it_signs_and_signs_nothing_twice() {
+    for (seed, loss_percent) in [(31, 0), (32, 0), (33, 10), (34, 25)] {
+        let lossy = NetworkFaults { loss_percent, delay_ms: (1, 20), ..NetworkFaults::default() };
+        let mut scenario = Scenario::new(&epochs(Plan { network: lossy, ..plan(4, seed) }, 10));
+        assert!(scenario.run(60_000, |scenario| scenario.all_reached(7)));
+        scenario.crash(3);
+        let snapshot = scenario.snapshot(3);
+        scenario.start(3);
+        assert!(scenario.run(100_000, |scenario| scenario.all_reached(30)));
+        let proven = scenario.head(0);
+        scenario.crash(3);
+        scenario.restore(3, snapshot);
+        scenario.start(3);
+        let target = proven + 20;
+        assert!(scenario.run(200_000, |scenario| scenario.all_reached(target)), "seed {seed}");
+        let lowest = scenario.lowest_signed(3);
+        assert!(lowest.is_none_or(|lowest| lowest >= proven), "seed {seed}: signed at {lowest:?}, proven {proven}");
+        let height = scenario.head(0) + 5;
+        assert!(scenario.run(60_000, |scenario| scenario.all_reached(height)));
+    }
+}
+
+#[test]
+fn a_validator_signs_nothing_before_it_has_heard_of_a_peer_and_listened_to_it() {
+    let mut scenario = Scenario::new(&plan(2, 35));
+    assert!(scenario.run(10_000, |scenario| scenario.all_reached(5)));
+    scenario.crash(0);
+    scenario.crash(1);
+    scenario.start(1);
+    assert!(!scenario.run(100_000, |scenario| !scenario.node(1).is_held()), "it goes on without a peer");
+    scenario.start(0);
+    scenario.pass(hold::MIN_LISTEN_MS - 1);
+    for index in 0..2 {
+        assert_eq!(scenario.lowest_signed(index), None, "it signs while it should listen");
+    }
+    let height = scenario.head(1) + 5;
+    assert!(scenario.run(20_000, |scenario| scenario.all_reached(height)));
+}
+
+#[test]
+fn a_peer_that_claims_a_head_it_cannot_show_delays_a_start_and_no_more() {
+    let mut scenario = Scenario::new(&plan(4, 40));
+    assert!(scenario.run(10_000, |scenario| scenario.all_reached(5)));
+    scenario.crash(3);
+    assert!(scenario.run(10_000, |scenario| scenario.head(0) >= 12));
+    scenario.start(3);
+    let liar = token(1_000);
+    scenario.happens(3, 2, Event::PeerConnected(liar));
+    // It claims again whenever it was found out.
+    for seconds in 0..120 {
+        scenario.happens(3, 3 + seconds * 1_000, Event::PeerHead { from: liar, head: u64::MAX });
+    }
+    let signs = scenario.run(3 * hold::CLAIM_HOLD_MS, |scenario| scenario.lowest_signed(3).is_some());
+    assert!(signs, "held at {} for ever", scenario.head(3));
+}
+
+const FIFTEEN_DAYS_MS: i64 = 15 * 86_400_000;
+
+/// Three of four go on; the fourth comes back when its head is fifteen days old by its clock.
+fn stale(seed: u64) -> Scenario {
+    let mut scenario = Scenario::new(&Plan { unbonding_s: 14 * 86_400, ..plan(4, seed) });
+    assert!(scenario.run(10_000, |scenario| scenario.all_reached(5)));
+    scenario.crash(3);
+    assert!(scenario.run(60_000, |scenario| scenario.head(0) >= 30));
+    scenario.world.machines[3].clock.jump(FIFTEEN_DAYS_MS);
+    scenario.world.may_stop = true;
+    scenario
+}
+
+fn halt_of(scenario: &mut Scenario) -> String {
+    scenario.start(3);
+    assert!(scenario.run(30_000, |scenario| scenario.machine(3).stopped.is_some()), "it goes on");
+    scenario.machine(3).stopped.clone().unwrap()
+}
+
+fn trust_block(scenario: &mut Scenario, height: u64, hash: B256) {
+    scenario.world.machines[3].trust.checkpoint = Some(TrustedCheckpoint { height, hash });
+}
+
+#[test]
+fn a_head_older_than_the_unbonding_period_believes_no_peer() {
+    let mut scenario = stale(36);
+    let reason = halt_of(&mut scenario);
+    assert!(reason.contains("--trusted-checkpoint") && reason.contains("--trust-history"), "{reason}");
+    assert!(reason.contains("15 days"), "{reason}");
+}
+
+#[test]
+fn a_trusted_checkpoint_leads_to_it_and_no_further_when_it_is_as_old() {
+    let mut scenario = stale(37);
+    let hash = scenario.hash(0, 20);
+    trust_block(&mut scenario, 20, hash);
+    let reason = halt_of(&mut scenario);
+    assert!(reason.contains("20:") && reason.contains("that old as well"), "{reason}");
+    // With a clock that is right the head is young, and it goes on.
+    scenario.world.machines[3].clock.set_right();
+    scenario.start(3);
+    let height = scenario.head(0) + 10;
+    assert!(scenario.run(60_000, |scenario| scenario.all_reached(height)));
+}
+
+#[test]
+fn another_history_than_the_trusted_one_stops_the_node_with_both_hashes() {
+    let mut scenario = stale(38);
+    let (right, wrong) = (scenario.hash(0, 20), B256::repeat_byte(0xbd));
+    trust_block(&mut scenario, 20, wrong);
+    let reason = halt_of(&mut scenario);
+    assert!(reason.contains(&right.to_string()) && reason.contains(&wrong.to_string()), "{reason}");
+}
+
+#[test]
+fn trusted_history_is_followed_however_old_the_head_is() {
+    let mut scenario = stale(39);
+    scenario.world.machines[3].trust.history = true;
+    scenario.start(3);
+    assert!(scenario.run(60_000, |scenario| scenario.head(3) >= 30), "at {}", scenario.head(3));
+    assert_eq!(scenario.machine(3).stopped, None);
+}
