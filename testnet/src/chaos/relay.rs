@@ -240,8 +240,9 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut link: Link, mut
         while let Some((at, bytes)) = due.recv().await {
             tokio::time::sleep_until(at).await;
             link.open().await?;
-            to.write_all(&bytes).await?;
+            // Counted first: whoever has read them finds them counted.
             link.carried.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            to.write_all(&bytes).await?;
         }
         link.open().await?;
         to.shutdown().await
