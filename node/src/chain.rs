@@ -135,9 +135,14 @@ impl Chain {
             parent_validators: &self.sets.of_head().set,
             operators: &operators,
         };
+        let block = Arc::new(block);
         self.executor
-            .execute(&parent, state.as_ref(), Arc::new(block), &|hash| known.get(hash).copied(), &context)
+            .execute(&parent, state.as_ref(), block.clone(), &|hash| known.get(hash).copied(), &context)
             .map_err(|error| match error {
+                // Whoever sent the body may have put it under a header of others.
+                ExecutionError::Invalid(_) if !block.is_what_its_header_commits_to() => {
+                    Outcome::Refused(BodyFault::Content(block_hash))
+                }
                 // Not a fault of the block alone: this clock may be late. Judged again shortly, when the time may have come.
                 ExecutionError::Invalid(fault) if matches!(*fault, BlockFault::TimestampAhead { .. }) => {
                     Outcome::Failed(fault.to_string())

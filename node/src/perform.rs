@@ -181,9 +181,9 @@ impl Performer {
 
 /// The outcome of a write that waits for the disk.
 fn written(outside: &mut dyn Outside, mut write: impl FnMut() -> eyre::Result<()>) -> eyre::Result<()> {
-    let mut outcome = Err(eyre!("a write was not made"));
-    outside.blocking(&mut || outcome = write());
-    outcome
+    let mut outcome = None;
+    outside.blocking(&mut || outcome = Some(write()));
+    outcome.ok_or_else(|| eyre!("a write was not made"))?
 }
 
 /// Counts an offence, tells the operator, and keeps the proof until a block carries it.

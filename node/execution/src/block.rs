@@ -10,7 +10,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::CommitCertificate;
 use thiserror::Error;
 
-use crate::transaction::Transaction;
+use crate::{executor::transactions_root, transaction::Transaction};
 
 /// Most bytes of an encoded block, certificate included: what consensus carries.
 pub const MAX_BLOCK_BYTES: usize = causeway_consensus::MAX_BLOCK_BYTES;
@@ -56,6 +56,14 @@ impl Block {
     /// Keccak-256 of the RLP header.
     pub fn hash(&self) -> B256 {
         self.header.hash_slow()
+    }
+
+    /// Whether transactions and parent certificate are those that the header commits to. Where they are not, the block's hash
+    /// says nothing of them: they may be anybody's.
+    pub fn is_what_its_header_commits_to(&self) -> bool {
+        let certificate = self.parent_certificate.as_ref().map_or(B256::ZERO, CommitCertificate::hash);
+        self.header.parent_beacon_block_root == Some(certificate)
+            && self.header.transactions_root == transactions_root(&self.transactions)
     }
 
     /// Ethereum's RLP block: `[header, transactions, ommers = [], withdrawals = []]`.

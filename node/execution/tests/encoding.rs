@@ -55,6 +55,29 @@ fn the_system_transaction_has_one_encoding() {
     assert_eq!(Transaction::decode_exact(&encoded).unwrap(), tx);
 }
 
+#[test]
+fn a_header_commits_to_the_transactions_and_the_parents_certificate() {
+    let block = sample();
+    assert!(block.is_what_its_header_commits_to());
+    let altered = |alter: fn(&mut Block)| {
+        let mut other = block.clone();
+        alter(&mut other);
+        assert_eq!(other.hash(), block.hash());
+        other.is_what_its_header_commits_to()
+    };
+    assert!(!altered(|block| drop(block.transactions.pop())));
+    assert!(!altered(|block| block.transactions.swap(1, 2)));
+    assert!(!altered(|block| block.transactions.push(Transaction::System(system_tx()))));
+    assert!(!altered(|block| block.parent_certificate = None));
+    assert!(!altered(|block| drop(block.parent_certificate.as_mut().unwrap().signatures.pop())));
+    assert!(!altered(|block| block.parent_certificate.as_mut().unwrap().round.0 += 1));
+    // Block 1 has no certificate to commit to.
+    let chain = TestChain::pegged();
+    let first = Block::clone(&chain.build(vec![], &[]).block);
+    assert!(first.is_what_its_header_commits_to());
+    assert!(!Block { parent_certificate: block.parent_certificate, ..first }.is_what_its_header_commits_to());
+}
+
 /// A block of fixed bytes: one system transaction, one signed transaction, a certificate of one signature.
 fn fixed_block() -> Block {
     let tx = wallet::eip1559(7, Address::repeat_byte(0x44).into(), U256::from(5), Bytes::new(), 21_000);

@@ -51,7 +51,8 @@ impl Node {
             .is_some_and(|(certificate, decided)| certificate.block_hash == block_hash && *decided == body)
         {
             // While this node only catches up, nobody else has looked at the body yet: it may be another than the decided one.
-            if let (Some(peer), BodyFault::Encoding(_) | BodyFault::Hash { .. }) = (self.fetched_from.take(), fault) {
+            let other = matches!(fault, BodyFault::Encoding(_) | BodyFault::Hash { .. } | BodyFault::Content(_));
+            if let Some(peer) = self.fetched_from.take().filter(|_| other) {
                 self.decided = None;
                 self.misbehaved(peer, &Misbehaviour::WrongBody, effects);
                 return;

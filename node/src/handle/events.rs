@@ -213,6 +213,11 @@ pub enum BodyFault {
         /// What the bytes hash to.
         actual: B256,
     },
+    /// Transactions or parent certificate are others than the header commits to.
+    #[error(
+        "this is not the content of block {0}: its header commits to other transactions or another parent certificate"
+    )]
+    Content(B256),
     /// The block breaks a rule.
     #[error(transparent)]
     Block(Box<BlockFault>),

@@ -3,8 +3,11 @@
 
 mod support;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use causeway::{handle::Event, hold, trust::TrustedCheckpoint};
+use causeway_consensus::{ConsensusMessage, DecisionNotice};
+use causeway_execution::{Block, SystemTx, Transaction};
+use causeway_genesis::addresses::PEG;
 use causeway_simulator::{Plan, plan::NetworkFaults, setup::token};
 use support::{Scenario, epochs, plan};
 
@@ -63,6 +66,36 @@ fn a_peer_that_claims_a_head_it_cannot_show_delays_a_start_and_no_more() {
     }
     let signs = scenario.run(3 * hold::CLAIM_HOLD_MS, |scenario| scenario.lowest_signed(3).is_some());
     assert!(signs, "held at {} for ever", scenario.head(3));
+}
+
+#[test]
+fn another_body_under_a_genuine_header_costs_its_sender_and_not_the_node_that_catches_up() {
+    let alterations: [fn(&mut Block); 3] = [
+        |block| drop(block.parent_certificate.as_mut().unwrap().signatures.pop()),
+        |block| block.parent_certificate = None,
+        |block| block.transactions.push(Transaction::System(stray())),
+    ];
+    for (seed, alter) in (50..).zip(alterations) {
+        let mut scenario = Scenario::new(&plan(4, seed));
+        assert!(scenario.run(10_000, |scenario| scenario.all_reached(5)));
+        scenario.crash(3);
+        assert!(scenario.run(10_000, |scenario| scenario.head(0) >= 12));
+        scenario.start(3);
+        let (height, storage) = (scenario.head(3) + 1, &scenario.chain(0).storage);
+        let certificate = storage.certificate(height).unwrap().unwrap();
+        let mut block = Block::clone(&storage.block(height).unwrap().unwrap());
+        alter(&mut block);
+        assert_eq!(block.hash(), certificate.block_hash);
+        let notice = DecisionNotice { certificate, body: block.encode() };
+        let liar = token(1_000);
+        scenario.happens(3, 1, Event::Consensus { from: liar, message: ConsensusMessage::Decision(notice) });
+        assert!(scenario.run(20_000, |scenario| scenario.head(3) >= 20), "seed {seed}");
+    }
+}
+
+/// A system transaction that no block has asked for.
+fn stray() -> SystemTx {
+    SystemTx { block_number: 1, index: 0, to: PEG, gas_limit: 1, input: Bytes::new() }
 }
 
 const FIFTEEN_DAYS_MS: i64 = 15 * 86_400_000;
