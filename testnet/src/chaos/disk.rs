@@ -14,6 +14,8 @@ use crate::chaos::preload::Switches;
 
 /// Size of the file system while it is well: more than a run writes.
 const WELL_BYTES: u64 = 2 << 30;
+/// How often a disk's size is set to what is used before that counts as refused.
+const FILL_TRIES: u32 = 50;
 /// What mounts of ours are called in the system's table.
 const SOURCE: &str = "causeway-chaos";
 
@@ -60,9 +62,17 @@ impl SmallDisk {
     /// When the system refuses.
     pub fn fill(&self, switches: &Switches) -> eyre::Result<()> {
         let Self::Mounted(path) = self else { return switches.fill() };
-        let about = nix::sys::statvfs::statvfs(path.as_path()).wrap_err("cannot tell how full the disk is")?;
-        let used = about.blocks().saturating_sub(about.blocks_free()).saturating_mul(about.fragment_size());
-        mount(&["-o", &format!("remount,size={}", used.max(1))], path)
+        // The node writes meanwhile, and a size below what is used by then is refused.
+        let mut tries_left = FILL_TRIES;
+        loop {
+            let about = nix::sys::statvfs::statvfs(path.as_path()).wrap_err("cannot tell how full the disk is")?;
+            let used = about.blocks().saturating_sub(about.blocks_free()).saturating_mul(about.fragment_size());
+            tries_left = tries_left.saturating_sub(1);
+            match mount(&["-o", &format!("remount,size={}", used.max(1))], path) {
+                Err(_) if tries_left > 0 => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// There is room again.
