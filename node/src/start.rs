@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use causeway_consensus::Timeouts;
+use causeway_execution::peg_state;
 use causeway_genesis::{
     Genesis,
     keys::{self, AskPassword},
@@ -10,8 +11,10 @@ use causeway_genesis::{
 use causeway_mempool::PoolConfig;
 use causeway_network::{NetworkConfig, NetworkHandle};
 use causeway_parent::{
-    Http, ParentConfig, ParentHandle, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig, Wire,
+    ClaimReader, Claims, Http, ParentConfig, ParentHandle, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig,
+    Wire,
 };
+use causeway_peg::PegModule;
 use causeway_rpc::{RpcConfig, RpcContext, RpcLimits};
 use causeway_storage::{DirLock, HistoryDepth, OsDisk, Storage, StorageOptions};
 use eyre::{WrapErr, eyre};
@@ -71,7 +74,9 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
 
     let (network, network_events) = causeway_network::start(network_config(&config, &dir, &genesis)?).await?;
     let (interval_ms, validator) = (genesis.spec.block_interval_ms, performer.validator());
-    let status = Arc::new(SharedStatus::new(storage.clone(), metrics.clone(), interval_ms, validator));
+    let parent = parent_config(&config, &genesis)?;
+    let claims = parent.as_ref().map(|parent| read_claims(parent, &storage)).transpose()?;
+    let status = Arc::new(SharedStatus::new(storage.clone(), metrics.clone(), interval_ms, validator, claims));
     let submit = admission.clone();
     let context = RpcContext {
         genesis: genesis.clone(),
@@ -101,7 +106,7 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     tracing::info!(rpc = %rpc_address, metrics = %metrics_address, peer = %network.local_peer_id(), head = storage.head().number, "serving");
 
     // The watcher runs as long as its handle lives.
-    let (_watcher, parent) = watch_parent(&config, &genesis, performer.node.desk())?.unzip();
+    let (_watcher, parent) = watch_parent(parent, performer.node.desk())?.unzip();
     start_relayer(&config, &dir, &genesis, &storage, ask);
 
     let driver = Driver { performer, admission, network, status };
@@ -191,12 +196,9 @@ fn write_run_files(dir: &DataDir, rpc: &str, metrics: &str, network: &NetworkHan
         .wrap_err_with(|| format!("cannot write {}", path.display()))
 }
 
-fn watch_parent(
-    config: &NodeConfig,
-    genesis: &Genesis,
-    desk: Option<&PegDesk>,
-) -> eyre::Result<Option<(ParentHandle, mpsc::Receiver<ParentUpdate>)>> {
-    let (Some(peg), Some(desk)) = (&genesis.spec.peg, desk) else { return Ok(None) };
+/// How the parent is read, on a pegged chain with endpoints.
+fn parent_config(config: &NodeConfig, genesis: &Genesis) -> eyre::Result<Option<ParentConfig>> {
+    let Some(peg) = &genesis.spec.peg else { return Ok(None) };
     if config.parent.endpoints.is_empty() {
         tracing::info!("no parent endpoint is set: this node attests no deposits and verifies them from certificates");
         return Ok(None);
@@ -207,6 +209,22 @@ fn watch_parent(
         ..ParentConfig::new(config.parent.endpoints.clone(), peg.parent_chain_id, peg.vault, peg.registry)
     };
     parent.validate()?;
+    Ok(Some(parent))
+}
+
+/// Reads which withdrawals are paid, for `peg_status`, as long as the process lives.
+fn read_claims(parent: &ParentConfig, storage: &Arc<Storage>) -> eyre::Result<Claims> {
+    let storage = storage.clone();
+    let burned = move || PegModule::withdrawal_count(&mut peg_state(storage.latest().as_ref())).ok();
+    let (claims, _reading) = ClaimReader::spawn(parent.clone(), Arc::new(Http::new()?), Box::new(burned))?;
+    Ok(claims)
+}
+
+fn watch_parent(
+    parent: Option<ParentConfig>,
+    desk: Option<&PegDesk>,
+) -> eyre::Result<Option<(ParentHandle, mpsc::Receiver<ParentUpdate>)>> {
+    let (Some(parent), Some(desk)) = (parent, desk) else { return Ok(None) };
     Ok(Some(ParentWatcher::spawn(parent, desk.watch_from(), Arc::new(Http::new()?))?))
 }
 

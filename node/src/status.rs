@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use causeway_consensus::{HostStep, ValidatorId};
+use causeway_parent::Claims;
 use causeway_rpc::{ConsensusProgress, NodeStatus, PegProgress, SyncProgress};
 use causeway_storage::Storage;
 use parking_lot::RwLock;
@@ -35,20 +36,22 @@ pub struct SharedStatus {
     block_interval_ms: u64,
     started_ms: u64,
     validator: Option<ValidatorId>,
+    claims: Option<Claims>,
     snapshot: RwLock<Snapshot>,
 }
 
 impl SharedStatus {
-    /// A status for a node that starts now.
+    /// A status for a node that starts now. `claims` is what is read of the vault, on a node that reads it.
     pub fn new(
         storage: Arc<Storage>,
         metrics: Metrics,
         block_interval_ms: u64,
         validator: Option<ValidatorId>,
+        claims: Option<Claims>,
     ) -> Self {
         let starting = storage.head().number;
         let snapshot = RwLock::new(Snapshot { starting, ..Snapshot::default() });
-        Self { storage, metrics, block_interval_ms, started_ms: now_ms(), validator, snapshot }
+        Self { storage, metrics, block_interval_ms, started_ms: now_ms(), validator, claims, snapshot }
     }
 
     /// Takes over what the node knows now.
@@ -123,6 +126,10 @@ impl NodeStatus for SharedStatus {
 
     fn peg(&self) -> Option<PegProgress> {
         self.snapshot.read().peg.clone()
+    }
+
+    fn is_claimed(&self, index: u64) -> Option<bool> {
+        self.claims.as_ref()?.is_paid(index)
     }
 }
 

@@ -9,9 +9,9 @@ use alloy_primitives::{Address, B256, U256};
 use causeway_contracts::{CheckpointRegistry, claim_call};
 use causeway_genesis::Genesis;
 use causeway_peg::{Checkpoint, Withdrawal};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{
-    Net, coins,
+    Net, coins, eventually,
     pegged::{arrives, claim, claimable, collude, deposit, proof, refused, submitter, withdraw},
     run, run_failing, sibling,
 };
@@ -44,6 +44,18 @@ async fn coin_goes_over_the_peg_and_back_exact_to_the_wei_and_the_audit_agrees()
     let anyone = submitter(&net, 8).await;
     let again = refused(&anyone, net.record.parent.vault, claim_call(&withdrawal, number, &siblings)).await;
     assert!(again.contains("AlreadyClaimed"), "{again}");
+    for (index, stage) in [(first, "claimed"), (second, "accepted")] {
+        eventually(CLAIM_PATIENCE, &format!("each node says that withdrawal {index} is {stage}"), || async {
+            for node in 0..net.record.rpc.len() {
+                let status = net.rpc(node).call::<Value>("peg_status", json!([{ "withdrawal": index }])).await.unwrap();
+                if status["stage"] != stage {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
 
     registry_refuses_checkpoints_without_a_quorum(&net, &genesis).await;
     auditor_agrees_and_notices_every_alteration(&net);

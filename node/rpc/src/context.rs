@@ -45,10 +45,8 @@ pub trait NodeStatus: Send + Sync {
     fn consensus(&self) -> Option<ConsensusProgress>;
     /// What the parent watcher and the attestations know; `None` on a chain without a peg or a node that does not watch.
     fn peg(&self) -> Option<PegProgress>;
-    /// Whether the vault has paid a withdrawal; `None` on a node that does not follow claims.
-    fn is_claimed(&self, _index: u64) -> Option<bool> {
-        None
-    }
+    /// Whether the vault has paid a withdrawal; `None` when that is not known (yet), and on a node that does not watch.
+    fn is_claimed(&self, index: u64) -> Option<bool>;
 }
 
 /// Progress of catch-up, in heights.

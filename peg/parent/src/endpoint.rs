@@ -179,9 +179,33 @@ impl Endpoint {
 
     /// The vault's deposits in blocks `from..=to`, in chain order.
     pub(crate) async fn deposits(&self, from: u64, to: u64) -> Result<Vec<DepositLog>, EndpointError> {
+        let raw = self.logs::<PegVault::Deposited>(from, to).await?;
+        let mut logs = Vec::with_capacity(raw.len());
+        for (log, event) in raw {
+            logs.push(DepositLog {
+                deposit: causeway_contracts::deposit_of(&event),
+                deposit_acc: event.depositAcc,
+                height: log.block_number.to(),
+                block_hash: log.block_hash,
+                log_index: log.log_index.to(),
+            });
+        }
+        // Most endpoints answer in chain order and none promises it.
+        logs.sort_by_key(|log| (log.height, log.log_index));
+        Ok(logs)
+    }
+
+    /// Indexes of the withdrawals that the vault has paid in blocks `from..=to`.
+    pub(crate) async fn claims(&self, from: u64, to: u64) -> Result<Vec<u64>, EndpointError> {
+        let logs = self.logs::<PegVault::Claimed>(from, to).await?;
+        Ok(logs.into_iter().map(|(_, event)| event.index).collect())
+    }
+
+    /// The vault's events of one kind in blocks `from..=to`.
+    async fn logs<E: SolEvent>(&self, from: u64, to: u64) -> Result<Vec<(RawLog, E)>, EndpointError> {
         let filter = json!({
             "address": self.vault,
-            "topics": [PegVault::Deposited::SIGNATURE_HASH],
+            "topics": [E::SIGNATURE_HASH],
             "fromBlock": format!("{from:#x}"),
             "toBlock": format!("{to:#x}"),
         });
@@ -195,19 +219,11 @@ impl Endpoint {
                     log.address, log.removed
                 )));
             }
-            let event = PegVault::Deposited::decode_raw_log(log.topics, &log.data).map_err(|e| {
-                EndpointError::Nonsense(format!("block {height} holds no deposit event: {}", quote(&e.to_string())))
+            let event = E::decode_raw_log(log.topics.iter().copied(), &log.data).map_err(|e| {
+                EndpointError::Nonsense(format!("block {height} holds no {}: {}", E::SIGNATURE, quote(&e.to_string())))
             })?;
-            logs.push(DepositLog {
-                deposit: causeway_contracts::deposit_of(&event),
-                deposit_acc: event.depositAcc,
-                height,
-                block_hash: log.block_hash,
-                log_index: log.log_index.to(),
-            });
+            logs.push((log, event));
         }
-        // Most endpoints answer in chain order and none promises it.
-        logs.sort_by_key(|log| (log.height, log.log_index));
         Ok(logs)
     }
 

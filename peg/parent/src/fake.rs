@@ -5,7 +5,7 @@
 use crate::{Http, Wire, cuts::DepositLog, watcher::VAULT_SNAPSHOTS};
 use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, LogData, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use causeway_contracts::{CheckpointRegistry, PegVault};
@@ -44,6 +44,8 @@ pub(crate) struct Chain {
     /// Distinguishes the hashes of two chains, from a height on.
     pub(crate) fork: Option<(u64, u8)>,
     pub(crate) logs: Vec<DepositLog>,
+    /// Withdrawals paid, by height and index.
+    pub(crate) paid: Vec<(u64, u64)>,
     /// Nonces whose logs are left out of answers.
     pub(crate) hidden: Vec<u64>,
     /// Most blocks a log query may span; 0 is no limit.
@@ -184,6 +186,10 @@ impl Chain {
                 if self.max_range != 0 && to - from + 1 > self.max_range {
                     return Err((-32005, "block range too wide".to_owned()));
                 }
+                if params[0]["topics"][0] == json!(PegVault::Claimed::SIGNATURE_HASH) {
+                    let paid = self.paid.iter().filter(|(height, _)| (from..=to).contains(height));
+                    return Ok(paid.map(|(height, index)| claim_json(*height, *index)).collect());
+                }
                 let logs = self.logs.iter().filter(|l| l.height >= from && l.height <= to);
                 Ok(logs.filter(|l| !self.hidden.contains(&l.deposit.nonce)).map(log_json).collect())
             }
@@ -247,11 +253,26 @@ fn log_json(log: &DepositLog) -> Value {
         amount: d.amount,
         depositAcc: log.deposit_acc,
     };
-    let data = event.encode_log_data();
+    event_json(event.encode_log_data(), log.height, log.block_hash, log.log_index)
+}
+
+fn claim_json(height: u64, index: u64) -> Value {
+    let event = PegVault::Claimed {
+        index,
+        token: Address::ZERO,
+        recipient: Address::repeat_byte(4),
+        amount: U256::from(1),
+        relayerFee: U256::ZERO,
+        relayer: Address::repeat_byte(5),
+        checkpoint: 1,
+    };
+    event_json(event.encode_log_data(), height, B256::repeat_byte(1), index)
+}
+
+fn event_json(data: LogData, height: u64, block_hash: B256, log_index: u64) -> Value {
     json!({
         "address": VAULT, "topics": data.topics(), "data": data.data, "removed": false,
-        "blockNumber": format!("{:#x}", log.height), "blockHash": log.block_hash,
-        "logIndex": format!("{:#x}", log.log_index),
+        "blockNumber": format!("{height:#x}"), "blockHash": block_hash, "logIndex": format!("{log_index:#x}"),
     })
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Start reading at [`ParentWatcher`], then [`cuts`]; for the other direction at [`relay`].
 
+mod claims;
 pub mod config;
 pub mod cuts;
 mod deployment;
@@ -29,6 +30,8 @@ mod watcher;
 mod wire;
 
 #[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod manual_tests;
@@ -41,6 +44,7 @@ mod submitter_tests;
 #[cfg(test)]
 mod watcher_tests;
 
+pub use claims::{Burned, ClaimReader, Claims};
 pub use config::{ConfigError, ParentConfig, WatchFrom, redact};
 pub use deployment::{DeployParams, Deployment};
 pub use endpoint::EndpointError;
