@@ -1,9 +1,14 @@
 //! Ports of the testnet: wanted ones first, free ones instead, and the same ones again after a restart.
+//!
+//! A node that is down listens nowhere, and another testnet of this machine must not take its ports meanwhile: whoever would ask it
+//! for blocks got those of another chain. So each launcher holds a lock for every port it has given, as long as it lives.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::{File, TryLockError},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use eyre::WrapErr as _;
@@ -19,6 +24,11 @@ const METRICS_FIRST: u16 = 9090;
 const PARENT_OFFSET: u16 = 1000;
 /// Ports tried above a wanted one before the system is asked for any.
 const NEARBY: u16 = 200;
+
+/// Where launchers of this machine lock the ports they have given; below the directory for temporary files.
+const LOCKS: &str = "causeway-testnet-ports";
+/// The locks of this process. Its end, however it comes, lets go of them.
+static HELD: Mutex<BTreeMap<u16, File>> = Mutex::new(BTreeMap::new());
 
 /// Ports of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,13 +107,32 @@ impl Ports {
 
 fn choose(wanted: u16, taken: &mut BTreeSet<u16>) -> eyre::Result<u16> {
     let nearby = wanted..wanted.saturating_add(NEARBY);
-    let near = nearby.into_iter().find(|port| !taken.contains(port) && is_free(*port));
+    let near = nearby.into_iter().find(|port| !taken.contains(port) && is_free(*port) && hold(*port));
     let port = match near {
         Some(port) => port,
         None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).wrap_err("no free port")?.local_addr()?.port(),
     };
     taken.insert(port);
     Ok(port)
+}
+
+/// Takes the port for this process, unless another launcher has it. Where locks cannot be made, what listens decides alone.
+fn hold(port: u16) -> bool {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if held.contains_key(&port) {
+        return true;
+    }
+    let directory = std::env::temp_dir().join(LOCKS);
+    let lock = std::fs::create_dir_all(&directory)
+        .and_then(|()| File::options().create(true).append(true).open(directory.join(port.to_string())));
+    match lock.map(|file| (file.try_lock(), file)) {
+        Ok((Ok(()), file)) => {
+            held.insert(port, file);
+            true
+        }
+        Ok((Err(TryLockError::WouldBlock), _)) => false,
+        Ok((Err(TryLockError::Error(_)), _)) | Err(_) => true,
+    }
 }
 
 /// Whether nobody listens on the port, on loopback or on all interfaces.
@@ -141,6 +170,20 @@ mod tests {
         let moved = ports.assign(&names(1), None).unwrap();
         assert_ne!(ports.get("validator-0").unwrap().rpc, taken);
         assert!(moved.iter().any(|line| line.contains(&taken.to_string())), "{moved:?}");
+    }
+
+    #[test]
+    fn a_port_that_another_launcher_has_given_is_left_alone() {
+        let directory = std::env::temp_dir().join(LOCKS);
+        std::fs::create_dir_all(&directory).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let theirs = File::options().create(true).append(true).open(directory.join(port.to_string())).unwrap();
+        theirs.try_lock().unwrap();
+        drop(listener);
+        assert!(!hold(port), "its node is down, and the port is its all the same");
+        drop(theirs);
+        assert!(hold(port) && hold(port), "its launcher is gone");
     }
 
     #[test]
