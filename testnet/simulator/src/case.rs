@@ -14,8 +14,8 @@ use crate::{
     Coverage, Plan, Violation, World,
     cost::thread_cpu,
     disk::{CrashPoint, Point, WriteFault},
-    profiles::{CONTROL, FAILING_MACHINE, Profile, Scenario, strategy_plan},
-    strategies::StrategyKind,
+    profiles::{FAILING_MACHINE, Profile, Scenario, strategy_plan},
+    strategies::{StrategyKind, control::Control},
 };
 
 /// One run of a campaign.
@@ -108,7 +108,7 @@ impl Case {
         let ran = match *self {
             Self::Point(scenario, ..) => prelude(scenario, &mut world).and_then(|()| world.run()),
             // A fork that convicts is what has to come.
-            Self::Seed(Profile::Control, _) => CONTROL.run(&mut world).map(|_| ()),
+            Self::Seed(Profile::Control, seed) => Control::of(seed).run(&mut world).map(|_| ()),
             Self::Seed(..) | Self::Strategy(..) => world.run(),
         };
         if let Err(violation) = &ran {
@@ -141,11 +141,11 @@ pub fn points(scenario: Scenario) -> Result<(Vec<Point>, Coverage), String> {
     let until = world.plan.faults_until_ms;
     prelude(scenario, &mut world).and_then(|()| world.run_until(until)).map_err(|violation| told(&violation))?;
     let points = world.disk_points(FAILING_MACHINE);
-    world.run().map_err(|violation| told(&violation))?;
     let missing: Vec<_> = scenario.requires().iter().filter(|what| world.coverage.count(what) == 0).collect();
     if !missing.is_empty() {
         return Err(format!("the scenario {} never met {missing:?}", scenario.name()));
     }
+    world.run().map_err(|violation| told(&violation))?;
     Ok((points, std::mem::take(&mut world.coverage)))
 }
 

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// Each seed is one run: a chain of validators on a simulated network, with simulated disks, clocks and parent chain, whose
 /// faults follow from the seed and the profile alone. Invariants are checked at every event. Exits with 1 when a run fails or a
-/// campaign of 200 seeds or more never met what its profile requires.
+/// campaign of 200 seeds or more never met what its profile requires, or one of 20 or more never saw its strategy act.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version)]
 pub struct Cli {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::strategies::StrategyKind;
+
 /// What is counted, and what one of it is. Disks, the parent and strategies count under names of their own beside these.
 pub const COUNTERS: &[(&str, &str)] = &[
     ("height", "a height was decided"),
@@ -56,7 +58,11 @@ pub const COUNTERS: &[(&str, &str)] = &[
     ("contract_deployed", "a contract was deployed"),
     ("module_called_by_contract", "a contract called a module"),
     ("fork", "two honest machines committed different blocks, as too many Byzantine members can make them"),
-    ("fork_evidence", "evidence of a fork convicted more than a third"),
+    ("fork_evidence", "evidence of a fork convicted every Byzantine member"),
+    ("fork_by_twins", "members that ran twice forked a chain"),
+    ("fork_by_equivocators", "members that signed two blocks forked a chain"),
+    ("pool_full", "a full pool of a node refused transactions"),
+    ("pool_made_room", "a full pool of a node took a transaction: another one was evicted or replaced"),
 ];
 
 /// What every run of a profile, or every campaign of it, has to meet.
@@ -100,6 +106,8 @@ pub fn required(profile: &str) -> Vec<&'static str> {
             "spam",
             "contract_deployed",
             "module_called_by_contract",
+            "pool_full",
+            "pool_made_room",
         ],
         "network" => &[
             "round_above_zero",
@@ -153,10 +161,11 @@ pub fn required(profile: &str) -> Vec<&'static str> {
             "parent_reorganised",
         ],
         // What comes after a fork is no chain's history.
-        "control" => return vec!["height", "fork", "fork_evidence"],
+        "control" => return vec!["height", "fork", "fork_evidence", "fork_by_twins", "fork_by_equivocators"],
         _ => &[],
     };
-    ALWAYS.iter().chain(own).copied().collect()
+    let strategies = StrategyKind::ALL.iter().map(|kind| kind.counter()).filter(|_| profile == "byzantine");
+    ALWAYS.iter().chain(own).copied().chain(strategies).collect()
 }
 
 /// Counts by name, and samples of what has a size.
@@ -268,9 +277,25 @@ mod tests {
     }
 
     #[test]
+    fn a_byzantine_campaign_has_to_have_met_every_strategy() {
+        let mut coverage = Coverage::default();
+        required("byzantine").into_iter().for_each(|what| coverage.hit(what));
+        assert!(coverage.missing("byzantine").is_empty());
+        for kind in StrategyKind::ALL {
+            coverage.counts.remove(kind.counter());
+            assert_eq!(coverage.missing("byzantine"), [kind.counter()]);
+            coverage.hit(kind.counter());
+        }
+    }
+
+    #[test]
     fn what_profiles_require_is_counted_under_that_name() {
         for profile in ["default", "network", "crash", "byzantine", "churn", "peg", "control", "another"] {
-            let own = |what: &&str| what.starts_with("disk:") || COUNTERS.iter().any(|(name, _)| name == what);
+            let own = |what: &&str| {
+                what.starts_with("disk:")
+                    || what.starts_with("strategy:")
+                    || COUNTERS.iter().any(|(name, _)| name == what)
+            };
             assert!(required(profile).iter().all(own), "{profile}");
         }
         let mut names: Vec<_> = COUNTERS.iter().map(|(name, _)| name).collect();

@@ -14,15 +14,17 @@ use causeway::{
     transactions::Admission,
     trust::Trust,
 };
-use causeway_consensus::{Timeouts, ValidatorId};
+use causeway_consensus::ValidatorId;
 use causeway_genesis::{Genesis, NodeKeys};
 use causeway_mempool::PoolConfig;
 use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 
 use crate::{
+    Plan,
     clock::MachineClock,
     disk::{MachineDisk, MachineTables, SimDisk, root},
     outlook::Outlook,
+    plan::PoolLimits,
     setup,
     strategies::Strategy,
 };
@@ -167,7 +169,7 @@ impl Machine {
     }
 
     /// Puts the node together from the disk, up to where it can take its first event.
-    pub(crate) fn assemble(&self, genesis: &Arc<Genesis>, timeouts: Timeouts) -> eyre::Result<Assembled> {
+    pub(crate) fn assemble(&self, genesis: &Arc<Genesis>, plan: &Plan) -> eyre::Result<Assembled> {
         self.clock.boot();
         let disk = self.disk.boot();
         let storage = self.storage_on(&disk, genesis)?;
@@ -178,12 +180,27 @@ impl Machine {
             disk: Arc::new(disk),
             dir: dir(),
             signers,
-            timeouts,
+            timeouts: plan.timeouts,
             trust: Trust { unbonding_s: genesis.spec.staking.unbonding_seconds, ..self.trust },
-            pool: PoolConfig::new(genesis.spec.chain_id, genesis.spec.gas_limit),
+            pool: pool(genesis, plan),
             clocks: self.clock.clocks(),
             metrics: Metrics::default(),
         })
+    }
+}
+
+/// The limits of a node's pool.
+fn pool(genesis: &Genesis, plan: &Plan) -> PoolConfig {
+    let usual = PoolConfig::new(genesis.spec.chain_id, genesis.spec.gas_limit);
+    match plan.pool {
+        None => usual,
+        Some(PoolLimits { transactions, queued, of_sender }) => PoolConfig {
+            max_transactions: transactions,
+            max_queued: queued,
+            per_sender_slots: of_sender,
+            per_sender_queued: of_sender,
+            ..usual
+        },
     }
 }
 

@@ -101,6 +101,9 @@ pub struct Network {
     faults: NetworkFaults,
     /// By sender: to whom nothing passes.
     cut: Vec<MachineSet>,
+    /// By sender: to whom everything takes [`Network::slow_ms`] longer.
+    slow: Vec<MachineSet>,
+    slow_ms: u64,
 }
 
 impl Network {
@@ -110,7 +113,8 @@ impl Network {
     /// Above [`MAX_MACHINES`].
     pub fn new(machines: usize, faults: NetworkFaults) -> Self {
         assert!(machines <= MAX_MACHINES, "{machines} machines");
-        Self { machines, faults, cut: vec![MachineSet::default(); machines] }
+        let links = vec![MachineSet::default(); machines];
+        Self { machines, faults, cut: links.clone(), slow: links, slow_ms: 0 }
     }
 
     /// Cuts a link in one direction.
@@ -118,9 +122,21 @@ impl Network {
         self.cut[from].insert(to);
     }
 
+    /// Makes a link slower in one direction, by as much as every other slow one.
+    pub fn slow(&mut self, from: usize, to: usize, by_ms: u64) {
+        self.slow[from].insert(to);
+        self.slow_ms = by_ms;
+    }
+
+    /// Whether everything takes longer.
+    pub fn is_slow(&self, from: usize, to: usize) -> bool {
+        self.slow[from].contains(to)
+    }
+
     /// Restores a link in one direction.
     pub fn restore(&mut self, from: usize, to: usize) {
         self.cut[from].remove(to);
+        self.slow[from].remove(to);
     }
 
     /// Whether nothing passes.
@@ -141,6 +157,7 @@ impl Network {
     /// Every link is up, and nothing is lost from now on.
     pub fn heal(&mut self) {
         self.cut.fill(MachineSet::default());
+        self.slow.fill(MachineSet::default());
         let (least, most) = self.faults.delay_ms;
         self.faults = NetworkFaults { delay_ms: (least.min(50), most.min(50)), ..NetworkFaults::default() };
     }
@@ -150,8 +167,9 @@ impl Network {
         if self.is_cut(from, to) || rng.percent(self.faults.loss_percent) {
             return Passage { arrives_ms: None, again_ms: None };
         }
-        let arrives_ms = Some(self.delay(rng));
-        let again_ms = rng.percent(self.faults.duplicate_percent).then(|| self.delay(rng));
+        let more_ms = if self.is_slow(from, to) { self.slow_ms } else { 0 };
+        let arrives_ms = Some(self.delay(rng) + more_ms);
+        let again_ms = rng.percent(self.faults.duplicate_percent).then(|| self.delay(rng) + more_ms);
         Passage { arrives_ms, again_ms }
     }
 
@@ -191,6 +209,17 @@ mod tests {
         assert!(network.pass(&mut rng, 1, 0).arrives_ms.is_some_and(|delay| (1..=5).contains(&delay)));
         network.heal();
         assert!(network.pass(&mut rng, 0, 1).arrives_ms.is_some());
+    }
+
+    #[test]
+    fn a_slow_link_is_slow_in_its_direction() {
+        let mut network = Network::new(3, NetworkFaults { delay_ms: (1, 5), ..NetworkFaults::default() });
+        let mut rng = Rng::new(1, Purpose::Network, 0);
+        network.slow(0, 1, 700);
+        assert!(network.pass(&mut rng, 0, 1).arrives_ms.is_some_and(|delay| (701..=705).contains(&delay)));
+        assert!(network.pass(&mut rng, 1, 0).arrives_ms.is_some_and(|delay| delay <= 5));
+        network.restore(0, 1);
+        assert!(network.pass(&mut rng, 0, 1).arrives_ms.is_some_and(|delay| delay <= 5));
     }
 
     #[test]

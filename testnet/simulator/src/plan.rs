@@ -37,6 +37,8 @@ pub struct Plan {
     pub parent: ParentFaults,
     /// What users and operators do.
     pub churn: ChurnPlan,
+    /// The limits of every node's transaction pool, where they are tighter than usual.
+    pub pool: Option<PoolLimits>,
     /// The Byzantine members, by machine.
     pub byzantine: Vec<(usize, StrategyKind)>,
     /// When the world heals, milliseconds after it began.
@@ -71,8 +73,10 @@ pub struct Partition {
     pub from_ms: u64,
     /// When it ends.
     pub until_ms: u64,
-    /// The machines on one side; all others are on the other.
+    /// The machines on one side.
     pub side: Vec<usize>,
+    /// Machines on neither side: their links stay as they are. All others are on the other side.
+    pub neutral: Vec<usize>,
     /// Which links are cut.
     pub kind: PartitionKind,
 }
@@ -86,6 +90,11 @@ pub enum PartitionKind {
     Mute,
     /// Only what is sent to the side.
     Deaf,
+    /// None is cut: what crosses takes so much longer, in both directions.
+    Slow {
+        /// How much longer.
+        by_ms: u64,
+    },
     /// Both directions, cut and restored in turn, each for so long.
     Flapping {
         /// How long, at least 1.
@@ -129,6 +138,17 @@ pub struct ChurnPlan {
     pub staking_every_ms: u64,
 }
 
+/// Limits of a transaction pool that a few users reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Most transactions.
+    pub transactions: usize,
+    /// Most of them that wait for an earlier nonce or for coin.
+    pub queued: usize,
+    /// Most of one sender.
+    pub of_sender: usize,
+}
+
 impl Plan {
     /// A quiet standalone chain: no faults, no users.
     pub fn quiet(seed: u64, validators: usize) -> Self {
@@ -154,6 +174,7 @@ impl Plan {
             clocks: ClockFaults::default(),
             parent: ParentFaults::default(),
             churn: ChurnPlan::default(),
+            pool: None,
             byzantine: Vec::new(),
             faults_until_ms: 0,
             heights_after_heal: 0,

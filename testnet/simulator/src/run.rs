@@ -20,6 +20,8 @@ use crate::{
 
 /// A campaign of so many seeds has to have met what its profile requires.
 pub const TELLING_SEEDS: u64 = 200;
+/// A campaign of so many seeds of one strategy has to have met that it did what it is named for.
+pub const TELLING_STRATEGY_SEEDS: u64 = 20;
 /// How often progress is shown.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,7 @@ impl Manner<'_> {
         let (first, count) = (seeds.start, seeds.end - seeds.start);
         let tally = self.campaign(kind.name(), count, &|index| Case::Strategy(kind, first + index), &mut |_, _| ());
         let mut entry = Entry::new("strategies", kind.name(), &tally);
+        entry.missing = idle(kind, &tally);
         entry.seeds = Some(format!("{}..{}", seeds.start, seeds.end));
         entry.twice = self.twice;
         entry
@@ -113,6 +116,12 @@ impl Manner<'_> {
         entry.twice = self.twice;
         entry
     }
+}
+
+/// The strategy's own counter, when a campaign that was long enough never met it: such a campaign shows nothing.
+fn idle(kind: StrategyKind, tally: &Tally) -> Vec<String> {
+    let acted = tally.coverage.count(kind.counter()) > 0;
+    if acted || tally.runs < TELLING_STRATEGY_SEEDS { Vec::new() } else { vec![kind.counter().to_owned()] }
 }
 
 /// The index of what is counted from 1.
@@ -217,4 +226,35 @@ fn trace(case: Case, transcript: bool, out: &mut dyn Write, err: &mut dyn Write)
     )?;
     writeln!(out, "{case} {fault}")?;
     Ok(outcome.fault.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Coverage, case::Outcome};
+
+    #[test]
+    fn a_strategy_that_never_acted_fails_its_campaign() {
+        for kind in StrategyKind::ALL.iter().copied() {
+            let mut tally = Tally::default();
+            for seed in 1..TELLING_STRATEGY_SEEDS {
+                tally.add(Case::Strategy(kind, seed), &Outcome::default());
+            }
+            assert!(idle(kind, &tally).is_empty(), "too few seeds to tell");
+            // What another strategy did does not count.
+            let other = StrategyKind::ALL.iter().find(|other| **other != kind).map(|other| other.counter());
+            let mut coverage = Coverage::default();
+            coverage.hit(other.unwrap_or_default());
+            tally.add(Case::Strategy(kind, 0), &Outcome { coverage, ..Outcome::default() });
+            let mut entry = Entry::new("strategies", kind.name(), &tally);
+            assert!(entry.holds());
+            entry.missing = idle(kind, &tally);
+            assert_eq!(entry.missing, [kind.counter()]);
+            assert!(!entry.holds() && report::report(&entry).contains("NEVER MET: strategy:"));
+            let mut coverage = Coverage::default();
+            coverage.hit(kind.counter());
+            tally.add(Case::Strategy(kind, 99), &Outcome { coverage, ..Outcome::default() });
+            assert!(idle(kind, &tally).is_empty());
+        }
+    }
 }

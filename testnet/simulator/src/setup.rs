@@ -1,9 +1,12 @@
 //! What a world begins with: keys, the genesis of its chain, and how its machines find each other.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
 use causeway_consensus::PeerToken;
 use causeway_genesis::{AllocAccount, Genesis, NodeKeys, PegSpec, SecretKey, ceremony};
+use parking_lot::Mutex;
 
 use crate::{
     Plan, Users,
@@ -40,8 +43,12 @@ pub fn node_keys(index: usize) -> NodeKeys {
     NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
 }
 
+/// Accounts by role and index, the same in every world: their addresses are computed once.
+static ACCOUNTS: Mutex<BTreeMap<(u8, usize), PrivateKeySigner>> = Mutex::new(BTreeMap::new());
+
 fn account(role: u8, index: usize) -> PrivateKeySigner {
-    PrivateKeySigner::from_slice(&secret(role, index)).expect("a small number is a secp256k1 key")
+    let new = || PrivateKeySigner::from_slice(&secret(role, index)).expect("a small number is a secp256k1 key");
+    ACCOUNTS.lock().entry((role, index)).or_insert_with(new).clone()
 }
 
 /// The account of a machine's operator.

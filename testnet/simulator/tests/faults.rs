@@ -17,7 +17,7 @@ fn run(plan: &Plan) -> World {
 }
 
 fn cut(kind: PartitionKind, side: &[usize]) -> NetworkFaults {
-    let partition = Partition { from_ms: 1_000, until_ms: 7_500, side: side.to_vec(), kind };
+    let partition = Partition { from_ms: 1_000, until_ms: 7_500, side: side.to_vec(), neutral: Vec::new(), kind };
     NetworkFaults { delay_ms: (1, 20), partitions: vec![partition], ..NetworkFaults::default() }
 }
 

@@ -71,7 +71,7 @@ fn a_peer_that_claims_a_head_it_cannot_show_delays_a_start_and_no_more() {
 #[test]
 fn another_body_under_a_genuine_header_costs_its_sender_and_not_the_node_that_catches_up() {
     let alterations: [fn(&mut Block); 3] = [
-        |block| drop(block.parent_certificate.as_mut().unwrap().signatures.pop()),
+        |block| block.parent_certificate.as_mut().unwrap().signatures.clear(),
         |block| block.parent_certificate = None,
         |block| block.transactions.push(Transaction::System(stray())),
     ];

@@ -2,7 +2,8 @@
 //! and only what is final on one chain has effects on the other.
 //!
 //! The sidechain's side is read from the logs of decided blocks, the parent's from the events of its canonical blocks; neither
-//! from slots, indexes or what a watcher said. Whether users get what they wanted is held by [`crate::users`].
+//! from slots, indexes or what a watcher said. What a checkpoint has to say, its digest and its roots are computed from those in
+//! [`super::checkpoints`]. Whether users get what they wanted is held by [`crate::users`].
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,13 @@ use causeway_execution::{ExecutedBlock, Transaction};
 use causeway_genesis::addresses::PEG;
 use causeway_peg::{Deposit, IPeg, Withdrawal};
 
-use super::{Violation, canon::Canon, ensure, violation::BRIDGE};
+use super::{
+    Violation,
+    canon::Canon,
+    checkpoints::{Digests, Due},
+    ensure,
+    violation::BRIDGE,
+};
 use crate::parent::{At, CheckpointAccepted, ClaimPaid, DepositMade, Parent};
 
 /// What the parent's canonical chain holds at one moment.
@@ -57,6 +64,8 @@ pub(crate) struct Crossings {
     burned_total: U256,
     /// By height: how much was minted and burned up to it, where that changed.
     counts: Vec<(u64, usize, usize)>,
+    /// The checkpoints that the chain's own data give.
+    due: Digests,
 }
 
 /// What a block did across the bridge, for coverage.
@@ -117,7 +126,11 @@ impl Crossings {
                         ));
                     }
                     crossed.acknowledged += 1;
-                } else if IPeg::CheckpointRecorded::decode_raw_log_validate(topics, data).is_ok() {
+                } else if let Ok(event) = IPeg::CheckpointRecorded::decode_raw_log_validate(topics, data) {
+                    let due = self.due(event.number).map(|due| due.digest);
+                    if due != Some(event.digest) {
+                        return fail(format!("recorded was {event:?}, the chain's own digest is {due:?}"));
+                    }
                     crossed.recorded += 1;
                 }
             }
@@ -126,6 +139,16 @@ impl Crossings {
             self.counts.push((height, self.minted.len(), self.burned.len()));
         }
         Ok(crossed)
+    }
+
+    /// The chain has moved on by a block: the checkpoint of it, where one is due.
+    pub(crate) fn follow(&mut self, canon: &Canon) {
+        self.due.follow(canon, &self.minted, &self.burned);
+    }
+
+    /// What the checkpoint of a number has to be.
+    pub(crate) fn due(&self, number: u64) -> Option<Due> {
+        self.due.at(number)
     }
 
     /// The view that an import rests on is of the parent's own deposits.
@@ -193,6 +216,11 @@ impl Crossings {
         let given = (Some(at), Some(accepted.state_root), Some(accepted.epoch), counts);
         ensure(due == given, BRIDGE, canon.height(), || {
             format!("the parent accepted {accepted:?}, decided was {:?} with {minted} mints and {burned} burns", due)
+        })?;
+        let given = Some(Due { digest: accepted.digest, withdrawal_root: accepted.withdrawal_root });
+        let due = self.due(accepted.number);
+        ensure(due == given, BRIDGE, canon.height(), || {
+            format!("the parent accepted {accepted:?}, the chain's own data give {due:?}")
         })
     }
 }
@@ -229,7 +257,7 @@ pub(crate) mod tests {
             }
         }
 
-        fn add(&mut self, deposits: &[Deposit], height: u64) {
+        pub(crate) fn add(&mut self, deposits: &[Deposit], height: u64) {
             for deposit in deposits {
                 let acc = self.deposits.last().map_or(B256::ZERO, |made| made.acc);
                 let acc = causeway_peg::deposit::fold_deposits(acc, [deposit]);
@@ -279,14 +307,19 @@ pub(crate) mod tests {
         for made in &blocks {
             seen.push(crossings.decided(&made.executed, &held.facts()).unwrap());
             canon.advance(&made.executed, 0).unwrap();
+            crossings.follow(&canon);
         }
         assert_eq!((seen[0].minted, seen[1].burned), (2, 2));
+        // The next block stores the checkpoint: what the module makes of it.
+        kit.next(&[]);
+        let checkpoint = kit.checkpoint(1);
         held.checkpoints.push(CheckpointAccepted {
             number: 1,
-            digest: B256::ZERO,
+            digest: canon.genesis.peg_domain().unwrap().checkpoint_digest(&checkpoint),
             epoch: 0,
             sidechain_height: 3,
             state_root: canon.at(3).unwrap().state_root,
+            withdrawal_root: checkpoint.withdrawalRoot,
             withdrawal_count: 2,
             deposit_nonce: 2,
             height: 40,
@@ -358,9 +391,30 @@ pub(crate) mod tests {
             |held| held.checkpoints[0].epoch = 1,
             |held| held.checkpoints[0].number = 2,
             |held| held.checkpoints[0].sidechain_height = 9,
+            |held| held.checkpoints[0].digest.0[7] ^= 1,
+            |held| held.checkpoints[0].withdrawal_root.0[0] ^= 1,
         ] {
             assert_eq!(paid_with(doctor).unwrap_err().invariant, BRIDGE);
         }
+    }
+
+    #[test]
+    fn a_recorded_checkpoint_of_another_digest_is_noticed() {
+        let Crossed2 { held, mut crossings, blocks, canon } = crossed();
+        let recorded = |number: u64, digest: B256| {
+            let event = IPeg::CheckpointRecorded { number, digest };
+            let mut made = blocks[1].clone();
+            made.executed.receipts.iter_mut().for_each(|receipt| receipt.logs.clear());
+            let log = alloy_primitives::Log { address: PEG, data: event.encode_log_data() };
+            made.executed.receipts[0].logs.push(log);
+            made
+        };
+        assert_eq!(canon.height(), 3);
+        let digest = held.checkpoints[0].digest;
+        let mut decided = |made: Made| crossings.decided(&made.executed, &held.facts());
+        assert_eq!(decided(recorded(1, digest)).unwrap().recorded, 1);
+        assert!(decided(recorded(1, B256::repeat_byte(9))).unwrap_err().text.contains("recorded was"));
+        assert!(decided(recorded(2, digest)).unwrap_err().text.contains("recorded was"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use causeway_execution::{
 };
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, addresses::PEG, ceremony};
 use causeway_peg::{
-    CertificateSig, Deposit, IPeg, LocalPegSigner, ParentView, PegSigner, abi::SignatureAbi, deposit::fold_deposits,
+    CertificateSig, Checkpoint, Deposit, IPeg, LocalPegSigner, ParentView, PegSigner, abi::SignatureAbi,
+    deposit::fold_deposits,
 };
 use causeway_trie::{MemoryNodes, Nibbles, NodeSource, NodeSourceError};
 
@@ -361,6 +362,11 @@ impl Kit {
         let signatures = signatures.iter().map(SignatureAbi::from).collect();
         let input = IPeg::importDepositsCall { view_: view, signatures, deposits: deposits.clone() }.abi_encode();
         (SystemCall { to: PEG, input: input.into() }, deposits)
+    }
+
+    /// The checkpoint that the peg module has stored.
+    pub(crate) fn checkpoint(&self, number: u64) -> Checkpoint {
+        causeway_peg::PegModule::checkpoint(&mut Peg(self.mirror()), number).unwrap().unwrap()
     }
 
     /// A set of validators with these powers, as the nodes have it and as the checks have it.

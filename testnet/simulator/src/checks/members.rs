@@ -7,13 +7,10 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, keccak256};
-use causeway_consensus::{CommitCertificate, ConsensusKey, PROPOSER_WINDOW, VoteKind};
+use causeway_consensus::{CommitCertificate, PROPOSER_WINDOW, VoteKind};
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use super::{mirror::Mirror, slots::StakeSlots};
-
-/// Every so many heights signatures are verified here.
-const VERIFIED_EVERY: u64 = 4;
 
 /// One member of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +35,8 @@ pub struct Members {
     /// By power, the greatest first, then by id.
     members: Vec<Member>,
     places: BTreeMap<Address, usize>,
-    keys: Vec<Option<VerifyingKey>>,
+    /// Made at the first signature: most sets are only compared with the one before.
+    keys: Vec<OnceLock<Option<VerifyingKey>>>,
     rotation: OnceLock<Vec<usize>>,
 }
 
@@ -75,7 +73,7 @@ impl Members {
         if let Some(powerless) = members.iter().find(|member| member.power == 0) {
             return Err(format!("member {} has no power", powerless.operator));
         }
-        let keys = members.iter().map(|member| VerifyingKey::from_bytes(&member.key.0).ok()).collect();
+        let keys = members.iter().map(|_| OnceLock::new()).collect();
         Ok(Self { epoch, members, places, keys, rotation: OnceLock::new() })
     }
 
@@ -137,7 +135,8 @@ impl Members {
     }
 
     /// Whether `certificate` proves that more than two thirds of this set decided `block` at `height`: distinct members, each
-    /// signature over bytes written here. `known` are signatures found valid before, and gets those found now.
+    /// signature over bytes written here. `known` are signatures found valid here before, and gets those found now: the nodes'
+    /// certificates of one height share most of theirs, so each is verified once, not once for each node.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -159,8 +158,7 @@ impl Members {
             let Some(place) = self.places.get(&id).copied() else { return Err(format!("{id} is no member")) };
             let seen = known.entry((height, block)).or_default();
             if !seen.contains(&(id, certificate.round.0, signature.signature)) {
-                let valid = self.signed(place, height, &bytes, &signature.signature);
-                if !valid {
+                if !self.signed(place, &bytes, &signature.signature) {
                     return Err(format!("the signature of {id} does not verify"));
                 }
                 seen.insert((id, certificate.round.0, signature.signature));
@@ -174,14 +172,11 @@ impl Members {
         Ok(())
     }
 
-    /// Whether the member at `place` signed `bytes`. Curve arithmetic is most of what checks cost, so it is done here at some
-    /// heights; at the others the nodes' own verification answers, which remembers what it found valid.
-    fn signed(&self, place: usize, height: u64, bytes: &[u8], signature: &[u8; 64]) -> bool {
-        if height.is_multiple_of(VERIFIED_EVERY) {
-            let key = self.keys.get(place).and_then(Option::as_ref);
-            return key.is_some_and(|key| key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok());
-        }
-        self.members.get(place).is_some_and(|member| ConsensusKey(member.key.0).verifies(bytes, signature))
+    /// Whether the member at `place` signed `bytes`, by the library that does the curve's arithmetic and nothing of the nodes'.
+    fn signed(&self, place: usize, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        let (Some(member), Some(key)) = (self.members.get(place), self.keys.get(place)) else { return false };
+        let key = key.get_or_init(|| VerifyingKey::from_bytes(&member.key.0).ok());
+        key.as_ref().is_some_and(|key| key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok())
     }
 }
 

@@ -11,6 +11,7 @@ mod backing;
 mod bounds;
 mod bridge;
 pub mod canon;
+mod checkpoints;
 pub mod database;
 mod durability;
 #[cfg(test)]
@@ -75,9 +76,15 @@ impl Commit<'_> {
     }
 }
 
-/// All invariants, and whether they are muted.
+/// All invariants.
 #[derive(Debug, Default)]
-pub struct Checks(Option<Box<Inner>>, bool);
+pub struct Checks {
+    inner: Option<Box<Inner>>,
+    muted: bool,
+    /// Whether a fork is no violation but what has to come.
+    awaits_fork: bool,
+    fork: Option<Violation>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -155,6 +162,7 @@ impl Inner {
         let (staked, taken) = self.stakes.read(&self.canon, executed);
         let rotated =
             self.canon.advance(executed, commit.now_ms).map_err(|fault| Violation::new(STATE, height, fault))?;
+        self.crossings.follow(&self.canon);
         state::of_mirror(&self.canon)?;
         backing::of_sidechain(&self.canon, &self.crossings)?;
         self.stakes.decided(&self.canon, executed, &taken)?;
@@ -221,13 +229,13 @@ fn patience(plan: &Plan) -> Patience {
 /// The checks, made when the first event comes; and the parent's facts.
 macro_rules! open {
     ($checks:ident, $scene:ident) => {{
-        if $checks.1 {
+        if $checks.muted {
             return Ok(());
         }
-        if $checks.0.is_none() {
-            $checks.0 = Some(Box::new(Inner::new($scene)?));
+        if $checks.inner.is_none() {
+            $checks.inner = Some(Box::new(Inner::new($scene)?));
         }
-        $checks.0.as_mut().expect("they were just made")
+        $checks.inner.as_mut().expect("they were just made")
     }};
 }
 
@@ -271,6 +279,17 @@ impl Checks {
         executed: &ExecutedBlock,
         certificate: &CommitCertificate,
     ) -> Result<(), Violation> {
+        let outcome = self.durable(scene, machine, executed, certificate);
+        self.judged(outcome)
+    }
+
+    fn durable(
+        &mut self,
+        scene: &mut Scene<'_>,
+        machine: usize,
+        executed: &ExecutedBlock,
+        certificate: &CommitCertificate,
+    ) -> Result<(), Violation> {
         let inner = open!(self, scene);
         let node = &scene.machines[machine];
         let Some(database) = NodeDatabase::of(node).filter(|_| node.honest) else { return Ok(()) };
@@ -295,7 +314,7 @@ impl Checks {
 
     /// A machine's disk was replaced by an older copy of itself, as from a backup.
     pub fn restored(&mut self, machine: usize) {
-        if let Some(inner) = &mut self.0 {
+        if let Some(inner) = &mut self.inner {
             inner.acknowledged.restored(machine);
         }
     }
@@ -305,6 +324,11 @@ impl Checks {
     /// # Errors
     /// I4; and what [`Checks::committed`] finds in blocks that became durable as every machine went down.
     pub fn started(&mut self, scene: &mut Scene<'_>, machine: usize) -> Result<(), Violation> {
+        let outcome = self.recovered(scene, machine);
+        self.judged(outcome)
+    }
+
+    fn recovered(&mut self, scene: &mut Scene<'_>, machine: usize) -> Result<(), Violation> {
         let inner = open!(self, scene);
         let node = &scene.machines[machine];
         let Some(database) = NodeDatabase::of(node).filter(|_| node.honest) else { return Ok(()) };
@@ -400,17 +424,35 @@ impl Checks {
 
     /// The chain as honest machines have it; `None` before the first event.
     pub fn canon(&self) -> Option<&Canon> {
-        self.0.as_ref().map(|inner| &inner.canon)
+        self.inner.as_ref().map(|inner| &inner.canon)
     }
 
-    /// Nothing is judged from here on: for what follows a fork that was to come.
-    pub fn mute(&mut self) {
-        self.1 = true;
+    /// From here on a fork is what has to come: the first one is kept for [`Checks::fork`], the machine that made it goes on, and
+    /// nothing is judged after it, as what follows is not one chain's history.
+    pub fn await_fork(&mut self) {
+        self.awaits_fork = true;
+    }
+
+    /// The fork that has come.
+    pub fn fork(&self) -> Option<&Violation> {
+        self.fork.as_ref()
     }
 
     /// Whether nothing is judged.
     pub fn is_muted(&self) -> bool {
-        self.1
+        self.muted
+    }
+
+    /// What a block that became durable amounts to.
+    fn judged(&mut self, outcome: Result<(), Violation>) -> Result<(), Violation> {
+        match outcome {
+            Err(fork) if self.awaits_fork && fork.invariant == violation::AGREEMENT => {
+                self.muted = true;
+                self.fork = Some(fork);
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 }
 

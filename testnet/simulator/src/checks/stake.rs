@@ -19,7 +19,7 @@ use super::{
     Violation,
     canon::Canon,
     ensure,
-    slots::{Seat, StakeSlots, StakeTotals},
+    slots::{EpochWord, Seat, StakeSlots, StakeTotals},
     violation::STAKE,
 };
 
@@ -47,6 +47,11 @@ pub(crate) struct Stakes {
     /// Validators in jail when all were last looked at, and how many came in since they were counted.
     jailed: BTreeSet<Address>,
     newly_jailed: u64,
+    /// Operators that were punished for signing twice, and one that was so again.
+    punished: BTreeSet<Address>,
+    punished_again: Option<Address>,
+    /// The epoch after the last block.
+    epoch: Option<EpochWord>,
 }
 
 /// What happened to validators in a block, for coverage.
@@ -76,7 +81,16 @@ impl Stakes {
         let operators = genesis.spec.validators.iter().map(|validator| validator.operator);
         let holders = genesis.spec.staking.alloc.keys().copied().chain(operators.clone()).collect();
         let delegators = operators.map(|operator| (operator, BTreeSet::from([operator]))).collect();
-        Self { holders, delegators, last: None, jailed: BTreeSet::new(), newly_jailed: 0 }
+        Self {
+            holders,
+            delegators,
+            last: None,
+            jailed: BTreeSet::new(),
+            newly_jailed: 0,
+            punished: BTreeSet::new(),
+            punished_again: None,
+            epoch: None,
+        }
     }
 
     /// Reads the logs of the block after the head: whom it concerns, and what was taken back.
@@ -117,7 +131,12 @@ impl Stakes {
                     self.holders.insert(event.reporter);
                     staked.slashed += 1;
                 }
-                IStaking::IStakingEvents::Tombstoned(_) => staked.tombstoned += 1,
+                IStaking::IStakingEvents::Tombstoned(event) => {
+                    staked.tombstoned += 1;
+                    if !self.punished.insert(event.operator) {
+                        self.punished_again = Some(event.operator);
+                    }
+                }
                 IStaking::IStakingEvents::Exited(_) => staked.exited += 1,
                 IStaking::IStakingEvents::Unjailed(_) => staked.unjailed += 1,
                 IStaking::IStakingEvents::RewardsClaimed(event) => staked.rewarded += u64::from(!event.coin.is_zero()),
@@ -142,6 +161,10 @@ impl Stakes {
         let slots = StakeSlots(&canon.mirror);
         let (height, epoch) = (canon.height(), slots.epoch().number);
         let before = self.last;
+        ensure(self.punished_again.is_none(), STAKE, height, || {
+            format!("{:?} was punished again for signing twice", self.punished_again)
+        })?;
+        self.epochs(canon, slots)?;
         self.conserved(canon, slots)?;
         reward_pool(canon, slots, executed)?;
         taken.iter().try_for_each(|taken| free(canon, slots, *taken))?;
@@ -150,6 +173,18 @@ impl Stakes {
             sets(canon, slots, height, epoch)?;
         }
         Ok(())
+    }
+
+    /// An epoch has the blocks that genesis gives it, and those by which it was prolonged.
+    fn epochs(&mut self, canon: &Canon, slots: StakeSlots<'_>) -> Result<(), Violation> {
+        let epoch = slots.epoch();
+        let Some(before) = self.epoch.replace(epoch).filter(|before| before.number != epoch.number) else {
+            return Ok(());
+        };
+        let due = before.start_height + canon.genesis.spec.epoch_length + before.extended;
+        ensure((epoch.number, epoch.start_height) == (before.number + 1, due), STAKE, canon.height(), || {
+            format!("epoch {} begins at {}, after {before:?} it is due at {due}", epoch.number, epoch.start_height)
+        })
     }
 
     /// All tokens, from account to account and total to total.

@@ -55,6 +55,8 @@ pub struct CheckpointAccepted {
     pub sidechain_height: u64,
     /// State root at that height.
     pub state_root: B256,
+    /// Root of the tree of withdrawals up to it.
+    pub withdrawal_root: B256,
     /// Withdrawals up to it.
     pub withdrawal_count: u64,
     /// Deposits minted up to it.
@@ -141,6 +143,7 @@ impl Ledger {
                 epoch: event.epoch,
                 sidechain_height: event.height,
                 state_root: event.stateRoot,
+                withdrawal_root: event.withdrawalRoot,
                 withdrawal_count: event.withdrawalCount,
                 deposit_nonce: event.depositNonce,
                 height,

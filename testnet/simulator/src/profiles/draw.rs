@@ -3,7 +3,7 @@
 use crate::{
     Plan,
     parent::ParentFaults,
-    plan::{ChurnPlan, ClockFaults, CrashFaults, NetworkFaults, Partition, PartitionKind},
+    plan::{ChurnPlan, ClockFaults, CrashFaults, NetworkFaults, Partition, PartitionKind, PoolLimits},
     rng::{Purpose, Rng},
     strategies::{StrategyKind, most_byzantine},
 };
@@ -15,6 +15,12 @@ const WORK_MS: u64 = 60;
 /// Heights that a member misses to come into jail, and that it takes to come back: more than the users' chain asks for.
 const ABSENT_HEIGHTS: u64 = 20;
 const RETURN_HEIGHTS: u64 = 24;
+
+/// Of a hundred plans with users, so many have small pools.
+const TIGHT_POOLS: u64 = 20;
+
+/// Epochs of such a run: stake leaves with the second one after it was asked for.
+const LEAVING_EPOCHS: u64 = 4;
 
 /// A plan on its way.
 #[derive(Debug)]
@@ -31,6 +37,12 @@ impl Draw {
 
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.rng.percent(percent)
+    }
+
+    /// What is in its turn for this seed.
+    pub(super) fn turn<T: Copy>(&self, items: &[T]) -> T {
+        let turn = self.plan.seed % items.len() as u64;
+        items[usize::try_from(turn).unwrap_or(0)]
     }
 
     /// Validators at genesis.
@@ -143,8 +155,23 @@ impl Draw {
                 2 => PartitionKind::Flapping { period_ms: self.rng.between(20, 800) },
                 _ => PartitionKind::Symmetric,
             };
-            self.plan.network.partitions.push(Partition { from_ms, until_ms, side: machines, kind });
+            self.plan.network.partitions.push(Partition {
+                from_ms,
+                until_ms,
+                side: machines,
+                neutral: Vec::new(),
+                kind,
+            });
         }
+    }
+
+    /// Stake that somebody asks for early leaves, and is free again, within the run.
+    pub(super) fn stake_leaves(&mut self) {
+        self.busy_stakers();
+        self.plan.unbonding_s = 1;
+        self.plan.block_interval_ms = if self.plan.pegged { 3_000 } else { self.rng.between(250, 350) };
+        self.plan.faults_until_ms = LEAVING_EPOCHS * self.plan.epoch_length * self.plan.block_interval_ms;
+        self.plan.churn.staking_every_ms = self.plan.block_interval_ms / 2;
     }
 
     /// One member is cut off long enough to come into jail, and time is left for it to return.
@@ -155,7 +182,8 @@ impl Draw {
         self.plan.faults_until_ms = span + RETURN_HEIGHTS * self.plan.block_interval_ms;
         self.plan.churn.staking_every_ms = self.plan.block_interval_ms * 2;
         let kind = PartitionKind::Symmetric;
-        self.plan.network.partitions.push(Partition { from_ms: 0, until_ms: span, side: vec![absent], kind });
+        let (side, neutral) = (vec![absent], Vec::new());
+        self.plan.network.partitions.push(Partition { from_ms: 0, until_ms: span, side, neutral, kind });
     }
 
     /// About one to `most` crashes in all, half of them at a write or sync.
@@ -194,7 +222,8 @@ impl Draw {
     }
 
     /// One to all of those that may be are Byzantine: less than a third of the stake, as stake moves only to honest members.
-    pub(super) fn byzantine(&mut self, kinds: &[StrategyKind]) {
+    /// One of them follows the strategy `first`, where one is given; the others draw theirs from `kinds`.
+    pub(super) fn byzantine(&mut self, first: Option<StrategyKind>, kinds: &[StrategyKind]) {
         let able: Vec<StrategyKind> =
             kinds.iter().copied().filter(|kind| self.plan.pegged || !kind.needs_peg()).collect();
         let count = 1 + self.rng.index(most_byzantine(self.plan.validators));
@@ -202,7 +231,11 @@ impl Draw {
         self.rng.shuffle(&mut machines);
         machines.truncate(count);
         machines.sort_unstable();
-        self.plan.byzantine = machines.into_iter().map(|machine| (machine, *self.rng.pick(&able))).collect();
+        let drawn = machines.into_iter().map(|machine| (machine, *self.rng.pick(&able)));
+        self.plan.byzantine = drawn.collect();
+        if let (Some(first), Some((_, kind))) = (first, self.plan.byzantine.first_mut()) {
+            *kind = first;
+        }
         for (_, kind) in self.plan.byzantine.clone() {
             kind.prepare(&mut self.plan);
         }
@@ -213,8 +246,13 @@ impl Draw {
         self.plan.faults_until_ms.max(1)
     }
 
-    /// The plan; so many heights must follow the healing.
-    pub(super) fn finish(self, heights_after_heal: u64) -> Plan {
+    /// The plan; so many heights must follow the healing. Where there are users, some chains' pools are small.
+    pub(super) fn finish(mut self, heights_after_heal: u64) -> Plan {
+        if self.plan.churn.user_every_ms > 0 && self.plan.pool.is_none() && self.rng.percent(TIGHT_POOLS) {
+            let transactions = 6 + self.rng.index(11);
+            let queued = 2 + self.rng.index(transactions - 1);
+            self.plan.pool = Some(PoolLimits { transactions, queued, of_sender: 4 + self.rng.index(13) });
+        }
         Plan { heights_after_heal, ..self.plan }
     }
 }

@@ -8,7 +8,7 @@ pub const FAILING_MACHINE: usize = 0;
 /// A base run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Scenario {
-    /// Four validators without a parent, over epoch boundaries, one of them Byzantine
+    /// Four validators without a parent, over epoch boundaries; one signs votes twice, is reported and slashed
     Standalone,
     /// The same, where the machine has been killed before: the writes and syncs of a recovery are among those that fail
     Recovery,
@@ -37,10 +37,10 @@ impl Scenario {
         }
     }
 
-    /// What it requires to have been met in the base run.
+    /// What it requires to have been met in the base run before the healing, where points are enumerated.
     pub const fn requires(self) -> &'static [&'static str] {
         match self {
-            Self::Standalone => &["epoch_change", "included"],
+            Self::Standalone => &["epoch_change", "included", "evidence_included", "slashed"],
             Self::Recovery => &["epoch_change", "recovery_with_log"],
             Self::Pegged => &["epoch_change", "deposit_minted", "checkpoint_recorded", "checkpoint_accepted"],
         }
@@ -56,8 +56,8 @@ impl Scenario {
         plan.churn = ChurnPlan { user_every_ms: 100, staking_every_ms: 250 };
         match self {
             Self::Standalone => {
-                plan.byzantine = vec![(3, StrategyKind::ALL[0])];
-                plan.faults_until_ms = 1_200;
+                plan.byzantine = vec![(3, StrategyKind::EquivocateVotes)];
+                plan.faults_until_ms = 1_500;
             }
             Self::Recovery => plan.faults_until_ms = 1_000,
             Self::Pegged => {

@@ -1,34 +1,37 @@
-//! Control runs: with half of the power Byzantine the chain must fork, and the fork must leave evidence that names Byzantine
-//! members alone, with more than a third of the power. A simulator in which that does not happen would prove nothing by the runs
-//! in which nothing happens.
+//! Control runs: with the least power above a third Byzantine the chain must fork, and the fork must leave evidence against every
+//! Byzantine member and nobody else. A simulator in which that does not happen would prove nothing by the runs in which nothing
+//! happens.
 
 use std::collections::BTreeSet;
 
 use causeway_consensus::ValidatorId;
 
 use super::{
-    StrategyKind,
+    StrategyKind, most_byzantine,
     witness::{EVIDENCE, accused},
 };
 use crate::{
-    Plan, Violation, World,
+    Machine, Plan, Violation, World,
     checks::violation::AGREEMENT,
     plan::{NetworkFaults, Partition, PartitionKind},
 };
 
-/// Two honest members and two Byzantine ones.
-const MEMBERS: usize = 4;
+/// How many members there are, by seed.
+const MEMBERS: [usize; 3] = [4, 7, 10];
+/// What crosses from one half of the honest members to the other takes so much longer: by then each half has decided.
+const HALVES_APART_MS: u64 = 3_000;
 /// A fork has to come before the world heals then.
-const FORKED_BY_MS: u64 = 20_000;
+const FORKED_BY_MS: u64 = 60_000;
 /// How long honest nodes have to find evidence after that.
 const EVIDENCE_BY_MS: u64 = 60_000;
 
 /// How the chain is forked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// Two members run twice, each copy honest, on both sides of a partition.
+    /// Members run twice, each copy honest, one with each half of the others; the halves hear each other late.
     Twins,
-    /// Two members propose two blocks and vote for both; nothing is wrong with the network.
+    /// Members propose two blocks, one to each half of the others, and vote with each half for its own; the halves hear each other
+    /// late.
     Equivocators,
 }
 
@@ -47,7 +50,12 @@ pub struct Fork {
 
 impl Control {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Twins];
+    pub const ALL: [Self; 2] = [Self::Twins, Self::Equivocators];
+
+    /// The one that a seed of the control profile runs.
+    pub const fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(2) { Self::Twins } else { Self::Equivocators }
+    }
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -57,54 +65,57 @@ impl Control {
         }
     }
 
+    /// The counter of [`Coverage`](crate::Coverage) that says how often it forked a chain.
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Twins => "fork_by_twins",
+            Self::Equivocators => "fork_by_equivocators",
+        }
+    }
+
     /// The run of a seed.
     pub fn plan(self, seed: u64) -> Plan {
-        let mut plan = Plan { faults_until_ms: FORKED_BY_MS, ..Plan::quiet(seed, MEMBERS) };
-        let kind = match self {
-            Self::Equivocators => StrategyKind::EquivocateProposals,
-            Self::Twins => {
-                // The second copies are the machines after the members: each side has three of four keys.
-                let partition = Partition {
-                    from_ms: 0,
-                    until_ms: FORKED_BY_MS,
-                    side: vec![0, 2, 3],
-                    kind: PartitionKind::Symmetric,
-                };
-                plan.network = NetworkFaults { partitions: vec![partition], ..plan.network };
-                StrategyKind::Twins
-            }
+        let members = MEMBERS[usize::try_from(seed / 2 % MEMBERS.len() as u64).unwrap_or(0)];
+        let mut plan = Plan { faults_until_ms: FORKED_BY_MS, ..Plan::quiet(seed, members) };
+        let byzantine = members - (most_byzantine(members) + 1)..members;
+        let half = (0..byzantine.start).step_by(2);
+        // What is late convicts once it comes; what is lost need not be said again.
+        let slow = PartitionKind::Slow { by_ms: HALVES_APART_MS };
+        let (kind, side, neutral) = match self {
+            Self::Equivocators => (StrategyKind::EquivocateProposals, half.collect(), byzantine.clone().collect()),
+            // The second copies are the machines after the members: each side has one of each key.
+            Self::Twins => (StrategyKind::Twins, half.chain(byzantine.clone()).collect(), Vec::new()),
         };
-        plan.byzantine = vec![(2, kind), (3, kind)];
+        let partition = Partition { from_ms: 0, until_ms: FORKED_BY_MS, side, neutral, kind: slow };
+        plan.network = NetworkFaults { partitions: vec![partition], ..plan.network };
+        plan.byzantine = byzantine.map(|machine| (machine, kind)).collect();
         plan
     }
 
     /// Runs the world of such a plan.
     ///
     /// # Errors
-    /// When it does not fork, when another invariant than agreement is violated first, or when the evidence does not convict
-    /// enough members, or convicts an honest one.
+    /// When it does not fork, when another invariant than agreement is violated first, or when the evidence does not convict every
+    /// Byzantine member, or convicts an honest one.
     pub fn run(self, world: &mut World) -> Result<Fork, Violation> {
         world.may_stop = true;
-        let fork = match world.run_until(FORKED_BY_MS) {
-            Err(violation) if violation.invariant == AGREEMENT => violation,
-            Err(other) => return Err(other),
-            Ok(()) => {
-                let text = format!("{}: half of the power was Byzantine and nothing forked", self.name());
-                return Err(Violation::new(AGREEMENT, world.head(), text));
-            }
-        };
-        // What comes now is not one chain's history.
-        world.checks.mute();
-        world.run_until(FORKED_BY_MS.max(world.now_ms))?;
+        world.checks.await_fork();
+        // What the halves have said so far is still on its way.
+        world.run_while(FORKED_BY_MS, |world| world.checks.fork().is_some())?;
+        let height = world.checks.fork().map(|fork| fork.height).ok_or_else(|| {
+            let text = format!("{}: more than a third of the power was Byzantine and nothing forked", self.name());
+            Violation::new(AGREEMENT, world.head(), text)
+        })?;
         world.heal();
         let until_ms = world.now_ms + EVIDENCE_BY_MS;
-        let mut found = Err(Violation::new(EVIDENCE, fork.height, "nobody was convicted"));
+        let mut found = Err(Violation::new(EVIDENCE, height, "nobody was convicted"));
         while found.is_err() && world.now_ms < until_ms {
             world.run_until(world.now_ms + 1_000)?;
-            found = convicted(world, fork.height);
+            found = convicted(world, height);
         }
         if found.is_ok() {
             world.coverage.hit("fork");
+            world.coverage.hit(self.counter());
             world.coverage.hit("fork_evidence");
         }
         found
@@ -135,11 +146,12 @@ fn convicted(world: &World, height: u64) -> Result<Fork, Violation> {
     if let Some(victim) = convicted.iter().find(|id| !byzantine(id)) {
         return Err(fail(format!("evidence convicts {victim}, which is honest")));
     }
+    let missed = |machine: &&Machine| !machine.honest && !convicted.contains(&machine.validator());
+    if let Some(free) = world.machines.iter().find(missed) {
+        return Err(fail(format!("no evidence convicts machine {}, {} are convicted", free.index, convicted.len())));
+    }
     let set = world.genesis.validator_set();
     let power = convicted.iter().filter_map(|id| set.get(id)).map(|member| member.power).sum::<u64>();
     let total = set.total_power();
-    if u128::from(power) * 3 <= u128::from(total) {
-        return Err(fail(format!("evidence convicts {power} of {total}, not more than a third")));
-    }
     Ok(Fork { height, convicted, power, total })
 }

@@ -1,11 +1,9 @@
-//! Equivocation of proposals: two valid blocks for one round, one for each half of the machines. Members with this strategy
-//! know the halves without talking to each other, and vote with each half for its block: from a third of the power on that
-//! forks the chain.
+//! Equivocation of proposals: two valid blocks for one round, one for each half of the machines. Members with this strategy are a
+//! conspiracy: they know the halves without talking to each other, show each other both blocks, vote with each half for its
+//! block, and keep from each half what the other one says. Their own nodes stay with one half, the one that is shown the block
+//! with the smaller hash. From more than a third of the power on that forks the chain.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{ConsensusMessage, PartList, Proposal, SignedProposal, VoteKind};
@@ -17,9 +15,16 @@ use super::{
     forgery::{Ballot, parts, propose, say, vote},
     hearsay::Hearsay,
 };
+use crate::setup;
 
 /// Second blocks that are kept.
 const KEPT: usize = 16;
+/// The others of the conspiracy hear of the second block so much later than of the first.
+const SECOND_AFTER_MS: u64 = 25;
+/// How often the votes for both blocks are said again, for whoever was not ready for them.
+const SAY_AGAIN_MS: u64 = 300;
+/// Heights below the next one for which they still are.
+const HEIGHTS_BACK: u64 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct EquivocateProposals {
@@ -28,8 +33,8 @@ pub(super) struct EquivocateProposals {
     others: BTreeMap<B256, Other>,
     /// Part-list roots of its own first blocks, with their hashes.
     roots: BTreeMap<B256, B256>,
-    /// Rounds in which it has voted for both blocks.
-    cast: BTreeSet<(u64, u32)>,
+    /// Rounds in which it has voted for both blocks, and when it said so last.
+    cast: BTreeMap<(u64, u32), u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,16 +44,34 @@ struct Other {
     body: Bytes,
 }
 
-/// Which of the two blocks a machine is shown: the one with the smaller hash, or the other.
-fn half(to: usize, height: u64) -> usize {
-    usize::from((to as u64 + height) % 2 == 1)
+/// Whether a machine is shown the block with the smaller hash of two.
+fn sees_small(out: &Context<'_>, to: usize, height: u64) -> bool {
+    conspires(out, to) || (to as u64 + height).is_multiple_of(2)
+}
+
+/// Whether a machine's member is of the conspiracy, too.
+fn conspires(out: &Context<'_>, machine: usize) -> bool {
+    out.plan.byzantine.contains(&(machine, out.kind))
 }
 
 impl EquivocateProposals {
+    /// Whether a round's block is by the conspiracy and its other block is not known yet: a vote now would go to the wrong half.
+    fn awaits_second(&self, out: &Context<'_>, height: u64, round: u32) -> bool {
+        let [signed] = self.heard.proposals(height, round) else { return false };
+        let is_of = |machine: usize| setup::node_keys(machine).validator_id() == signed.proposal.proposer;
+        signed.proposal.proposer != out.id()
+            && out.plan.byzantine.iter().any(|(machine, kind)| *kind == out.kind && is_of(*machine))
+    }
+
+    /// Whether it is about to show the second block beside one of its own: its node votes before it proposes.
+    fn has_second(&self, block: Option<B256>) -> bool {
+        block.is_some_and(|block| self.others.contains_key(&block))
+    }
+
     /// The block that `to` is shown in a round with two.
-    fn shown(&self, to: usize, height: u64, round: u32) -> Option<B256> {
+    fn shown(&self, out: &Context<'_>, to: usize, height: u64, round: u32) -> Option<B256> {
         match self.heard.blocks(height, round).as_slice() {
-            [small, .., great] => Some(if half(to, height) == 0 { *small } else { *great }),
+            [small, .., great] => Some(if sees_small(out, to, height) { *small } else { *great }),
             _ => None,
         }
     }
@@ -68,54 +91,106 @@ impl EquivocateProposals {
         let other = say(ConsensusMessage::Proposal(second.clone()));
         self.heard.note(out.head, &message);
         self.heard.note(out.head, &other);
-        if self.shown(to, height.0, first.proposal.round.0) == Some(first.proposal.block_hash) {
+        let is_first = self.shown(out, to, height.0, first.proposal.round.0) == Some(first.proposal.block_hash);
+        let both = conspires(out, to);
+        if is_first && !both {
             return vec![(0, message)];
         }
         out.acted();
+        let (first, after_ms) = if both { (Some((0, message)), SECOND_AFTER_MS) } else { (None, 0) };
         let parts = parts(height, &second.proposal.parts, &body);
-        let parts = parts.into_iter().map(|part| (0, say(ConsensusMessage::Part(part))));
-        std::iter::once((0, other)).chain(parts).collect()
+        let parts = parts.into_iter().map(|part| (after_ms, say(ConsensusMessage::Part(part))));
+        first.into_iter().chain([(after_ms, other)]).chain(parts).collect()
+    }
+
+    /// What it says for somebody else: of a height with two blocks, nothing that shows a half the other's.
+    fn passed_on(&self, out: &Context<'_>, to: usize, message: &ConsensusMessage) -> Outgoing {
+        let height = message.height().0;
+        let hides = match message {
+            ConsensusMessage::Proposal(signed) => {
+                let shown = self.shown(out, to, height, signed.proposal.round.0);
+                shown.is_some_and(|shown| shown != signed.proposal.block_hash)
+            }
+            ConsensusMessage::Vote(_)
+            | ConsensusMessage::PolkaCertificate(_)
+            | ConsensusMessage::RoundCertificate(_)
+            | ConsensusMessage::Decision(_) => self.heard.is_split(height),
+            ConsensusMessage::Part(_) | ConsensusMessage::PartRequest(_) | ConsensusMessage::ProposalRequest(_) => {
+                false
+            }
+        };
+        if hides { Vec::new() } else { vec![(0, say(message.clone()))] }
     }
 }
 
 impl Strategy for EquivocateProposals {
     fn outgoing(&mut self, out: &mut Context<'_>, to: usize, message: &GossipMessage) -> Outgoing {
+        let GossipMessage::Consensus(message) = message else { return as_it_is(message) };
         match message {
-            GossipMessage::Consensus(ConsensusMessage::Proposal(signed)) if signed.proposal.proposer == out.id() => {
+            ConsensusMessage::Proposal(signed) if signed.proposal.proposer == out.id() => {
                 let signed = signed.clone();
                 self.proposed(out, to, &signed)
             }
             // Whoever is shown the other block has no use for parts of the first.
-            GossipMessage::Consensus(ConsensusMessage::Part(part)) => {
-                let first =
-                    self.roots.get(&part.root).and_then(|first| self.others.get(first).map(|other| (*first, other)));
-                match first {
-                    Some((first, other)) if (half(to, part.height.0) == 0) != (first < other.hash) => Vec::new(),
-                    _ => as_it_is(message),
-                }
+            ConsensusMessage::Part(part) if !conspires(out, to) => {
+                let hides = self.roots.contains_key(&part.root) && !sees_small(out, to, part.height.0);
+                if hides { Vec::new() } else { vec![(0, say(message.clone()))] }
             }
-            GossipMessage::Consensus(ConsensusMessage::Vote(signed)) if signed.vote.validator == out.id() => {
+            ConsensusMessage::Vote(signed) if signed.vote.validator == out.id() => {
                 let (kind, height, round) = (signed.vote.kind, signed.vote.height.0, signed.vote.round.0);
-                match self.shown(to, height, round) {
+                match self.shown(out, to, height, round) {
                     Some(block) => vec![(0, vote(out, Ballot { kind, height, round, block: Some(block) }))],
-                    None => as_it_is(message),
+                    // It votes for both once it knows both.
+                    None if self.awaits_second(out, height, round) || self.has_second(signed.vote.block_hash) => {
+                        Vec::new()
+                    }
+                    None => vec![(0, say(message.clone()))],
                 }
             }
-            _ => as_it_is(message),
+            _ => self.passed_on(out, to, message),
         }
     }
 
     fn heard(&mut self, out: &mut Context<'_>, _: usize, message: &GossipMessage) -> bool {
         self.heard.note(out.head, message);
-        !out.is_own(message)
+        // Certificates bring back what it signed beside its node, too.
+        let own = match message {
+            GossipMessage::Consensus(ConsensusMessage::PolkaCertificate(polka)) => {
+                polka.signatures.iter().any(|signature| signature.validator == out.id())
+            }
+            GossipMessage::Consensus(ConsensusMessage::RoundCertificate(round)) => {
+                round.votes().any(|signed| signed.vote.validator == out.id())
+            }
+            GossipMessage::Consensus(ConsensusMessage::Decision(decision)) => {
+                let (height, block) = (decision.certificate.height.0, decision.certificate.block_hash);
+                self.heard
+                    .rounds(height)
+                    .any(|round| self.heard.blocks(height, round).iter().skip(1).any(|other| *other == block))
+            }
+            // Its node would report a fellow that has shown it both blocks.
+            GossipMessage::Consensus(ConsensusMessage::Proposal(signed)) => {
+                let first = self.heard.proposals(signed.proposal.height.0, signed.proposal.round.0).first();
+                out.is_own(message) || first.is_some_and(|first| first != signed)
+            }
+            _ => out.is_own(message),
+        };
+        !own
+    }
+
+    fn relays(&self, message: &GossipMessage) -> bool {
+        match message {
+            GossipMessage::Consensus(message) => !self.heard.is_split(message.height().0),
+            _ => true,
+        }
     }
 
     fn built(&mut self, out: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
-        let mut header = block.block.header.clone();
-        let mark = out.rng.bits();
-        header.extra_data = Bytes::copy_from_slice(&mark.to_be_bytes());
-        let height = header.number;
-        let other = Block { header, ..Block::clone(&block.block) };
+        let height = block.block.header.number;
+        let mut other = Block::clone(&block.block);
+        // Half of all marks give a greater hash.
+        while other.hash() <= block.hash {
+            other.header.extra_data = Bytes::copy_from_slice(&out.rng.bits().to_be_bytes());
+        }
         self.others.insert(block.hash, Other { height, hash: other.hash(), body: other.encode() });
         if self.others.len() > KEPT {
             self.others.retain(|_, other| other.height + 1 >= height);
@@ -125,21 +200,25 @@ impl Strategy for EquivocateProposals {
     }
 
     fn tick(&mut self, out: &mut Context<'_>) -> Vec<(usize, GossipMessage)> {
-        let height = out.head + 1;
-        self.cast = self.cast.split_off(&(height, 0));
-        let rounds: Vec<u32> = self.heard.rounds(height).collect();
+        let (next, oldest) = (out.head + 1, (out.head + 1).saturating_sub(HEIGHTS_BACK));
+        self.cast = self.cast.split_off(&(oldest, 0));
         let mut said = Vec::new();
-        for round in rounds {
-            if self.heard.blocks(height, round).len() < 2 || !self.cast.insert((height, round)) {
-                continue;
-            }
-            for to in out.others() {
-                let block = self.shown(to, height, round);
-                for kind in [VoteKind::Prevote, VoteKind::Precommit] {
-                    said.push((to, vote(out, Ballot { kind, height, round, block })));
+        for height in oldest..=next {
+            for round in self.heard.rounds(height).collect::<Vec<_>>() {
+                let said_ms = self.cast.get(&(height, round)).copied();
+                let is_due = said_ms.is_none_or(|said_ms| out.now_ms >= said_ms + SAY_AGAIN_MS);
+                if self.heard.blocks(height, round).len() < 2 || !is_due {
+                    continue;
                 }
+                self.cast.insert((height, round), out.now_ms);
+                for to in out.others() {
+                    let block = self.shown(out, to, height, round);
+                    for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+                        said.push((to, vote(out, Ballot { kind, height, round, block })));
+                    }
+                }
+                out.acted();
             }
-            out.acted();
         }
         said
     }

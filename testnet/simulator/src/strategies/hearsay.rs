@@ -64,6 +64,11 @@ impl Hearsay {
         blocks
     }
 
+    /// Whether two blocks are proposed in one round of a height.
+    pub(super) fn is_split(&self, height: u64) -> bool {
+        self.rounds(height).any(|round| self.blocks(height, round).len() > 1)
+    }
+
     /// The rounds of a height that have proposals, in ascending order.
     pub(super) fn rounds(&self, height: u64) -> impl Iterator<Item = u32> + '_ {
         self.proposals.range((height, 0)..(height + 1, 0)).map(|((_, round), _)| *round)

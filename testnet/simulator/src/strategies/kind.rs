@@ -8,7 +8,7 @@ use super::{
     peg_withhold::WithholdAttestations, selective::Selective, silent::Silent, spam::Spam, time_lies::TimeLies,
     twins::Twin, withhold_parts::WithholdParts, withhold_votes::WithholdVotes, wrong_state_root::WrongStateRoot,
 };
-use crate::Plan;
+use crate::{Plan, plan::PoolLimits};
 
 /// Which strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +61,8 @@ pub enum StrategyKind {
 
 /// Restarts and losses by which an amnesiac is asked to remember.
 const AMNESIA_DOWN_MS: (u64, u64) = (50, 400);
+/// Pools that spam fills.
+const SPAMMED_POOL: PoolLimits = PoolLimits { transactions: 12, queued: 8, of_sender: 10 };
 
 impl StrategyKind {
     /// All of them.
@@ -147,6 +149,10 @@ impl StrategyKind {
         plan.pegged |= self.needs_peg();
         if self == Self::Amnesia && plan.crashes.down_ms.1 == 0 {
             plan.crashes.down_ms = AMNESIA_DOWN_MS;
+        }
+        // A pool of the usual size has room for all that a run's spam brings.
+        if self == Self::Spam && plan.seed.is_multiple_of(2) {
+            plan.pool = Some(SPAMMED_POOL);
         }
         // Views are attested of deposits, which users make.
         if self.needs_peg() && plan.churn.user_every_ms == 0 {

@@ -84,6 +84,11 @@ pub trait Strategy: std::fmt::Debug {
         !out.is_own(message)
     }
 
+    /// Whether its node passes on a message of others that it has accepted.
+    fn relays(&self, _: &GossipMessage) -> bool {
+        true
+    }
+
     /// The block that is proposed instead of the one that was built.
     fn built(&mut self, _: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
         block

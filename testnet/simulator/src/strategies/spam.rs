@@ -1,11 +1,16 @@
 //! Spam: validly signed votes and proposals of heights long decided, of heights to come and of rounds far away; parts of nothing;
-//! requests; old votes of others again; transactions that are none. Bounded, and far above what an honest member says.
+//! requests; old votes of others again; transactions that are none, and genuine ones that fill pools and replace each other.
+//! Bounded, and far above what an honest member says.
 
-use alloy_primitives::Bytes;
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::Encodable2718 as _;
+use alloy_primitives::{Bytes, TxKind};
+use alloy_signer::SignerSync;
 use causeway_consensus::{
     ConsensusMessage, Height, MAX_ROUND, PartList, PartRequest, Proposal, ProposalPart, ProposalRequest, Round,
     VoteKind,
 };
+use causeway_execution::StateSource as _;
 use causeway_network::GossipMessage;
 
 use super::{
@@ -13,9 +18,14 @@ use super::{
     forgery::{Ballot, phantom, propose, say, vote},
     hearsay::Hearsay,
 };
+use crate::world::CHAIN_ID;
 
 /// Messages of one tick at the most, each to one machine.
 const MOST: u64 = 12;
+/// Genuine transactions of one message at the most, how far ahead their nonces are, and the least they pay for a unit of gas.
+const MOST_DEAR: u64 = 8;
+const NONCES_AHEAD: u64 = 16;
+const TIP: u128 = 100_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Spam {
@@ -47,11 +57,29 @@ fn some_round(out: &mut Context<'_>) -> u32 {
     }
 }
 
+/// A payment of nothing to itself by the member's operator: of the next nonces one, for some price or other.
+fn dear(out: &mut Context<'_>) -> Option<Bytes> {
+    let operator = &out.own.operator;
+    let known = out.own.storage()?.latest().account(operator.address()).ok()?;
+    let tip = u128::from(out.rng.between(1, 100)) * TIP;
+    let transaction = TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce: known.map_or(0, |account| account.nonce) + out.rng.below(NONCES_AHEAD),
+        gas_limit: 21_000,
+        max_fee_per_gas: 100 * TIP + tip,
+        max_priority_fee_per_gas: tip,
+        to: TxKind::Call(operator.address()),
+        ..TxEip1559::default()
+    };
+    let signature = operator.sign_hash_sync(&transaction.signature_hash()).ok()?;
+    Some(TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into())
+}
+
 impl Spam {
     fn message(&self, out: &mut Context<'_>) -> GossipMessage {
         let (height, round) = (some_height(out), some_round(out));
         let body = phantom(out.rng);
-        match out.rng.below(9) {
+        match out.rng.below(10) {
             0 => {
                 let proposal = Proposal {
                     height: Height(height),
@@ -92,6 +120,7 @@ impl Spam {
                 let one = |_| Bytes::copy_from_slice(&phantom(out.rng).0);
                 GossipMessage::Transactions((0..most).map(one).collect())
             }
+            6 => GossipMessage::Transactions((0..=out.rng.below(MOST_DEAR)).filter_map(|_| dear(out)).collect()),
             _ => {
                 let kind = if out.rng.percent(50) { VoteKind::Prevote } else { VoteKind::Precommit };
                 let block = out.rng.percent(50).then_some(body);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
@@ -162,7 +163,9 @@ impl Wallet {
         };
         let signature = self.key.sign_hash_sync(&transaction.signature_hash()).expect("a local key signs");
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        let transaction = RecoveredTx::recover(envelope).expect("what was just signed has a sender");
+        // Who has just signed it need not be recovered.
+        let (hash, size) = (*envelope.tx_hash(), envelope.encode_2718_len());
+        let transaction = RecoveredTx { tx: envelope, hash, sender: self.address, size };
         Sent { transaction: Arc::new(transaction), order, fee_cap }
     }
 }

@@ -41,19 +41,23 @@ impl World {
         let over = self.now_ms >= partition.until_ms;
         let cut = cut && !over;
         let side: MachineSet = partition.side.iter().copied().collect();
-        let others = MachineSet::first(self.machines.len()).without(&side);
+        let neutral: MachineSet = partition.neutral.iter().copied().collect();
+        let others = MachineSet::first(self.machines.len()).without(&side).without(&neutral);
         for one in side.iter() {
             for other in others.iter() {
                 let (out, back) = match partition.kind {
-                    PartitionKind::Symmetric | PartitionKind::Flapping { .. } => (true, true),
+                    PartitionKind::Symmetric | PartitionKind::Slow { .. } | PartitionKind::Flapping { .. } => {
+                        (true, true)
+                    }
                     PartitionKind::Mute => (true, false),
                     PartitionKind::Deaf => (false, true),
                 };
                 for (from, to, concerned) in [(one, other, out), (other, one, back)] {
-                    match (concerned, cut) {
-                        (true, true) => self.network.cut(from, to),
-                        (true, false) => self.network.restore(from, to),
-                        (false, _) => {}
+                    match (concerned, cut, partition.kind) {
+                        (true, true, PartitionKind::Slow { by_ms }) => self.network.slow(from, to, by_ms),
+                        (true, true, _) => self.network.cut(from, to),
+                        (true, false, _) => self.network.restore(from, to),
+                        (false, ..) => {}
                     }
                 }
                 if !cut {
@@ -63,7 +67,7 @@ impl World {
         }
         self.trace.note((self.now_ms, "partition", index, cut));
         self.trace.line(self.now_ms, || {
-            format!("links of {:?} are {} ({:?})", partition.side, if cut { "cut" } else { "up" }, partition.kind)
+            format!("links of {:?} are {} ({:?})", partition.side, if cut { "bad" } else { "up" }, partition.kind)
         });
         if cut {
             self.coverage.hit("partition");

@@ -31,7 +31,7 @@ impl World {
         machine.life += 1;
         self.forget(index);
         let machine = &self.machines[index];
-        let assembled = match machine.assemble(&self.genesis, self.plan.timeouts) {
+        let assembled = match machine.assemble(&self.genesis, &self.plan) {
             Ok(assembled) => assembled,
             Err(error) => {
                 if let Some(fault) = machine.disk.struck() {

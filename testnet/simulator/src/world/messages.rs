@@ -11,7 +11,7 @@ use causeway_consensus::{ConsensusMessage, PeerToken};
 use causeway_network::{GossipMessage, Verdict};
 use causeway_peg::PegMessage;
 
-use super::{Leaving, World, event::Event, scene};
+use super::{Leaving, World, event::Event, pools::is_full, scene};
 use crate::{
     Violation,
     network::{MachineSet, Packet, SharedPacket},
@@ -116,9 +116,12 @@ impl World {
             self.coverage.hit("message_lost");
             return;
         };
-        let mut reached = packet.reached.get();
-        reached.insert(to);
-        packet.reached.set(reached);
+        // What is long on its way does not keep a third machine from passing on its copy.
+        if !self.network.is_slow(from, to) {
+            let mut reached = packet.reached.get();
+            reached.insert(to);
+            packet.reached.set(reached);
+        }
         let to = self.life(to);
         for delay_ms in [Some(arrives_ms), passage.again_ms].into_iter().flatten() {
             let event = Event::Gossip { to, via: from, packet: packet.clone() };
@@ -136,7 +139,11 @@ impl World {
             Ok(event) => self.feed_witnessed(index, event, packet, true),
             Err(batch) => {
                 let Some(up) = &self.machines[index].up else { return Ok(()) };
+                let was_full = is_full(&self.machines[index], self.plan.pool);
                 let verdict = up.admission.gossiped(&batch);
+                if was_full && verdict == Verdict::Accept {
+                    self.coverage.hit("pool_made_room");
+                }
                 self.judged(index, verdict, Some(packet))?;
                 self.set_announce(index, 0);
                 Ok(())
@@ -155,6 +162,10 @@ impl World {
         match verdict {
             Verdict::Ignore => {}
             Verdict::Accept => {
+                let strategy = &self.machines[index].strategy;
+                if strategy.as_ref().is_some_and(|strategy| !strategy.relays(&packet.message)) {
+                    return Ok(());
+                }
                 let all = MachineSet::first(self.machines.len());
                 for to in all.without(&packet.reached.get()).iter() {
                     if self.streams.network.below(self.machines.len() as u64 - 1) < MESH {

@@ -8,7 +8,7 @@ use causeway_execution::RecoveredTx;
 use causeway_genesis::Genesis;
 use causeway_mempool::PoolError;
 
-use super::{START_UNIX_MS, World, event::Event, scene};
+use super::{START_UNIX_MS, World, event::Event, pools::is_full, scene};
 use crate::{
     Plan, Users, Violation,
     outlook::{MachineWire, Ways},
@@ -146,7 +146,13 @@ impl World {
     pub fn submit(&mut self, machine: usize, transaction: Arc<RecoveredTx>) -> Option<Result<B256, PoolError>> {
         let hash = transaction.hash;
         let up = self.machines.get(machine)?.up.as_ref()?;
+        let was_full = is_full(&self.machines[machine], self.plan.pool);
         let outcome = up.admission.submit(transaction);
+        match &outcome {
+            Ok(_) if was_full => self.coverage.hit("pool_made_room"),
+            Err(PoolError::Full | PoolError::Underpriced { .. }) => self.coverage.hit("pool_full"),
+            _ => {}
+        }
         self.trace.note((self.now_ms, machine, "submit", hash, outcome.is_ok()));
         self.trace.line(self.now_ms, || format!("{machine} is given transaction {hash}: {outcome:?}"));
         self.submitted(machine);

@@ -1,14 +1,21 @@
-//! When pools gossip their transactions.
+//! Pools: when they gossip their transactions, and what they do when they are full.
 
 use alloy_primitives::Bytes;
 use causeway::transactions::to_announce;
 use causeway_network::GossipMessage;
 
 use super::{World, event::Event};
-use crate::Violation;
+use crate::{Machine, Violation, plan::PoolLimits};
 
 /// How long transactions are collected for one gossip message.
 const COLLECT_MS: u64 = 10;
+
+/// Whether a machine's pool has as many transactions as the plan's tight limit allows.
+pub(super) fn is_full(machine: &Machine, most: Option<PoolLimits>) -> bool {
+    let (Some(most), Some(chain)) = (most, machine.chain()) else { return false };
+    let status = chain.pool.lock().status();
+    status.pending + status.queued >= most.transactions
+}
 
 impl World {
     /// Gossips what the pool wants gossiped.
