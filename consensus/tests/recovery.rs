@@ -262,6 +262,48 @@ fn the_proposer_comes_back_with_its_own_block() {
     }
 }
 
+/// Found by fuzzing the host: the block was called invalid, and after a restart it was logged as our own valid one, without a
+/// body, so that the next restart refused the log.
+#[test]
+fn a_refused_body_of_a_block_certified_for_our_round_is_not_proposed_after_a_restart() {
+    let us = Kit::idle(4, 0).proposer(1, 0);
+    let mut kit = Kit::idle(4, us);
+    let mut disk = Disk::default();
+    disk.keep(&kit.start(1));
+    let block = block(3, 10);
+    let certificate = kit.certificate(1, 0, block.hash, 3);
+    disk.keep(&kit.feed(Input::SyncedBlock { from: 1, certificate, body: block.body.clone() }));
+    disk.keep(&kit.verdict(1, &block, false));
+    assert_eq!(disk.log.len(), 1, "the verdict");
+    for _ in 0..2 {
+        let outputs = restart(&mut kit, &disk).unwrap();
+        assert!(outputs.iter().any(|o| matches!(o, Output::BuildBlock { .. })), "a block is still owed");
+        assert!(log(&outputs).is_empty(), "nothing happened meanwhile");
+        disk.keep(&outputs);
+    }
+}
+
+/// Found by fuzzing the host: the validator of round 1 proposes what we are about to build for round 0. Live, the core did not
+/// match the two, in a replay it did, and derived another prevote than was signed.
+#[test]
+fn our_block_proposed_for_a_later_round_before_we_built_it_replays() {
+    let us = Kit::idle(4, 0).proposer(1, 0);
+    let mut kit = Kit::idle(4, us);
+    let mut disk = Disk::default();
+    disk.keep(&kit.start(1));
+    let block = block(3, 10);
+    disk.keep(&kit.hear(ConsensusMessage::Proposal(kit.proposal(1, 1, None, &block))));
+    let built =
+        Input::BlockBuilt { height: Height(1), round: Round(0), block_hash: block.hash, body: block.body.clone() };
+    disk.keep(&kit.feed(built));
+    for n in kit.others() {
+        disk.keep(&kit.hear(kit.prevote(n, 1, 1, Some(block.hash))));
+    }
+    disk.keep(&kit.wait(60_000));
+    assert!(disk.sign_state.last() >= (Height(1), Round(1)), "voted in round 1");
+    restart(&mut kit, &disk).unwrap();
+}
+
 /// Found by seed 10003 of the chaos test: after a lost log, peers bring back our own old vote; the new log holds it, and
 /// replaying that log leads elsewhere. It must count without being taken for something this log led to.
 #[test]

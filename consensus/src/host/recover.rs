@@ -81,8 +81,9 @@ impl Host {
         if self.inner.sign_state != before {
             self.inner.out.push(Output::PersistSignState(self.inner.sign_state.clone()));
         }
+        // A peer may claim a block for our round as well: without a valid body it is none that we can propose.
         let own_blocks = inputs.iter().flatten().filter_map(|input| match input {
-            EngineInput::Block(block) if Some(block.proposer) == us => Some((block.round, block.block_hash)),
+            EngineInput::Block(b) if b.valid && Some(b.proposer) == us => Some((b.round, b.block_hash)),
             _ => None,
         });
         let own_blocks = own_blocks.collect();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable as _;
 use causeway_genesis::Genesis;
 use causeway_peg_audit::{
@@ -54,7 +54,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-fn judge(bundle: &Bundle) {
+pub(crate) fn judge(bundle: &Bundle) {
     let json = serde_json::to_vec(bundle).expect("a bundle always serialises");
     assert_eq!(Bundle::from_json(&json).ok().as_ref(), Some(bundle), "it comes back");
     match audit(bundle, &AUDITED.genesis) {
@@ -159,17 +159,7 @@ fn bundle(genesis: &Arc<Genesis>) -> Bundle {
         });
         chain = chain.after(executed);
     }
-    let slot = SlotEvidence { slot: U256::from(1), value: U256::from(2), proof: vec![Bytes::from_static(&[0x80])] };
-    let account = AccountEvidence {
-        height: BLOCKS,
-        address: causeway_genesis::addresses::PEG,
-        nonce: 1,
-        balance: U256::ZERO,
-        code_hash: B256::repeat_byte(1),
-        storage_root: B256::repeat_byte(2),
-        account_proof: vec![Bytes::from_static(&[0xc0])],
-        storage: vec![slot],
-    };
+    let account = proven(&chain);
     let spec = genesis.spec.peg.as_ref().expect("a pegged chain");
     let log = LogEvidence {
         address: spec.vault,
@@ -225,6 +215,28 @@ fn bundle(genesis: &Arc<Genesis>) -> Bundle {
             registry_code: Bytes::new(),
             proofs: vec![AccountEvidence { address: Address::repeat_byte(1), ..account }],
         },
+    }
+}
+
+/// The peg's account at the head, with one of its slots.
+fn proven(chain: &Chain) -> AccountEvidence {
+    let (state, address) = (&*chain.state, causeway_genesis::addresses::PEG);
+    let account = state.account(address).ok().flatten().expect("a pegged chain");
+    let prove = |owner, root, key| causeway_trie::prove(state, owner, root, key).expect("state in memory");
+    let (owner, slot) = (keccak256(address), causeway_peg::layout::SUPPLY);
+    AccountEvidence {
+        height: chain.head.number,
+        address,
+        nonce: account.nonce,
+        balance: account.balance,
+        code_hash: account.code_hash,
+        storage_root: account.storage_root,
+        account_proof: prove(None, chain.head.state_root, owner),
+        storage: vec![SlotEvidence {
+            slot,
+            value: state.storage(address, slot).expect("state in memory"),
+            proof: prove(Some(owner), account.storage_root, keccak256(B256::from(slot))),
+        }],
     }
 }
 

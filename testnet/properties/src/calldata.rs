@@ -1,12 +1,14 @@
 //! Calls that mean something to a native module, from a few bytes.
 
-use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::SolInterface as _;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::{SolCall as _, SolInterface as _};
+use causeway_consensus::{Evidence, Height, Round, SignedVote, Signer as _, Vote, VoteKind};
 use causeway_genesis::addresses::{PEG, STAKE_TOKEN, STAKING};
-use causeway_peg::IPeg;
+use causeway_peg::{IPeg, PegSigner as _};
+use causeway_staking::registration::{consensus_message, peg_digest};
 use causeway_staking::{IStakeToken, IStaking};
 
-use crate::chain::{ETHER, places};
+use crate::chain::{ETHER, GENESES, consensus_signer, operator, peg_signer, places, user};
 use crate::reader::Reader;
 
 const MAX_WORDS: usize = 12;
@@ -15,6 +17,8 @@ const MAX_WORDS: usize = 12;
 pub(crate) fn call(to: Address, reader: &mut Reader<'_>) -> Bytes {
     let mut input = match reader.u8() {
         255 => return Bytes::copy_from_slice(reader.short()),
+        254 => return evidence(reader),
+        253 => return registration(reader),
         choice => selector(to, choice).to_vec(),
     };
     for _ in 0..reader.below(MAX_WORDS) {
@@ -24,6 +28,57 @@ pub(crate) fn call(to: Address, reader: &mut Reader<'_>) -> Bytes {
         input.extend(reader.short());
     }
     input.into()
+}
+
+/// A report of two votes of one validator, which may be an offence and may be altered.
+fn evidence(reader: &mut Reader<'_>) -> Bytes {
+    let genesis_hash = genesis_hash(reader);
+    let signer = consensus_signer(1 + reader.u8() % 5);
+    let (scope, hashes) = (reader.u8(), reader.u8());
+    let kind = if scope & 1 == 0 { VoteKind::Prevote } else { VoteKind::Precommit };
+    let (height, round) = (Height(u64::from(scope >> 4)), Round(u32::from(scope >> 1 & 7)));
+    let vote = |hash: u8| {
+        let block_hash = (hash != 0).then(|| B256::repeat_byte(hash));
+        let vote = Vote { kind, height, round, block_hash, validator: signer.validator() };
+        let signature = signer.sign(&vote.sign_bytes(genesis_hash)).expect("a key in memory always signs");
+        SignedVote { vote, signature }
+    };
+    let evidence = Evidence::of_votes(vote(hashes & 15), vote(hashes >> 4));
+    let evidence = altered(borsh::to_vec(&evidence).expect("writing to memory"), reader);
+    IStaking::reportEvidenceCall { evidence, epoch: u64::from(reader.u8() & 7) }.abi_encode().into()
+}
+
+/// A registration with proofs that hold for one of the users or operators, which may be altered.
+fn registration(reader: &mut Reader<'_>) -> Bytes {
+    let genesis_hash = genesis_hash(reader);
+    let (who, keys, terms) = (reader.u8(), reader.u8(), reader.u8());
+    let sender = if who & 128 == 0 { user(who) } else { operator(1 + (who & 3)) };
+    let (consensus, peg) = (consensus_signer(1 + (keys & 15)), peg_signer(1 + (keys >> 4)));
+    let consensus_key = B256::from(consensus.key().0);
+    let consensus_proof = consensus.sign(&consensus_message(genesis_hash, sender, consensus_key)).expect("as above");
+    let peg_proof = peg.sign(peg_digest(genesis_hash, sender, peg.address())).expect("as above");
+    let call = IStaking::registerCall {
+        consensusKey: consensus_key,
+        consensusProof: altered(consensus_proof.to_vec(), reader),
+        pegAddress: peg.address(),
+        pegProof: altered(peg_proof.as_bytes().to_vec(), reader),
+        commissionBps: u16::from(terms & 15) * 700,
+        selfBond: U256::from(ETHER) * U256::from(terms >> 4),
+    };
+    call.abi_encode().into()
+}
+
+fn genesis_hash(reader: &mut Reader<'_>) -> B256 {
+    GENESES[usize::from(reader.flag())].hash
+}
+
+/// The bytes as they are, or with one of them changed.
+fn altered(mut bytes: Vec<u8>, reader: &mut Reader<'_>) -> Bytes {
+    if reader.flag() {
+        let at = reader.below(bytes.len());
+        bytes[at] ^= reader.u8();
+    }
+    bytes.into()
 }
 
 fn selector(to: Address, choice: u8) -> [u8; 4] {

@@ -129,17 +129,20 @@ pub(crate) struct Chain {
     pub(crate) validators: ValidatorSet,
 }
 
-pub(crate) static STANDALONE: LazyLock<Chain> = LazyLock::new(|| {
-    let mut spec = spec(false);
+/// Of the chain with coin, and of the one with a peg.
+pub(crate) static GENESES: LazyLock<[Arc<Genesis>; 2]> = LazyLock::new(|| {
+    let mut standalone = spec(false);
     for n in 0..USERS {
         let balance = U256::from(1_000 * ETHER);
-        spec.alloc.insert(user(n), AllocAccount { balance, ..AllocAccount::default() });
+        standalone.alloc.insert(user(n), AllocAccount { balance, ..AllocAccount::default() });
     }
-    Chain::new(spec, |_| Vec::new())
+    [standalone, spec(true)].map(|spec| Arc::new(Genesis::build(spec).expect("a legal spec")))
 });
 
+pub(crate) static STANDALONE: LazyLock<Chain> = LazyLock::new(|| Chain::new(&GENESES[0], |_| Vec::new()));
+
 pub(crate) static PEGGED: LazyLock<Chain> = LazyLock::new(|| {
-    Chain::new(spec(true), |chain| {
+    Chain::new(&GENESES[1], |chain| {
         let credits: Vec<_> = (0..USERS).map(|n| (user(n), 1_000 * ETHER)).collect();
         vec![chain.import(&credits)]
     })
@@ -151,6 +154,16 @@ fn keys(seed: u8) -> NodeKeys {
         peg: SecretKey::from_bytes(secret(2, seed)),
         p2p: SecretKey::from_bytes(secret(3, seed)),
     }
+}
+
+/// Of validator 1 to 4, or of somebody who is none yet.
+pub(crate) fn consensus_signer(n: u8) -> Ed25519Signer {
+    Ed25519Signer::new(&secret(1, n))
+}
+
+/// As [`consensus_signer`].
+pub(crate) fn peg_signer(n: u8) -> LocalPegSigner {
+    LocalPegSigner::new(B256::from(secret(2, n))).expect("a legal secret")
 }
 
 fn secret(role: u8, seed: u8) -> [u8; 32] {
@@ -180,8 +193,8 @@ pub(crate) fn spec(pegged: bool) -> ChainSpec {
 }
 
 impl Chain {
-    fn new(spec: ChainSpec, first: impl FnOnce(&Self) -> Vec<SystemCall>) -> Self {
-        let start = Self::at_genesis(Arc::new(Genesis::build(spec).expect("a legal spec")));
+    fn new(genesis: &Arc<Genesis>, first: impl FnOnce(&Self) -> Vec<SystemCall>) -> Self {
+        let start = Self::at_genesis(genesis.clone());
         let calls = first(&start);
         let executed = start.build(calls, &[], 1);
         assert_eq!(executed.block.transactions.len(), usize::from(start.is_pegged()));
@@ -213,7 +226,7 @@ impl Chain {
     /// Everybody's certificate for a block.
     pub(crate) fn certificate(&self, height: u64, block_hash: B256) -> CommitCertificate {
         let mut signatures: Vec<_> = (1..=VALIDATORS)
-            .map(|n| Ed25519Signer::new(&secret(1, n)))
+            .map(consensus_signer)
             .filter(|signer| self.validators.get(&signer.validator()).is_some())
             .map(|signer| {
                 let vote = Vote {
@@ -283,7 +296,7 @@ impl Chain {
     fn certify(&self, digest: B256) -> Vec<SignatureAbi> {
         let set = PegModule::validator_set(&mut peg_state(&*self.state)).expect("a pegged chain has a set");
         let mut signatures: Vec<_> = (1..=VALIDATORS)
-            .map(|n| LocalPegSigner::new(B256::from(secret(2, n))).expect("a legal secret"))
+            .map(peg_signer)
             .filter_map(|signer| {
                 let (at, _) = set.get(&signer.address())?;
                 let signature = signer.sign(digest).expect("a key in memory always signs");

@@ -69,7 +69,11 @@ fn run(bytes: &[u8]) -> Chain {
 }
 
 /// A transaction whose signature nobody looks at: the sender is known.
-fn transaction(chain: &Chain, nonces: &mut BTreeMap<Address, u64>, reader: &mut Reader<'_>) -> Arc<RecoveredTx> {
+pub(crate) fn transaction(
+    chain: &Chain,
+    nonces: &mut BTreeMap<Address, u64>,
+    reader: &mut Reader<'_>,
+) -> Arc<RecoveredTx> {
     let (who, kind) = (reader.u8(), reader.u8());
     let sender = if who & 128 == 0 { user(who & 15) } else { operator(1 + (who & 3)) };
     let nonce = nonces
@@ -243,6 +247,13 @@ fn seeds() -> Vec<Vec<u8>> {
         vec![1, 64, 32, 7, 0, 6, 0, 1, 3, 1, 2, 3, 0],
         vec![0, 192, 32, 7, 0, 6, 0, 1, 3, 1, 2, 3, 0],
     ];
+    // A report of two votes, by a user and by the proposer; a registration. Of either chain.
+    for pegged in [0u8, 1] {
+        let report = [254, pegged, 1, 0x10, 0x21, 0, 0];
+        seeds.push([vec![pegged, 1, 32, 0, 0], report.to_vec(), vec![65, 0, 0, 0, 0]].concat());
+        seeds.push([vec![pegged, 0xc0, 32, 7, 0, 6, 0], report.to_vec(), vec![2]].concat());
+        seeds.push([vec![pegged, 0, 33, 0, 0, 253, pegged, 1, 0x77, 0x12, 0, 0, 2]].concat());
+    }
     // Every function of every module.
     for (module, count) in [(0u8, 40u8), (1, 24), (2, 12)] {
         for function in (0..count).step_by(4) {
@@ -258,6 +269,7 @@ fn seeds() -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::VALIDATORS;
 
     #[test]
     fn seeds_lead_to_withdrawals_by_users_and_through_contracts() {
@@ -265,5 +277,17 @@ mod tests {
             |seed: &[u8]| PegModule::withdrawal_count(&mut peg_state(&*run(seed).state)).expect("state in memory");
         let counts: Vec<_> = seeds()[..3].iter().map(|seed| count(seed)).collect();
         assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    }
+
+    #[test]
+    fn seeds_lead_to_slashes_and_registrations() {
+        let (mut slashed, mut joined) = (0, 0);
+        for chain in seeds().iter().map(|seed| run(seed)) {
+            let totals = views::totals(&mut staking_state(&*chain.state)).expect("state in memory");
+            let operators = views::validators(&mut staking_state(&*chain.state)).expect("state in memory");
+            slashed += usize::from(!totals.slashed.is_zero());
+            joined += usize::from(operators.len() > usize::from(VALIDATORS));
+        }
+        assert!(slashed >= 2 && joined >= 2, "{slashed} slashed, {joined} joined");
     }
 }

@@ -18,7 +18,9 @@ mod reader;
 mod rpc_fixture;
 
 pub mod audit_bundle;
+pub mod auditor_answers;
 pub mod block_body;
+pub mod block_proposal;
 pub mod config_file;
 pub mod consensus_certificates;
 pub mod consensus_host;
@@ -33,6 +35,7 @@ pub mod log_file;
 pub mod parent_answers;
 pub mod peg_message;
 pub mod peg_module;
+pub mod relay_answers;
 pub mod rpc_call;
 pub mod rpc_http;
 pub mod sign_state_file;
@@ -61,7 +64,9 @@ pub struct Target {
 /// Every target, by name.
 pub const TARGETS: &[Target] = &[
     audit_bundle::TARGET,
+    auditor_answers::TARGET,
     block_body::TARGET,
+    block_proposal::TARGET,
     config_file::TARGET,
     consensus_certificates::TARGET,
     consensus_host::TARGET,
@@ -76,6 +81,7 @@ pub const TARGETS: &[Target] = &[
     parent_answers::TARGET,
     peg_message::TARGET,
     peg_module::TARGET,
+    relay_answers::TARGET,
     rpc_call::TARGET,
     rpc_http::TARGET,
     sign_state_file::TARGET,

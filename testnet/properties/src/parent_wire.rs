@@ -14,7 +14,7 @@ use crate::audit_bundle::inner;
 use crate::reader::Reader;
 
 /// Exchanges and pauses after which the endpoints fall silent.
-const MAX_EXCHANGES: usize = 160;
+const MAX_EXCHANGES: usize = 96;
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,17 +25,25 @@ struct State {
     asked: Vec<(String, Value)>,
 }
 
+/// The result that an honest endpoint gives to a method with its parameters.
+type Honest = Box<dyn Fn(&str, &Value) -> Value + Send + Sync>;
+
 /// Endpoints that answer as a script has it.
-#[derive(Debug)]
 pub(crate) struct ScriptedParent {
     state: Mutex<State>,
-    /// The result that an honest endpoint would give to a method with its parameters.
-    honest: fn(&str, &Value) -> Value,
+    honest: Honest,
+}
+
+impl std::fmt::Debug for ScriptedParent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScriptedParent").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 impl ScriptedParent {
-    pub(crate) fn new(script: &[u8], honest: fn(&str, &Value) -> Value) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { script: script.to_vec(), ..State::default() }), honest })
+    pub(crate) fn new(script: &[u8], honest: impl Fn(&str, &Value) -> Value + Send + Sync + 'static) -> Arc<Self> {
+        let state = State { script: script.to_vec(), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), honest: Box::new(honest) })
     }
 
     /// Parameters of the requests of this method so far.
@@ -123,7 +131,7 @@ fn answer(id: &Value, mut result: Value, deadline: Duration, reader: &mut Reader
 }
 
 /// Puts another value at one place of a result, at most so deep.
-fn alter(place: &mut Value, depth: usize, reader: &mut Reader<'_>) {
+pub(crate) fn alter(place: &mut Value, depth: usize, reader: &mut Reader<'_>) {
     if let (Some(deeper), Some(inner)) = (depth.checked_sub(1), inner(place, usize::from(reader.u8()))) {
         return alter(inner, deeper, reader);
     }

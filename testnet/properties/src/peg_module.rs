@@ -114,9 +114,14 @@ fn run(bytes: &[u8]) -> World {
         if reader.is_empty() {
             break;
         }
+        let leaves = world.leaves.len();
         world.operate(&mut reader);
         world.audit();
+        if world.leaves.len() > leaves {
+            world.audit_tree();
+        }
     }
+    world.audit_tree();
     world
 }
 
@@ -247,12 +252,15 @@ impl World {
         }
     }
 
+    fn audit_tree(&mut self) {
+        let root = causeway_peg::tree::root_of(&self.leaves).expect("few leaves");
+        assert_eq!(self.read(PegModule::withdrawal_root), root, "the frontier is the tree's");
+    }
+
     fn audit(&mut self) {
         assert_eq!(self.read(PegModule::supply), self.minted - self.burned, "supply is what was minted and not burned");
         assert_eq!(self.read(PegModule::deposit_nonce), self.nonce);
         assert_eq!(self.read(PegModule::withdrawal_count), self.leaves.len() as u64);
-        let root = causeway_peg::tree::root_of(&self.leaves).expect("few leaves");
-        assert_eq!(self.read(PegModule::withdrawal_root), root, "the frontier is the tree's");
         let (acked, epoch) = (self.read(PegModule::acked_epoch), self.read(PegModule::epoch));
         assert!(acked <= epoch);
         assert!(self.read(PegModule::recorded_checkpoint_number) <= self.read(PegModule::latest_checkpoint_number));

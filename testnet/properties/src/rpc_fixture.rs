@@ -68,6 +68,10 @@ impl NodeStatus for Status {
     fn peg(&self) -> Option<PegProgress> {
         None
     }
+
+    fn is_claimed(&self, index: u64) -> Option<bool> {
+        (index < 2).then_some(index == 0)
+    }
 }
 
 impl Served {

@@ -62,15 +62,26 @@ fn seeds() -> Vec<Vec<u8>> {
     let body = |text: &str| [vec![32], text.as_bytes().to_vec()].concat();
     let raw = |text: &str| [vec![0], text.as_bytes().to_vec()].concat();
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}"#;
+    let socket = |frames: &[u8]| {
+        let head = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        [&[0], head.as_bytes(), frames].concat()
+    };
+    // A whole frame as clients send it, masked with zeros.
+    let masked = |kind: u8, text: &str| {
+        let length = u8::try_from(text.len()).expect("short");
+        [&[0x80 | kind, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+    };
     vec![
         body(call),
         body(&format!("[{call},{call}]")),
         body("[]"),
         body(r#"[1,{"jsonrpc":"2.0","method":"eth_chainId"},{"id":null}]"#),
         body(r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#),
-        raw(
-            "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\u{1}\u{5}{}",
-        ),
+        socket(b"\x01\x05{}"),
+        socket(&masked(1, call)),
+        socket(&masked(1, r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#)),
+        socket(&[masked(9, "ping"), masked(2, call), masked(8, "")].concat()),
         raw("OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a\r\nAccess-Control-Request-Method: POST\r\n\r\n"),
         raw(
             "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n3\r\n[1]\r\n0\r\n\r\n",

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::LazyLock;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_staking::{
@@ -42,6 +43,16 @@ fn everybody() -> impl Iterator<Item = Address> {
     (0..ACCOUNTS + OPERATORS).map(account)
 }
 
+/// Slots of everybody's shares, locked shares and accrued coin with one operator: two hashes each, and an audit reads all.
+type Held = [Vec<U256>; 3];
+
+static HELD: LazyLock<BTreeMap<Address, Held>> = LazyLock::new(|| {
+    let slots = |who: Address, field| everybody().map(|a| layout::delegation(a, who, field)).collect();
+    let fields = [DelegationField::Shares, DelegationField::Locked, DelegationField::Accrued];
+    let held = |who| fields.map(|field| slots(who, field));
+    (0..OPERATORS).map(operator).map(|who| (who, held(who))).collect()
+});
+
 fn consensus_key(n: usize) -> B256 {
     keccak256([b'c', u8::try_from(n).expect("few operators")])
 }
@@ -60,7 +71,7 @@ fn run(bytes: &[u8]) -> Option<World> {
             break;
         }
         world.act(&mut reader);
-        if at % 8 == 7 {
+        if at % 16 == 15 {
             world.audit();
         }
     }
@@ -258,18 +269,20 @@ impl World {
         let last = self.epoch() + 67;
         for who in &operators {
             let field = |field| self.slot(layout::validator(*who, field));
-            let held = |which| {
-                everybody().map(|a| self.slot(layout::delegation(a, *who, which))).fold(U256::ZERO, |a, b| a + b)
-            };
+            let [shares, locked, accrued] = HELD[who]
+                .each_ref()
+                .map(|slots| slots.iter().map(|slot| self.slot(*slot)).fold(U256::ZERO, |a, b| a + b));
             bonded += field(ValidatorField::Tokens);
-            assert_eq!(held(DelegationField::Shares), field(ValidatorField::Shares), "shares of {who}");
-            assert_eq!(held(DelegationField::Accrued), field(ValidatorField::Accrued));
-            assert!(held(DelegationField::Locked) <= held(DelegationField::Shares));
-            assert!(field(ValidatorField::Accrued) <= field(ValidatorField::Rewards));
+            assert_eq!(shares, field(ValidatorField::Shares), "shares of {who}");
+            assert_eq!(accrued, field(ValidatorField::Accrued));
+            assert!(locked <= shares);
+            assert!(accrued <= field(ValidatorField::Rewards));
             owed += field(ValidatorField::Rewards) + field(ValidatorField::Commission);
+            let words: Vec<_> = (0..=last / 256).map(|word| self.slot(layout::leaving_bits(*who, word))).collect();
             for leave in 0..=last {
-                let bit = usize::try_from(leave % 256).expect("below 256");
-                if self.slot(layout::leaving_bits(*who, leave / 256)).bit(bit) {
+                let (word, bit) = (leave / 256, leave % 256);
+                let word = usize::try_from(word).ok().and_then(|word| words.get(word)).expect("a word for each epoch");
+                if word.bit(usize::try_from(bit).expect("below 256")) {
                     unbonding += self.slot(layout::leaving_pool(*who, leave));
                     let parts = everybody().map(|a| self.slot(layout::leaving_part(a, *who, leave)));
                     let shares = self.slot(layout::leaving_pool_shares(*who, leave));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use causeway_execution::{StateSource as _, Transaction};
 use causeway_genesis::Genesis;
 use causeway_genesis::addresses::PEG;
@@ -100,6 +100,12 @@ fn read_all(storage: &Storage, stored: &Stored) {
                     answers(state.code(account.code_hash));
                 }
                 answers(state.storage(place, U256::ZERO));
+            }
+            let proven = storage.header_by_number(number).ok().flatten().zip(state.account(PEG).ok().flatten());
+            if let Some((header, account)) = proven {
+                let (owner, slot) = (keccak256(PEG), keccak256(B256::ZERO));
+                answers(causeway_trie::prove(&*state, None, header.state_root, owner));
+                answers(causeway_trie::prove(&*state, Some(owner), account.storage_root, slot));
             }
         }
     }

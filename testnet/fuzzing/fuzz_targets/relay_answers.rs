@@ -1,0 +1,5 @@
+#![no_main]
+
+use causeway_fuzzing as _;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| causeway_fuzz_properties::relay_answers::check(data));
