@@ -345,7 +345,7 @@ impl Node {
             let outputs = self.host.step(now_ms, Input::Tick);
             self.outputs(now_ms, outputs, effects);
         }
-        let offered = if deciding && self.decided.is_none() { self.sync.take(self.height.0) } else { None };
+        let offered = if deciding && self.decided.is_none() { self.sync.take(now_ms, self.height.0) } else { None };
         if let Some(OfferedBlock { from, certificate, body }) = offered {
             if certificate.verify(self.settings.chain, self.validators()).is_ok() {
                 if !self.may_catch_up(now_ms, effects) {

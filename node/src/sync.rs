@@ -4,7 +4,7 @@
 //! time; answers are kept in height order, bounded by [`MAX_QUEUED_BLOCKS`], and fed to the consensus host one by one. The
 //! host verifies the certificate and the block; a peer whose block fails is dropped and another is asked.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use alloy_primitives::Bytes;
 use causeway_consensus::{CommitCertificate, PeerToken};
@@ -52,17 +52,33 @@ pub enum Ask {
     },
 }
 
+/// What is known of a peer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Peer {
+    head: u64,
+    /// Requests for blocks that it failed since it last gave some.
+    failures: u32,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     peer: PeerToken,
-    from: u64,
+    deadline_ms: u64,
+}
+
+/// A block that was given to consensus.
+#[derive(Debug, Clone, Copy)]
+struct HandedOut {
+    peer: PeerToken,
+    height: u64,
     deadline_ms: u64,
 }
 
 /// The state of catch-up.
 #[derive(Debug, Default)]
 pub struct Sync {
-    heads: BTreeMap<PeerToken, u64>,
+    peers: BTreeMap<PeerToken, Peer>,
+    /// Without gaps: from the height being decided on, or from the one after it when that one is handed out.
     queue: BTreeMap<u64, OfferedBlock>,
     in_flight: Option<InFlight>,
     next_status_ms: u64,
@@ -70,20 +86,20 @@ pub struct Sync {
     behind_since_ms: Option<u64>,
     /// Set only while this node waits for gossip: a deadline that has passed must not be asked for again.
     grace_until_ms: Option<u64>,
-    handed_out: Option<PeerToken>,
+    handed_out: Option<HandedOut>,
 }
 
 impl Sync {
     /// A peer appeared; its head is unknown.
     pub fn connected(&mut self, peer: PeerToken) {
-        if self.heads.len() < MAX_PEERS {
-            self.heads.entry(peer).or_insert(0);
+        if self.peers.len() < MAX_PEERS {
+            self.peers.entry(peer).or_default();
         }
     }
 
     /// A peer left; what was asked of it is asked of another.
     pub fn disconnected(&mut self, peer: PeerToken) {
-        self.heads.remove(&peer);
+        self.peers.remove(&peer);
         if self.in_flight.is_some_and(|request| request.peer == peer) {
             self.in_flight = None;
         }
@@ -91,19 +107,19 @@ impl Sync {
 
     /// A peer said, or showed, that it has committed `head`.
     pub fn saw_head(&mut self, peer: PeerToken, head: u64) {
-        if let Some(known) = self.heads.get_mut(&peer) {
-            *known = head.max(*known);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.head = head.max(known.head);
         }
     }
 
     /// The greatest head any connected peer claims.
     pub fn best_head(&self) -> u64 {
-        self.heads.values().copied().max().unwrap_or(0)
+        self.peers.values().map(|peer| peer.head).max().unwrap_or(0)
     }
 
     /// Connected peers whose head is kept.
     pub fn peers(&self) -> usize {
-        self.heads.len()
+        self.peers.len()
     }
 
     /// Blocks that wait to be fed to consensus.
@@ -116,68 +132,97 @@ impl Sync {
         self.best_head() >= deciding
     }
 
-    /// A peer misbehaved: forget what it sent and do not trust its claimed head. Returns whether the block handed out last was its.
+    /// A peer misbehaved: forget what it sent, with all that follows it, and do not trust its claimed head. Returns whether the
+    /// block handed out last was its.
     pub fn distrust(&mut self, peer: PeerToken) -> bool {
-        self.queue.retain(|_, offered| offered.from != peer);
-        self.heads.remove(&peer);
-        if self.in_flight.is_some_and(|request| request.peer == peer) {
-            self.in_flight = None;
+        if let Some(first) = self.queue.iter().find(|(_, offered)| offered.from == peer).map(|(height, _)| *height) {
+            self.queue.split_off(&first);
         }
-        self.handed_out == Some(peer)
+        self.disconnected(peer);
+        self.handed_out.take_if(|handed| handed.peer == peer).is_some()
     }
 
-    /// Blocks arrived from `peer`. Heights that were not asked for are ignored. An empty answer says that the peer does not
-    /// have what it claimed.
+    /// Blocks arrived from `peer`. What was not asked for is ignored. An answer without the block wanted next says that the
+    /// peer does not have what it claimed.
     pub fn received(&mut self, peer: PeerToken, deciding: u64, blocks: Vec<OfferedBlock>) {
-        let Some(request) = self.in_flight.filter(|request| request.peer == peer) else { return };
-        self.in_flight = None;
-        if blocks.is_empty() {
-            self.heads.insert(peer, deciding.saturating_sub(1));
+        if self.in_flight.take_if(|request| request.peer == peer).is_none() {
             return;
         }
-        let mut expected = request.from;
-        for offered in blocks {
-            if offered.certificate.height.0 != expected || self.queue.len() >= MAX_QUEUED_BLOCKS {
-                return;
+        let first = self.wanted(deciding);
+        let mut wanted = first;
+        for offered in blocks.into_iter().skip_while(|offered| offered.certificate.height.0 < first) {
+            if offered.certificate.height.0 != wanted || self.queue.len() >= MAX_QUEUED_BLOCKS {
+                break;
             }
-            if expected >= deciding {
-                self.queue.entry(expected).or_insert(offered);
-            }
-            expected = expected.saturating_add(1);
+            self.queue.insert(wanted, offered);
+            wanted = wanted.saturating_add(1);
+        }
+        if wanted == first {
+            self.let_down(peer, deciding);
+        } else if let Some(known) = self.peers.get_mut(&peer) {
+            known.failures = 0;
         }
     }
 
     /// The request to `peer` failed.
     pub fn failed(&mut self, peer: PeerToken, deciding: u64) {
-        if self.in_flight.is_some_and(|request| request.peer == peer) {
-            self.in_flight = None;
-            self.heads.insert(peer, deciding.saturating_sub(1));
+        if self.in_flight.take_if(|request| request.peer == peer).is_some() {
+            self.let_down(peer, deciding);
+        }
+    }
+
+    /// What `peer` claims counts no more until it claims it again, and others are asked before it.
+    fn let_down(&mut self, peer: PeerToken, deciding: u64) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.head = deciding.saturating_sub(1);
+            known.failures = known.failures.saturating_add(1);
         }
     }
 
     /// The block for the height being decided, when it is here.
-    pub fn take(&mut self, deciding: u64) -> Option<OfferedBlock> {
+    pub fn take(&mut self, now_ms: u64, deciding: u64) -> Option<OfferedBlock> {
         self.queue = self.queue.split_off(&deciding);
-        let offered = self.queue.remove(&deciding);
-        if let Some(offered) = &offered {
-            self.handed_out = Some(offered.from);
+        let offered = self.queue.remove(&deciding)?;
+        self.handed_out = Some(HandedOut {
+            peer: offered.from,
+            height: deciding,
+            deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS),
+        });
+        Some(offered)
+    }
+
+    /// The first height from `deciding` on whose block is neither waiting nor handed out.
+    fn wanted(&mut self, deciding: u64) -> u64 {
+        self.queue = self.queue.split_off(&deciding);
+        let handed_out = self.handed_out.is_some_and(|handed| handed.height == deciding);
+        let first = if handed_out { deciding.saturating_add(1) } else { deciding };
+        if self.queue.keys().next().is_some_and(|waiting| *waiting > first) {
+            // The block that these were to follow was taken back.
+            self.queue.clear();
         }
-        offered
+        self.queue.keys().next_back().map_or(first, |last| last.saturating_add(1)).max(first)
+    }
+
+    /// Gives up what took too long: a request without an answer, a block that did not end its height.
+    fn give_up(&mut self, now_ms: u64, deciding: u64) {
+        if let Some(late) = self.in_flight.take_if(|request| now_ms >= request.deadline_ms) {
+            self.let_down(late.peer, deciding);
+        }
+        if let Some(stuck) = self.handed_out.take_if(|handed| now_ms >= handed.deadline_ms)
+            && stuck.height == deciding
+        {
+            self.let_down(stuck.peer, deciding);
+        }
     }
 
     /// What to ask now, given the height this node is deciding.
     pub fn poll(&mut self, now_ms: u64, deciding: u64) -> Vec<Ask> {
         let mut asks = Vec::new();
-        if self.in_flight.is_some_and(|request| now_ms >= request.deadline_ms) {
-            let late = self.in_flight.map(|request| request.peer);
-            if let Some(peer) = late {
-                self.failed(peer, deciding);
-            }
-        }
-        if now_ms >= self.next_status_ms && !self.heads.is_empty() {
+        self.give_up(now_ms, deciding);
+        if now_ms >= self.next_status_ms && !self.peers.is_empty() {
             self.next_status_ms = now_ms.saturating_add(STATUS_INTERVAL_MS);
             let next =
-                self.heads.range(self.status_cursor.saturating_add(1)..).next().or_else(|| self.heads.iter().next());
+                self.peers.range(self.status_cursor.saturating_add(1)..).next().or_else(|| self.peers.iter().next());
             if let Some((&peer, _)) = next {
                 self.status_cursor = peer;
                 asks.push(Ask::Status { peer });
@@ -195,27 +240,28 @@ impl Sync {
             self.grace_until_ms = Some(grace_until);
             return asks;
         }
-        let queued_to = self.queue.keys().next_back().map_or(deciding, |last| last.saturating_add(1)).max(deciding);
-        if self.in_flight.is_none()
-            && self.queue.len() + BLOCKS_PER_REQUEST as usize <= MAX_QUEUED_BLOCKS
-            && self.best_head() >= queued_to
-        {
-            let candidate = self.heads.iter().filter(|(_, head)| **head >= queued_to).max_by_key(|(_, head)| **head);
-            if let Some((&peer, _)) = candidate {
-                self.in_flight =
-                    Some(InFlight { peer, from: queued_to, deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS) });
-                asks.push(Ask::Blocks { peer, from: queued_to, max: BLOCKS_PER_REQUEST });
-            }
+        let wanted = self.wanted(deciding);
+        if self.in_flight.is_some() || self.queue.len() + BLOCKS_PER_REQUEST as usize > MAX_QUEUED_BLOCKS {
+            return asks;
+        }
+        // One that failed is asked after all that did not: those who only claim cannot keep this node from those who have.
+        let candidates = self.peers.iter().filter(|(_, known)| known.head >= wanted);
+        if let Some((&peer, _)) = candidates.min_by_key(|(_, known)| (known.failures, Reverse(known.head))) {
+            self.in_flight = Some(InFlight { peer, deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS) });
+            asks.push(Ask::Blocks { peer, from: wanted, max: BLOCKS_PER_REQUEST });
         }
         asks
     }
 
     /// When [`Sync::poll`] next has something to do without new input.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        let mut deadline = (!self.heads.is_empty()).then_some(self.next_status_ms);
+        let mut deadline = (!self.peers.is_empty()).then_some(self.next_status_ms);
         let mut consider = |at: u64| deadline = Some(deadline.map_or(at, |known: u64| known.min(at)));
         if let Some(request) = self.in_flight {
             consider(request.deadline_ms);
+        }
+        if let Some(handed_out) = self.handed_out {
+            consider(handed_out.deadline_ms);
         }
         if let Some(grace_until) = self.grace_until_ms {
             consider(grace_until);
@@ -233,6 +279,8 @@ impl Sync {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
     use alloy_primitives::B256;
     use causeway_consensus::{Height, Round};
 
@@ -286,12 +334,12 @@ mod tests {
         sync.connected(1);
         sync.saw_head(1, 10);
         sync.received(1, 5, vec![offered(1, 5)]);
-        assert!(sync.take(5).is_none(), "nothing was asked for");
+        assert!(sync.take(0, 5).is_none(), "nothing was asked for");
         assert!(asked_blocks(&sync.poll(0, 5)).is_some());
         sync.received(1, 5, vec![offered(1, 5), offered(1, 7)]);
-        assert!(sync.take(5).is_some());
-        assert!(sync.take(6).is_none());
-        assert!(sync.take(7).is_none());
+        assert!(sync.take(0, 5).is_some());
+        assert!(sync.take(0, 6).is_none());
+        assert!(sync.take(0, 7).is_none());
     }
 
     #[test]
@@ -312,8 +360,155 @@ mod tests {
         assert!(asked_blocks(&sync.poll(0, 5)).is_some());
         sync.received(1, 5, vec![offered(1, 5), offered(1, 6)]);
         sync.distrust(1);
-        assert!(sync.take(5).is_none());
+        assert!(sync.take(0, 5).is_none());
         assert!(!sync.is_behind(5));
+    }
+
+    #[test]
+    fn blocks_behind_one_that_was_taken_back_are_asked_for_again() {
+        let mut sync = Sync::default();
+        for (peer, head) in [(1, 100), (2, 200)] {
+            sync.connected(peer);
+            sync.saw_head(peer, head);
+        }
+        assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((2, 5)));
+        sync.received(2, 5, vec![offered(2, 5), offered(2, 6)]);
+        sync.disconnected(2);
+        assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 7)));
+        sync.received(1, 5, vec![offered(1, 7), offered(1, 8)]);
+        assert!(sync.take(0, 5).is_some());
+        assert!(sync.distrust(2), "the block handed out was its");
+        assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 5)), "nothing that waits starts at 5");
+    }
+
+    #[test]
+    fn a_block_that_does_not_end_its_height_is_asked_of_another() {
+        let mut sync = Sync::default();
+        for peer in [1, 2] {
+            sync.connected(peer);
+            sync.saw_head(peer, 7);
+        }
+        assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 5)));
+        sync.received(1, 5, vec![offered(1, 5), offered(1, 6), offered(1, 7)]);
+        assert!(sync.take(0, 5).is_some());
+        assert_eq!(asked_blocks(&sync.poll(REQUEST_TIMEOUT_MS - 1, 5)), None);
+        assert_eq!(asked_blocks(&sync.poll(REQUEST_TIMEOUT_MS, 5)), Some((2, 5)));
+    }
+
+    #[test]
+    fn peers_that_only_claim_cannot_hide_one_that_has() {
+        let mut sync = Sync::default();
+        for peer in 1..=3 {
+            sync.connected(peer);
+        }
+        sync.saw_head(3, 10);
+        for (now_ms, liar) in [(0, 1), (REQUEST_TIMEOUT_MS, 2)] {
+            sync.saw_head(1, u64::MAX);
+            sync.saw_head(2, u64::MAX);
+            assert_eq!(asked_blocks(&sync.poll(now_ms, 5)), Some((liar, 5)));
+        }
+        sync.saw_head(1, u64::MAX);
+        assert_eq!(asked_blocks(&sync.poll(2 * REQUEST_TIMEOUT_MS, 5)), Some((3, 5)));
+    }
+
+    #[test]
+    fn an_answer_without_the_block_wanted_next_is_a_failure() {
+        let mut sync = Sync::default();
+        for (peer, head) in [(1, 9), (2, 8)] {
+            sync.connected(peer);
+            sync.saw_head(peer, head);
+        }
+        assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 5)));
+        sync.received(1, 5, vec![offered(1, 6), offered(1, 5)]);
+        sync.saw_head(1, 9);
+        assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((2, 5)));
+    }
+
+    /// What a peer of the property test does when it is asked.
+    #[derive(Debug, Clone, Copy)]
+    enum Answers {
+        Honestly,
+        Not,
+        Nothing,
+        Reversed,
+        /// Blocks that consensus refuses.
+        Falsely,
+        /// One good block, then blocks that consensus refuses.
+        HalfFalsely,
+        /// Blocks that consensus neither takes nor refuses.
+        InVain,
+    }
+
+    proptest::proptest! {
+        /// With one honest peer among any others, in any order of answers, disconnections and decisions met by gossip, a node
+        /// reaches the honest peer's head.
+        #[test]
+        fn a_node_with_one_honest_peer_reaches_its_head(
+            others in proptest::collection::vec(0_usize..6, 0..6),
+            honest in 0_usize..6,
+            noise in proptest::collection::vec(0_u8..24, 0..400),
+        ) {
+            const KINDS: [Answers; 6] =
+                [Answers::Not, Answers::Nothing, Answers::Reversed, Answers::Falsely, Answers::HalfFalsely, Answers::InVain];
+            const HEAD: u64 = 300;
+            let mut kinds: Vec<Answers> = others.iter().map(|kind| KINDS[*kind]).collect();
+            kinds.insert(honest.min(kinds.len()), Answers::Honestly);
+            let mut sync = Sync::default();
+            let (mut deciding, mut now_ms, mut turns) = (1, 0, 0_u32);
+            let mut noise = noise.into_iter();
+            let mut pending = None;
+            // The network bans those that sent false blocks.
+            let mut banned = BTreeSet::new();
+            while deciding <= HEAD {
+                turns += 1;
+                proptest::prop_assert!(turns < 5_000, "stuck at height {deciding}");
+                let noisy = noise.next();
+                for (peer, kind) in (0..).zip(&kinds).filter(|(peer, _)| !banned.contains(peer)) {
+                    sync.connected(peer);
+                    sync.saw_head(peer, if matches!(kind, Answers::Honestly) { HEAD } else { u64::MAX });
+                }
+                match noisy {
+                    Some(0) => sync.disconnected(u64::from(turns) % kinds.len() as u64),
+                    Some(1) => {
+                        deciding += 1;
+                        sync.height_started();
+                    }
+                    _ => {}
+                }
+                if let Some((peer, from, max)) = pending.take() {
+                    let blocks = |from: u64| (from..=HEAD).take(max as usize).map(|height| offered(peer, height));
+                    match kinds[usize::try_from(peer).unwrap()] {
+                        Answers::Not => {}
+                        Answers::Nothing => sync.received(peer, deciding, Vec::new()),
+                        Answers::Reversed => sync.received(peer, deciding, blocks(from).collect::<Vec<_>>().into_iter().rev().collect()),
+                        _ => sync.received(peer, deciding, blocks(from).collect()),
+                    }
+                }
+                while let Some(block) = sync.take(now_ms, deciding) {
+                    let peer = block.from;
+                    let good = match kinds[usize::try_from(peer).unwrap()] {
+                        Answers::Honestly => true,
+                        Answers::HalfFalsely => deciding % 7 != 0,
+                        Answers::InVain => break,
+                        _ => false,
+                    };
+                    if good {
+                        deciding += 1;
+                        sync.height_started();
+                    } else {
+                        proptest::prop_assert!(sync.distrust(peer));
+                        banned.insert(peer);
+                    }
+                }
+                proptest::prop_assert!(sync.queued() <= MAX_QUEUED_BLOCKS);
+                let asked = sync.poll(now_ms, deciding);
+                pending = asked.into_iter().find_map(|ask| match ask {
+                    Ask::Blocks { peer, from, max } => Some((peer, from, max)),
+                    Ask::Status { .. } => None,
+                });
+                now_ms = sync.next_deadline_ms().unwrap_or(now_ms).max(now_ms);
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ impl Node {
         if self.committing || self.decided.is_some() {
             return;
         }
-        if let Some(OfferedBlock { from, certificate, body }) = self.sync.take(self.height.0) {
+        if let Some(OfferedBlock { from, certificate, body }) = self.sync.take(now_ms, self.height.0) {
             self.fetched(now_ms, from, certificate, body, effects);
             return;
         }
