@@ -314,7 +314,7 @@ impl Node {
 
     /// Does what time or earlier effects have made due.
     fn due(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        if self.start_at_ms.is_some_and(|at| now_ms >= at || self.sync.is_behind(self.height.0)) {
+        if self.start_at_ms.is_some_and(|at| now_ms >= at || self.sync.is_late(self.height.0)) {
             let planned = self.start_at_ms.take().unwrap_or(now_ms);
             // Keep the rhythm of the plan unless this node is late by more than an interval.
             self.started_ms = if now_ms.saturating_sub(planned) > self.settings.block_interval_ms {

@@ -53,11 +53,11 @@ pub enum Ask {
 }
 
 /// What is known of a peer.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Peer {
     head: u64,
-    /// Requests for blocks that it failed since it last gave some.
-    failures: u32,
+    /// 0 since a block of its ended a height; 1 before any has, and 1 more for each time it failed.
+    doubt: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,7 @@ impl Sync {
     /// A peer appeared; its head is unknown.
     pub fn connected(&mut self, peer: PeerToken) {
         if self.peers.len() < MAX_PEERS {
-            self.peers.entry(peer).or_default();
+            self.peers.entry(peer).or_insert(Peer { head: 0, doubt: 1 });
         }
     }
 
@@ -132,6 +132,13 @@ impl Sync {
         self.best_head() >= deciding
     }
 
+    /// Whether a block for `deciding` is already decided, as far as one can know before it is verified: it waits here, or a peer
+    /// whose word was good claims it. A bare claim must not make a node hurry, or any peer could make blocks follow each other
+    /// faster than their interval.
+    pub fn is_late(&self, deciding: u64) -> bool {
+        self.queue.contains_key(&deciding) || self.peers.values().any(|peer| peer.doubt == 0 && peer.head >= deciding)
+    }
+
     /// A peer misbehaved: forget what it sent, with all that follows it, and do not trust its claimed head. Returns whether the
     /// block handed out last was its.
     pub fn distrust(&mut self, peer: PeerToken) -> bool {
@@ -159,8 +166,6 @@ impl Sync {
         }
         if wanted == first {
             self.let_down(peer, deciding);
-        } else if let Some(known) = self.peers.get_mut(&peer) {
-            known.failures = 0;
         }
     }
 
@@ -175,7 +180,7 @@ impl Sync {
     fn let_down(&mut self, peer: PeerToken, deciding: u64) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.head = deciding.saturating_sub(1);
-            known.failures = known.failures.saturating_add(1);
+            known.doubt = known.doubt.saturating_add(1);
         }
     }
 
@@ -244,9 +249,9 @@ impl Sync {
         if self.in_flight.is_some() || self.queue.len() + BLOCKS_PER_REQUEST as usize > MAX_QUEUED_BLOCKS {
             return asks;
         }
-        // One that failed is asked after all that did not: those who only claim cannot keep this node from those who have.
+        // Those that gave blocks come first and those that failed last: who only claims cannot keep this node from who has.
         let candidates = self.peers.iter().filter(|(_, known)| known.head >= wanted);
-        if let Some((&peer, _)) = candidates.min_by_key(|(_, known)| (known.failures, Reverse(known.head))) {
+        if let Some((&peer, _)) = candidates.min_by_key(|(_, known)| (known.doubt, Reverse(known.head))) {
             self.in_flight = Some(InFlight { peer, deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS) });
             asks.push(Ask::Blocks { peer, from: wanted, max: BLOCKS_PER_REQUEST });
         }
@@ -271,7 +276,11 @@ impl Sync {
 
     /// A new height begins: the wait for gossip starts over.
     pub fn height_started(&mut self) {
-        self.handed_out = None;
+        if let Some(ended) = self.handed_out.take()
+            && let Some(known) = self.peers.get_mut(&ended.peer)
+        {
+            known.doubt = 0;
+        }
         self.behind_since_ms = None;
     }
 }

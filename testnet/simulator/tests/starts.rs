@@ -69,6 +69,23 @@ fn a_peer_that_claims_a_head_it_cannot_show_delays_a_start_and_no_more() {
 }
 
 #[test]
+fn a_peer_that_claims_heads_it_cannot_show_does_not_quicken_blocks() {
+    let mut scenario = Scenario::new(&Plan { block_interval_ms: 1_000, ..plan(4, 41) });
+    assert!(scenario.run(10_000, |scenario| scenario.all_reached(5)));
+    let liar = token(1_000);
+    for machine in 0..4 {
+        scenario.happens(machine, 1, Event::PeerConnected(liar));
+        for tenths in 0..100 {
+            scenario.happens(machine, 2 + tenths * 100, Event::PeerHead { from: liar, head: u64::MAX });
+        }
+    }
+    let before = scenario.head(0);
+    scenario.pass(10_000);
+    let decided = scenario.head(0) - before;
+    assert!((9..=10).contains(&decided), "{decided} blocks in ten intervals");
+}
+
+#[test]
 fn another_body_under_a_genuine_header_costs_its_sender_and_not_the_node_that_catches_up() {
     let alterations: [fn(&mut Block); 3] = [
         |block| block.parent_certificate.as_mut().unwrap().signatures.clear(),
