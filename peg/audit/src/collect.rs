@@ -216,18 +216,12 @@ async fn read_sidechain(
         .await?;
     // Headers: checkpoints, and what links each block of the peg to the checkpoint after it.
     let last = head / interval;
-    let mut heights: BTreeSet<u64> = (1..=last).filter_map(|number| number.checked_mul(interval)).collect();
-    heights.insert(head);
-    for block in &peg_blocks {
-        let target = block.div_ceil(interval).saturating_mul(interval);
-        heights.extend(*block..=target.min(head));
-    }
+    let missing = headers_wanted(peg_blocks.clone(), interval, head);
     let blocks: BTreeMap<u64, (BlockEvidence, Bytes)> = stream::iter(peg_blocks)
         .map(|number| async move { Ok((number, read_block(rpc, number).await?)) })
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
-    let missing: Vec<u64> = heights.into_iter().filter(|height| !blocks.contains_key(height)).collect();
     let mut headers: Vec<Bytes> = stream::iter(missing)
         .map(|height| async move {
             let (number, _, raw) = raw_header(rpc, &rpc.block(&hex(height), false).await?)?;
@@ -426,5 +420,38 @@ fn raw_header(rpc: &Rpc, block: &Value) -> Result<(u64, B256, Bytes), ReadError>
         Ok((header.inner.number, hash, raw))
     } else {
         Err(rpc.nonsense(format!("the header of block {} hashes to {hash}, not {}", header.inner.number, header.hash)))
+    }
+}
+
+/// Heights whose headers are wanted beside whole blocks at `peg_blocks`: the links from each of these to its checkpoint, the
+/// head, and all checkpoints up to it. The head is an endpoint's claim, so these are never held together.
+fn headers_wanted(peg_blocks: BTreeSet<u64>, interval: u64, head: u64) -> impl Iterator<Item = u64> {
+    let mut links = BTreeSet::from([head]);
+    for block in &peg_blocks {
+        let target = block.div_ceil(interval).saturating_mul(interval);
+        links.extend(*block..=target.min(head));
+    }
+    links.retain(|height| !peg_blocks.contains(height));
+    let known = links.clone();
+    let checkpoints = (1..=head / interval).map(move |number| number.saturating_mul(interval));
+    links.into_iter().chain(checkpoints.filter(move |height| !known.contains(height) && !peg_blocks.contains(height)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_links_and_checkpoints_are_wanted_once_and_those_of_whole_blocks_not() {
+        let mut wanted: Vec<u64> = headers_wanted(BTreeSet::from([3, 10, 14]), 5, 17).collect();
+        wanted.sort_unstable();
+        assert_eq!(wanted, [4, 5, 15, 17]);
+        assert_eq!(headers_wanted(BTreeSet::new(), 5, 0).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn a_head_that_is_only_claimed_costs_no_memory() {
+        let wanted = headers_wanted(BTreeSet::from([7]), 2, u64::MAX);
+        assert_eq!(wanted.take(4).collect::<Vec<_>>(), [8, u64::MAX, 2, 4]);
     }
 }
