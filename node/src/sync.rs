@@ -305,6 +305,16 @@ mod tests {
         OfferedBlock { from, certificate, body: Bytes::new() }
     }
 
+    /// Connected to peers that claim these heads.
+    fn sync_with(heads: &[(PeerToken, u64)]) -> Sync {
+        let mut sync = Sync::default();
+        for (peer, head) in heads {
+            sync.connected(*peer);
+            sync.saw_head(*peer, *head);
+        }
+        sync
+    }
+
     fn asked_blocks(asks: &[Ask]) -> Option<(PeerToken, u64)> {
         asks.iter().find_map(|ask| match ask {
             Ask::Blocks { peer, from, .. } => Some((*peer, *from)),
@@ -314,24 +324,16 @@ mod tests {
 
     #[test]
     fn a_node_many_blocks_behind_asks_at_once_and_one_block_behind_waits_for_gossip() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, 10);
+        let mut sync = sync_with(&[(1, 10)]);
         assert_eq!(asked_blocks(&sync.poll(1_000, 5)), Some((1, 5)));
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, 5);
+        let mut sync = sync_with(&[(1, 5)]);
         assert_eq!(asked_blocks(&sync.poll(1_000, 5)), None);
         assert_eq!(asked_blocks(&sync.poll(1_000 + GRACE_MS, 5)), Some((1, 5)));
     }
 
     #[test]
     fn a_silent_peer_is_replaced_after_the_timeout() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.connected(2);
-        sync.saw_head(1, 20);
-        sync.saw_head(2, 10);
+        let mut sync = sync_with(&[(1, 20), (2, 10)]);
         assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 5)));
         assert_eq!(asked_blocks(&sync.poll(REQUEST_TIMEOUT_MS - 1, 5)), None);
         assert_eq!(asked_blocks(&sync.poll(REQUEST_TIMEOUT_MS, 5)), Some((2, 5)));
@@ -339,9 +341,7 @@ mod tests {
 
     #[test]
     fn blocks_out_of_order_or_not_asked_for_are_not_queued() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, 10);
+        let mut sync = sync_with(&[(1, 10)]);
         sync.received(1, 5, vec![offered(1, 5)]);
         assert!(sync.take(0, 5).is_none(), "nothing was asked for");
         assert!(asked_blocks(&sync.poll(0, 5)).is_some());
@@ -353,9 +353,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_lowers_the_claimed_head() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, u64::MAX);
+        let mut sync = sync_with(&[(1, u64::MAX)]);
         assert!(asked_blocks(&sync.poll(0, 5)).is_some());
         sync.received(1, 5, Vec::new());
         assert!(!sync.is_behind(5));
@@ -363,9 +361,7 @@ mod tests {
 
     #[test]
     fn a_distrusted_peer_loses_its_queue_and_its_head() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, 10);
+        let mut sync = sync_with(&[(1, 10)]);
         assert!(asked_blocks(&sync.poll(0, 5)).is_some());
         sync.received(1, 5, vec![offered(1, 5), offered(1, 6)]);
         sync.distrust(1);
@@ -375,11 +371,7 @@ mod tests {
 
     #[test]
     fn blocks_behind_one_that_was_taken_back_are_asked_for_again() {
-        let mut sync = Sync::default();
-        for (peer, head) in [(1, 100), (2, 200)] {
-            sync.connected(peer);
-            sync.saw_head(peer, head);
-        }
+        let mut sync = sync_with(&[(1, 100), (2, 200)]);
         assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((2, 5)));
         sync.received(2, 5, vec![offered(2, 5), offered(2, 6)]);
         sync.disconnected(2);
@@ -392,11 +384,7 @@ mod tests {
 
     #[test]
     fn a_block_that_does_not_end_its_height_is_asked_of_another() {
-        let mut sync = Sync::default();
-        for peer in [1, 2] {
-            sync.connected(peer);
-            sync.saw_head(peer, 7);
-        }
+        let mut sync = sync_with(&[(1, 7), (2, 7)]);
         assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 5)));
         sync.received(1, 5, vec![offered(1, 5), offered(1, 6), offered(1, 7)]);
         assert!(sync.take(0, 5).is_some());
@@ -406,11 +394,7 @@ mod tests {
 
     #[test]
     fn peers_that_only_claim_cannot_hide_one_that_has() {
-        let mut sync = Sync::default();
-        for peer in 1..=3 {
-            sync.connected(peer);
-        }
-        sync.saw_head(3, 10);
+        let mut sync = sync_with(&[(1, 0), (2, 0), (3, 10)]);
         for (now_ms, liar) in [(0, 1), (REQUEST_TIMEOUT_MS, 2)] {
             sync.saw_head(1, u64::MAX);
             sync.saw_head(2, u64::MAX);
@@ -422,11 +406,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_block_wanted_next_is_a_failure() {
-        let mut sync = Sync::default();
-        for (peer, head) in [(1, 9), (2, 8)] {
-            sync.connected(peer);
-            sync.saw_head(peer, head);
-        }
+        let mut sync = sync_with(&[(1, 9), (2, 8)]);
         assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((1, 5)));
         sync.received(1, 5, vec![offered(1, 6), offered(1, 5)]);
         sync.saw_head(1, 9);
@@ -442,7 +422,7 @@ mod tests {
         Reversed,
         /// Blocks that consensus refuses.
         Falsely,
-        /// One good block, then blocks that consensus refuses.
+        /// Every seventh block is one that consensus refuses.
         HalfFalsely,
         /// Blocks that consensus neither takes nor refuses.
         InVain,
@@ -522,9 +502,7 @@ mod tests {
 
     #[test]
     fn a_deadline_that_was_polled_lies_in_the_future() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, 5);
+        let mut sync = sync_with(&[(1, 5)]);
         for now_ms in [0, GRACE_MS - 1, GRACE_MS, 3 * GRACE_MS, REQUEST_TIMEOUT_MS, 2 * REQUEST_TIMEOUT_MS] {
             sync.poll(now_ms, 5);
             let deadline = sync.next_deadline_ms().unwrap();
@@ -534,9 +512,7 @@ mod tests {
 
     #[test]
     fn the_queue_never_exceeds_its_limit() {
-        let mut sync = Sync::default();
-        sync.connected(1);
-        sync.saw_head(1, 1_000_000);
+        let mut sync = sync_with(&[(1, 1_000_000)]);
         for _ in 0..10 {
             let Some((_, from)) = asked_blocks(&sync.poll(0, 1)) else { continue };
             sync.received(1, 1, (from..from + 500).map(|height| offered(1, height)).collect());

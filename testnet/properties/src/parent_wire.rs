@@ -4,6 +4,8 @@ use std::future::{pending, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use alloy_consensus::TxEnvelope;
+use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_primitives::{B256, Bytes};
 use causeway_parent::{Answer, ExchangeError, Url, Wire};
 use futures::FutureExt as _;
@@ -23,6 +25,29 @@ struct State {
     exchanges: usize,
     now: Duration,
     asked: Vec<(String, Value)>,
+}
+
+/// What an honest endpoint answers whatever was sent to it before; `None` for methods whose answers depend on that.
+pub(crate) fn ordinary(chain_id: u64, method: &str) -> Option<Value> {
+    match method {
+        "eth_chainId" => Some(json!(format!("{chain_id:#x}"))),
+        "eth_estimateGas" => Some(json!("0x186a0")),
+        "eth_getBlockByNumber" => Some(
+            json!({ "number": "0x5", "hash": B256::repeat_byte(1), "timestamp": "0x10", "baseFeePerGas": "0x3b9aca00" }),
+        ),
+        "eth_maxPriorityFeePerGas" => Some(json!("0x3b9aca00")),
+        _ => None,
+    }
+}
+
+/// The transaction that `eth_sendRawTransaction` is given.
+pub(crate) fn offered(params: &Value) -> TxEnvelope {
+    TxEnvelope::decode_2718(&mut offered_bytes(params).as_ref()).expect("a signed transaction")
+}
+
+/// Its bytes.
+pub(crate) fn offered_bytes(params: &Value) -> Bytes {
+    params[0].as_str().unwrap_or_default().parse().unwrap_or_default()
 }
 
 /// The result that an honest endpoint gives to a method with its parameters.

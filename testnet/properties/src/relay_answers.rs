@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use alloy_consensus::{Transaction as _, TxEnvelope};
-use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall as _, SolEvent as _, SolValue as _};
@@ -22,7 +21,7 @@ use causeway_parent::{ClaimReader, DeployParams, ParentConfig, SubmitError, Subm
 use causeway_peg::{CertificateSig, Checkpoint, PegSigner as _, RegistryState};
 use serde_json::{Value, json};
 
-use crate::parent_wire::ScriptedParent;
+use crate::parent_wire::{ScriptedParent, offered, offered_bytes, ordinary};
 use crate::peg_module::FEDERATION;
 use crate::reader::Reader;
 use crate::{Target, answers};
@@ -155,7 +154,7 @@ fn run(bytes: &[u8]) -> (Vec<TxEnvelope>, Option<Result<(), String>>) {
     if let Some(Err(text)) = &outcome {
         assert!(!text.is_empty() && text.len() < 4_096, "{} bytes of an error", text.len());
     }
-    let sent: Vec<TxEnvelope> = parent.asked("eth_sendRawTransaction").iter().map(decode).collect();
+    let sent: Vec<TxEnvelope> = parent.asked("eth_sendRawTransaction").iter().map(offered).collect();
     sent.iter().for_each(|tx| asked_for(who, tx));
     (sent, outcome)
 }
@@ -240,22 +239,8 @@ fn asked_for(who: u8, tx: &TxEnvelope) {
     }
 }
 
-fn decode(params: &Value) -> TxEnvelope {
-    TxEnvelope::decode_2718(&mut raw(params).as_ref()).expect("a signed transaction")
-}
-
-fn raw(params: &Value) -> Bytes {
-    params[0].as_str().unwrap_or_default().parse().unwrap_or_default()
-}
-
 fn honest(ledger: &mut Ledger, method: &str, params: &Value) -> Value {
     match method {
-        "eth_chainId" => json!(format!("{CHAIN_ID:#x}")),
-        "eth_estimateGas" => json!("0x186a0"),
-        "eth_getBlockByNumber" => {
-            json!({ "number": "0x5", "hash": B256::repeat_byte(1), "timestamp": "0x10", "baseFeePerGas": "0x3b9aca00" })
-        }
-        "eth_maxPriorityFeePerGas" => json!("0x3b9aca00"),
         "eth_getBalance" => json!("0xde0b6b3a7640000"),
         "eth_getTransactionCount" => json!(format!("{:#x}", FIRST_NONCE + ledger.transactions.len() as u64)),
         "eth_getCode" => json!(code(ledger, params)),
@@ -264,7 +249,7 @@ fn honest(ledger: &mut Ledger, method: &str, params: &Value) -> Value {
             json!(call(ledger, &data))
         }
         "eth_sendRawTransaction" => {
-            let (tx, hash) = (decode(params), keccak256(raw(params)));
+            let (tx, hash) = (offered(params), keccak256(offered_bytes(params)));
             if let Ok(call) = CheckpointRegistry::submitCall::abi_decode(tx.input()) {
                 (ledger.number, ledger.epoch) = (call.c.number, call.c.epoch);
             }
@@ -273,7 +258,7 @@ fn honest(ledger: &mut Ledger, method: &str, params: &Value) -> Value {
         }
         "eth_getTransactionReceipt" => receipt(ledger, &params[0]),
         "eth_getLogs" => PAID.into_iter().map(paid).collect(),
-        _ => Value::Null,
+        method => ordinary(CHAIN_ID, method).unwrap_or_default(),
     }
 }
 

@@ -6,14 +6,13 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
 use alloy_consensus::{Transaction as _, TxEnvelope};
-use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
 use causeway_parent::{Included, SubmitError, Submitter, SubmitterConfig};
 use serde_json::{Value, json};
 
 use crate::Target;
-use crate::parent_wire::ScriptedParent;
+use crate::parent_wire::{ScriptedParent, offered, offered_bytes, ordinary};
 
 /// See the module. For each answer one byte that says what becomes of it, and the bytes that takes.
 pub const TARGET: Target = Target { name: "submitter_answers", check, seeds, max_bytes: 1024 };
@@ -46,7 +45,7 @@ fn submit(script: &[u8]) -> Option<Result<Included, SubmitError>> {
         Poll::Ready(outcome) => Some(outcome),
         Poll::Pending => None,
     };
-    let offered: Vec<TxEnvelope> = parent.asked("eth_sendRawTransaction").iter().map(decode).collect();
+    let offered: Vec<TxEnvelope> = parent.asked("eth_sendRawTransaction").iter().map(offered).collect();
     for tx in &offered {
         assert!(tx.max_fee_per_gas() <= MAX_FEE, "offers {} wei per gas", tx.max_fee_per_gas());
         assert!(tx.max_priority_fee_per_gas().is_some_and(|tip| tip <= tx.max_fee_per_gas()));
@@ -58,29 +57,15 @@ fn submit(script: &[u8]) -> Option<Result<Included, SubmitError>> {
     outcome
 }
 
-fn decode(params: &Value) -> TxEnvelope {
-    let raw: Bytes = params[0].as_str().unwrap_or_default().parse().expect("hex");
-    TxEnvelope::decode_2718(&mut raw.as_ref()).expect("a signed transaction")
-}
-
 fn honest(method: &str, params: &Value) -> Value {
     match method {
-        "eth_chainId" => json!(format!("{CHAIN_ID:#x}")),
-        "eth_estimateGas" => json!("0x186a0"),
-        "eth_getBlockByNumber" => {
-            json!({ "number": "0x5", "hash": B256::repeat_byte(1), "timestamp": "0x10", "baseFeePerGas": "0x3b9aca00" })
-        }
-        "eth_maxPriorityFeePerGas" => json!("0x3b9aca00"),
         "eth_getTransactionCount" => json!("0x3"),
-        "eth_sendRawTransaction" => {
-            let raw: Bytes = params[0].as_str().unwrap_or_default().parse().unwrap_or_default();
-            json!(keccak256(raw))
-        }
+        "eth_sendRawTransaction" => json!(keccak256(offered_bytes(params))),
         "eth_getTransactionReceipt" => json!({
             "transactionHash": params[0], "blockNumber": "0x6", "blockHash": B256::repeat_byte(2), "status": "0x1",
             "gasUsed": "0x5208", "effectiveGasPrice": "0x3b9aca00", "logs": [],
         }),
-        _ => Value::Null,
+        method => ordinary(CHAIN_ID, method).unwrap_or_default(),
     }
 }
 
