@@ -19,6 +19,7 @@ mod kit;
 mod liveness;
 pub mod members;
 pub mod mirror;
+mod pace;
 mod signing;
 mod slots;
 mod stake;
@@ -27,7 +28,7 @@ mod transactions;
 mod validity;
 pub mod violation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_consensus::CommitCertificate;
 use causeway_execution::ExecutedBlock;
@@ -42,12 +43,13 @@ use self::{
     durability::Acknowledged,
     liveness::{Liveliness, Patience},
     members::Members,
+    pace::Pace,
     signing::{Noted, Signatures},
     stake::{Staked, Stakes},
     validity::Proofs,
     violation::{DURABILITY, LIVENESS, STATE, VALIDITY, ensure},
 };
-use crate::{Coverage, Plan, world::Scene};
+use crate::{Coverage, Plan, machine::Machine, world::Scene};
 
 pub use violation::Violation;
 
@@ -95,6 +97,9 @@ struct Inner {
     signatures: Signatures,
     attested: Attested,
     liveliness: Liveliness,
+    pace: Pace,
+    /// Machines that have not begun a height since their start.
+    starting: BTreeSet<usize>,
     crossings: Crossings,
     stakes: Stakes,
     latest_wall_ms: u64,
@@ -118,6 +123,8 @@ impl Inner {
             signatures: Signatures::new(keys.clone().map(|machine| machine.validator())),
             attested: Attested::new(keys.map(|machine| machine.keys.peg_address())),
             liveliness: Liveliness::new(patience(scene.plan)),
+            pace: Pace::new(scene.plan.block_interval_ms, scene.plan.clocks.drift_ppm),
+            starting: BTreeSet::new(),
             crossings: Crossings::default(),
             stakes: Stakes::new(scene.genesis),
             latest_wall_ms: 0,
@@ -167,6 +174,7 @@ impl Inner {
         backing::of_sidechain(&self.canon, &self.crossings)?;
         self.stakes.decided(&self.canon, executed, &taken)?;
         self.signatures.committed(height);
+        self.pace.decided(commit.now_ms, height)?;
         let round = commit.certificate.round.0;
         if let Some(first) = self.liveliness.decided(commit.now_ms, height, round)? {
             coverage.sample("rounds_after_heal", u64::from(first.rounds));
@@ -187,6 +195,14 @@ impl Inner {
             self.count_rotation(coverage);
         }
         Ok(())
+    }
+
+    /// After its start a node begins the height in progress without having waited for its time.
+    fn follow_start(&mut self, now_ms: u64, machine: &Machine) {
+        let Some(node) = machine.node().filter(|node| !node.is_held()) else { return };
+        if self.starting.remove(&machine.index) && node.height().0 > self.canon.height() {
+            self.pace.begun(now_ms);
+        }
     }
 
     fn count_rotation(&self, coverage: &mut Coverage) {
@@ -352,6 +368,7 @@ impl Checks {
             inner.decided(scene.coverage, &parent, &commit)?;
             scene.coverage.hit("durable_before_known");
         }
+        inner.starting.insert(machine);
         inner.acknowledged.started(&inner.canon, machine, &database)
     }
 
@@ -369,6 +386,7 @@ impl Checks {
         if handled.is_multiple_of(bounds::LOOK_EVERY) {
             bounds::check(inner.canon.height(), machine, performer.sizes())?;
         }
+        inner.follow_start(scene.now_ms, node);
         inner.liveliness.waited(scene.now_ms, inner.canon.height())
     }
 
@@ -486,7 +504,7 @@ pub const INVARIANTS: [(&str, &str); 10] = [
     (STATE, "state: one state after a height, its root from nothing"),
     (DURABILITY, "durability: nothing acknowledged is lost"),
     (violation::SIGNING, "signing: no honest key conflicts with itself"),
-    (LIVENESS, "liveness: bounded rounds after healing"),
+    (LIVENESS, "liveness: bounded rounds after healing, no block before its time"),
     (violation::BACKING, "backing: locked = coin + to be minted + to be paid"),
     (violation::BRIDGE, "bridge: each deposit and withdrawal once"),
     (violation::STAKE, "stake: conserved, powers as stakes give"),

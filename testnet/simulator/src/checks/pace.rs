@@ -1,0 +1,80 @@
+//! I6, pace: blocks do not follow each other faster than the block interval, whatever anybody claims.
+//!
+//! Less than a third of the power cannot decide alone, so a height is decided no sooner than the first honest node has begun it by
+//! itself. A node begins a height one interval after it began the one before, and not before that one is decided; who catches up
+//! begins at once, and so does who starts, or has listened long enough after a start. From these the earliest time at which a height
+//! may be decided follows, height by height; no clock of a node is asked, only how much faster than the true one it may run.
+
+use super::{Violation, ensure, violation::LIVENESS};
+
+const MILLION: u64 = 1_000_000;
+
+/// When the next height may be decided.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    interval_ms: u64,
+    /// No honest node begins the height in progress sooner.
+    earliest_ms: u64,
+}
+
+impl Pace {
+    /// Of nodes whose clocks are fast by so many parts per million at the most.
+    pub(crate) fn new(block_interval_ms: u64, fast_ppm: u64) -> Self {
+        let interval_ms = block_interval_ms * MILLION / (MILLION + fast_ppm);
+        // Clocks show whole milliseconds.
+        Self { interval_ms: interval_ms.saturating_sub(1), earliest_ms: 0 }
+    }
+
+    /// An honest node begins the height in progress without having waited: it has started, or has listened long enough.
+    pub(crate) fn begun(&mut self, now_ms: u64) {
+        self.earliest_ms = self.earliest_ms.min(now_ms);
+    }
+
+    /// The first honest node has decided a height.
+    pub(crate) fn decided(&mut self, now_ms: u64, height: u64) -> Result<(), Violation> {
+        let earliest_ms = self.earliest_ms;
+        ensure(now_ms >= earliest_ms, LIVENESS, height, || {
+            format!("it was decided {} ms before any honest node may have begun it", earliest_ms - now_ms)
+        })?;
+        self.earliest_ms = now_ms.max(earliest_ms + self.interval_ms);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_height_that_comes_too_soon_is_noticed() {
+        let mut pace = Pace::new(100, 0);
+        pace.decided(1_000, 1).unwrap();
+        // The first height may have taken all its time to be decided.
+        pace.decided(1_010, 2).unwrap();
+        assert!(pace.decided(1_098, 3).unwrap_err().text.contains("1 ms before"));
+        pace.decided(1_099, 3).unwrap();
+    }
+
+    #[test]
+    fn a_rhythm_that_is_kept_passes_and_a_faster_one_does_not() {
+        let mut pace = Pace::new(100, 500);
+        for height in 1..1_000 {
+            pace.decided(height * 100 - 3, height).unwrap();
+        }
+        let mut pace = Pace::new(100, 0);
+        let mut fast = (1..1_000u64).map(|height| pace.decided(height * 98, height));
+        assert!(fast.any(|outcome| outcome.is_err()));
+    }
+
+    #[test]
+    fn who_starts_need_not_wait() {
+        let mut pace = Pace::new(100, 0);
+        pace.decided(1_000, 1).unwrap();
+        pace.decided(1_010, 2).unwrap();
+        pace.begun(1_020);
+        pace.decided(1_030, 3).unwrap();
+        assert!(pace.decided(1_110, 4).is_err());
+    }
+}
