@@ -36,6 +36,7 @@ pub const COUNTERS: &[(&str, &str)] = &[
     ("evidence_included", "a block carried evidence that convicted"),
     ("slashed", "a block's transactions slashed stake"),
     ("redelegated", "stake moved between validators"),
+    ("slashed_leaving", "a validator was punished while stake of it was on its way out"),
     ("unbonded", "unbonded stake was taken back"),
     ("rewarded", "rewards were taken"),
     ("deposit_made", "a user deposited on the parent"),

@@ -21,6 +21,7 @@ pub mod members;
 pub mod mirror;
 mod pace;
 mod signing;
+mod slashes;
 mod slots;
 mod stake;
 mod state;
@@ -166,13 +167,13 @@ impl Inner {
         self.proofs.header(&self.canon, commit, self.all_honest)?;
         transactions::check(&self.canon, executed)?;
         let crossed = self.crossings.decided(executed, parent)?;
-        let (staked, taken) = self.stakes.read(&self.canon, executed);
+        let (staked, due) = self.stakes.read(&self.canon, executed);
         let rotated =
             self.canon.advance(executed, commit.now_ms).map_err(|fault| Violation::new(STATE, height, fault))?;
         self.crossings.follow(&self.canon);
         state::of_mirror(&self.canon)?;
         backing::of_sidechain(&self.canon, &self.crossings)?;
-        self.stakes.decided(&self.canon, executed, &taken)?;
+        self.stakes.decided(&self.canon, executed, &due)?;
         self.signatures.committed(height);
         self.pace.decided(commit.now_ms, height)?;
         let round = commit.certificate.round.0;
@@ -223,6 +224,7 @@ fn count_stake(coverage: &mut Coverage, staked: Staked) {
         ("exited", staked.exited),
         ("unjailed", staked.unjailed),
         ("slashed", staked.slashed),
+        ("slashed_leaving", staked.slashed_leaving),
         ("evidence_included", staked.tombstoned),
         ("redelegated", staked.redelegated),
         ("unbonded", staked.unbonded),

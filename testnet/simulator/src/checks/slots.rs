@@ -87,6 +87,22 @@ pub(crate) struct Record {
     pub(crate) rewards: U256,
 }
 
+/// What a validator is marked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) registered: bool,
+    pub(crate) jailed: bool,
+    pub(crate) tombstoned: bool,
+}
+
+impl Marks {
+    /// Of a status word.
+    pub(crate) fn of(status: U256) -> Self {
+        let flags = lane(status, 0);
+        Self { registered: flags & 1 != 0, jailed: flags & 2 != 0, tombstoned: flags & 4 != 0 }
+    }
+}
+
 /// A delegation's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DelegationRecord {
@@ -174,14 +190,24 @@ impl StakeSlots<'_> {
         (0..length).map(|position| self.at(first.wrapping_add(U256::from(position)))).collect()
     }
 
+    /// Where a validator's status word is.
+    pub(crate) fn marks_slot(operator: Address) -> U256 {
+        map(word(operator), U256::from(VALIDATORS)).wrapping_add(U256::from(STATUS))
+    }
+
+    /// What a validator is marked with.
+    pub(crate) fn marks(self, operator: Address) -> Marks {
+        Marks::of(self.at(Self::marks_slot(operator)))
+    }
+
     /// A validator's record; `None` where nobody registered so.
     pub(crate) fn record(self, operator: Address) -> Option<Record> {
         let base = map(word(operator), U256::from(VALIDATORS));
         let field = |field: u64| self.at(base.wrapping_add(U256::from(field)));
-        let flags = lane(field(STATUS), 0);
-        (flags & 1 == 1).then(|| Record {
-            jailed: flags & 2 != 0,
-            tombstoned: flags & 4 != 0,
+        let Marks { registered, jailed, tombstoned } = Marks::of(field(STATUS));
+        registered.then(|| Record {
+            jailed,
+            tombstoned,
             power: lane(field(COUNTS), 2),
             key: B256::from(field(CONSENSUS_KEY)),
             peg: address(field(PEG_ADDRESS)),

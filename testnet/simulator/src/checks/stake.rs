@@ -19,6 +19,7 @@ use super::{
     Violation,
     canon::Canon,
     ensure,
+    slashes::{Punished, punished},
     slots::{EpochWord, Seat, StakeSlots, StakeTotals},
     violation::STAKE,
 };
@@ -65,6 +66,15 @@ pub(crate) struct Staked {
     pub(crate) redelegated: u64,
     pub(crate) unbonded: u64,
     pub(crate) rewarded: u64,
+    /// Validators that were punished while stake was on its way out.
+    pub(crate) slashed_leaving: u64,
+}
+
+/// What the state after a block has to show.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    taken: Vec<TakenBack>,
+    punished: Vec<Punished>,
 }
 
 /// Stake that a block says was taken back: by whom, from whom, from which epoch, and when it was asked for.
@@ -93,10 +103,12 @@ impl Stakes {
         }
     }
 
-    /// Reads the logs of the block after the head: whom it concerns, and what was taken back.
-    pub(crate) fn read(&mut self, canon: &Canon, executed: &ExecutedBlock) -> (Staked, Vec<TakenBack>) {
+    /// Reads the block after the head: whom it concerns, and what has to be so after it.
+    pub(crate) fn read(&mut self, canon: &Canon, executed: &ExecutedBlock) -> (Staked, Due) {
         let slots = StakeSlots(&canon.mirror);
-        let (mut staked, mut taken) = (Staked::default(), Vec::new());
+        let punished = punished(canon, executed, slots.epoch().number + LEAVE_EPOCHS);
+        let slashed_leaving = punished.iter().filter(|punished| punished.had_leaving).count() as u64;
+        let (mut staked, mut taken) = (Staked { slashed_leaving, ..Staked::default() }, Vec::new());
         for log in executed.receipts.iter().flat_map(|receipt| &receipt.logs) {
             let (topics, data) = (log.data.topics(), &log.data.data);
             if log.address == STAKE_TOKEN {
@@ -143,7 +155,7 @@ impl Stakes {
                 _ => {}
             }
         }
-        (staked, taken)
+        (staked, Due { taken, punished })
     }
 
     /// How many validators came into jail since this was asked last.
@@ -152,12 +164,7 @@ impl Stakes {
     }
 
     /// The state after the block, which is the head now.
-    pub(crate) fn decided(
-        &mut self,
-        canon: &Canon,
-        executed: &ExecutedBlock,
-        taken: &[TakenBack],
-    ) -> Result<(), Violation> {
+    pub(crate) fn decided(&mut self, canon: &Canon, executed: &ExecutedBlock, due: &Due) -> Result<(), Violation> {
         let slots = StakeSlots(&canon.mirror);
         let (height, epoch) = (canon.height(), slots.epoch().number);
         let before = self.last;
@@ -167,7 +174,8 @@ impl Stakes {
         self.epochs(canon, slots)?;
         self.conserved(canon, slots)?;
         reward_pool(canon, slots, executed)?;
-        taken.iter().try_for_each(|taken| free(canon, slots, *taken))?;
+        due.taken.iter().try_for_each(|taken| free(canon, slots, *taken))?;
+        due.punished.iter().try_for_each(|punished| punished.check(canon, epoch + LEAVE_EPOCHS))?;
         if height.is_multiple_of(ALL_EVERY) || before.is_none_or(|(before, _)| before != epoch) {
             self.pools(slots, height, epoch)?;
             sets(canon, slots, height, epoch)?;

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use alloy_primitives::B256;
-use causeway_execution::Account;
+use alloy_sol_types::SolCall as _;
+use causeway_consensus::{Ed25519Signer, Evidence, Height, Round, SignedVote, Signer as _, Vote, VoteKind};
+use causeway_execution::{Account, SystemCall};
 
 use super::*;
-use crate::checks::kit::{Kit, Made, USER, operator_key, user_key};
+use crate::checks::kit::{Kit, Made, USER, keys, operator_key, user_key};
 
 fn tokens(count: u64) -> U256 {
     U256::from(count) * U256::from(10).pow(U256::from(18))
@@ -13,9 +15,9 @@ fn tokens(count: u64) -> U256 {
 
 /// Runs the check over a block and moves on.
 fn judge(stakes: &mut Stakes, canon: &mut Canon, made: &Made) -> Result<(), Violation> {
-    let (_, taken) = stakes.read(canon, &made.executed);
+    let (_, due) = stakes.read(canon, &made.executed);
     canon.advance(&made.executed, 0).unwrap();
-    stakes.decided(canon, &made.executed, &taken)
+    stakes.decided(canon, &made.executed, &due)
 }
 
 /// A chain on which a user delegated, redelegated, began to unbond and claimed rewards, all of which passed.
@@ -193,6 +195,57 @@ fn stake_is_free_when_its_time_is_over_and_no_earlier() {
         staking.pass();
     }
     staking.call(&IStaking::claimUnbondedCall { validator: operator, leaveEpoch: leave });
+}
+
+/// The block after `staking`, with a report that the first validator signed twice in the first block of its epoch.
+fn punishing(staking: &mut Staking) -> Made {
+    let (kit, epoch) = (&staking.kit, StakeSlots(&staking.canon.mirror).epoch());
+    let signer = Ed25519Signer::new(keys(1).consensus.expose());
+    let vote = |block_hash| {
+        let (height, validator) = (Height(epoch.start_height), signer.key().id());
+        let vote = Vote { kind: VoteKind::Precommit, height, round: Round(0), block_hash, validator };
+        SignedVote { signature: signer.sign(&vote.sign_bytes(kit.genesis.hash)).unwrap(), vote }
+    };
+    let evidence = Evidence::of_votes(vote(None), vote(Some(B256::repeat_byte(1))));
+    let evidence = borsh::to_vec(&evidence).unwrap().into();
+    let report = IStaking::reportEvidenceCall { evidence, epoch: epoch.number };
+    let report = SystemCall { to: STAKING, input: report.abi_encode().into() };
+    let made = staking.kit.next_with(vec![report], &[]);
+    assert!(made.executed.receipts.iter().all(|receipt| receipt.status), "{:?}", made.executed.receipts);
+    made
+}
+
+#[test]
+fn who_is_punished_loses_its_part_of_what_leaves_too() {
+    let mut staking = Staking::new();
+    let made = punishing(&mut staking);
+    let (staked, _) = Stakes::new(&staking.kit.genesis).read(&staking.canon, &made.executed);
+    assert_eq!((staked.tombstoned, staked.slashed_leaving), (1, 1));
+    judge(&mut staking.stakes, &mut staking.canon, &made).unwrap();
+
+    let operator = operator_key(1).address();
+    let bonded = layout::validator(operator, ValidatorField::Tokens);
+    for leaves in [false, true] {
+        let mut staking = Staking::new();
+        let slots = StakeSlots(&staking.canon.mirror);
+        let leave = slots.leaving(operator, 70)[0].0;
+        let slot = if leaves { layout::leaving_pool(operator, leave) } else { bonded };
+        let mut made = punishing(&mut staking);
+        let spared = made.executed.diff.storage.get_mut(&(STAKING, slot)).unwrap();
+        spared.1 += U256::ONE;
+        assert!(text(judge(&mut staking.stakes, &mut staking.canon, &made)).contains("was punished"), "{leaves}");
+    }
+}
+
+#[test]
+fn who_came_into_jail_is_judged_by_the_smaller_part() {
+    let mut staking = Staking::new();
+    let operator = operator_key(1).address();
+    let status = StakeSlots::marks_slot(operator);
+    let mut made = staking.kit.next(&[]);
+    let before = staking.canon.mirror.slot(STAKING, status);
+    made.executed.diff.storage.insert((STAKING, status), (before, before | U256::from(2)));
+    assert!(text(judge(&mut staking.stakes, &mut staking.canon, &made)).contains("was punished"));
 }
 
 #[test]

@@ -19,8 +19,10 @@ const RETURN_HEIGHTS: u64 = 24;
 /// Of a hundred plans with users, so many have small pools.
 const TIGHT_POOLS: u64 = 20;
 
-/// Epochs of such a run: stake leaves with the second one after it was asked for.
+/// Epochs of such a run: stake leaves with the second one after it was asked for. Where coin has to come over the peg first, and the
+/// parent to acknowledge the set without the stake, that takes longer.
 const LEAVING_EPOCHS: u64 = 4;
+const PEGGED_LEAVING_EPOCHS: u64 = 9;
 
 /// A plan on its way.
 #[derive(Debug)]
@@ -168,9 +170,15 @@ impl Draw {
     /// Stake that somebody asks for early leaves, and is free again, within the run.
     pub(super) fn stake_leaves(&mut self) {
         self.busy_stakers();
-        self.plan.unbonding_s = 1;
-        self.plan.block_interval_ms = if self.plan.pegged { 3_000 } else { self.rng.between(250, 350) };
-        self.plan.faults_until_ms = LEAVING_EPOCHS * self.plan.epoch_length * self.plan.block_interval_ms;
+        // On a pegged chain it waits one to four of these times, as the parent acknowledges or does not: some blocks.
+        let (epochs, unbonding_s, interval_ms) = if self.plan.pegged {
+            (PEGGED_LEAVING_EPOCHS, self.rng.between(3, 5), 3_000)
+        } else {
+            (LEAVING_EPOCHS, 1, self.rng.between(250, 350))
+        };
+        self.plan.unbonding_s = unbonding_s;
+        self.plan.block_interval_ms = interval_ms;
+        self.plan.faults_until_ms = epochs * self.plan.epoch_length * interval_ms;
         self.plan.churn.staking_every_ms = self.plan.block_interval_ms / 2;
     }
 

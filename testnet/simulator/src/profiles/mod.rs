@@ -177,6 +177,9 @@ fn byzantine(mut draw: Draw) -> Plan {
     if draw.percent(50) {
         draw.epochs();
     }
+    if draw.percent(40) {
+        draw.stakers();
+    }
     if draw.percent(50) {
         draw.links(10);
     }

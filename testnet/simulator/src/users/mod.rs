@@ -23,7 +23,10 @@ use causeway_peg::IPeg;
 use causeway_storage::Storage;
 
 use self::{books::Books, parent_side::ParentSide, wallet::Wallet};
-use crate::{Coverage, Machine, Plan, Violation, checks::violation::BRIDGE, rng::Rng, setup, world::Scene};
+use crate::{
+    Coverage, Machine, Plan, Violation, checks::violation::BRIDGE, rng::Rng, setup, strategies::StrategyKind,
+    world::Scene,
+};
 
 /// Users beside the operators.
 const USERS: usize = 6;
@@ -78,8 +81,10 @@ impl Users {
             // Also who has nothing yet: it is known that nothing is there.
             books.credit(wallet.address, if plan.pegged { U256::ZERO } else { coin(COIN) });
         }
-        // What the operator of a Byzantine machine does is the strategy's affair.
-        for wallet in plan.byzantine.iter().filter_map(|(machine, _)| wallets.get(USERS + machine)) {
+        // Who pays for what is not known here of operators in whose names strategies send transactions.
+        let sends = |kind: &StrategyKind| matches!(kind, StrategyKind::Spam | StrategyKind::FakeEvidence);
+        let shared = plan.byzantine.iter().filter(|(_, kind)| sends(kind));
+        for wallet in shared.filter_map(|(machine, _)| wallets.get(USERS + machine)) {
             books.share(wallet.address);
         }
         Self {

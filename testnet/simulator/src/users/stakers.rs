@@ -38,6 +38,8 @@ struct Market {
     open: Vec<Address>,
     /// Honest operators that may leave jail.
     jailed: Vec<usize>,
+    /// Byzantine operators that nobody has found out.
+    fleeing: Vec<usize>,
     members: BTreeSet<Address>,
     exiting: usize,
     now_s: u64,
@@ -66,13 +68,16 @@ impl Users {
         let state = storage.latest();
         let now_s = storage.head().timestamp;
         let mut slots = staking_state(state.as_ref());
-        let (mut open, mut jailed, mut exiting) = (Vec::new(), Vec::new(), 0);
+        let (mut open, mut jailed, mut fleeing, mut exiting) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for operator in views::validators(&mut slots).ok()? {
             let Some(validator) = views::validator(&mut slots, operator).ok()? else { continue };
             let Some(place) = self.by_address.get(&operator).copied() else { continue };
             let machine = place.checked_sub(USERS).and_then(|index| scene.machines.get(index));
             let honest = machine.is_some_and(|machine| machine.honest);
             exiting += usize::from(validator.exit_epoch.is_some());
+            if !honest && !validator.tombstoned {
+                fleeing.push(place);
+            }
             if !honest || validator.tombstoned || validator.exit_epoch.is_some() {
                 continue;
             }
@@ -82,13 +87,16 @@ impl Users {
             open.push(operator);
         }
         let members = views::active_set(&mut slots).ok()?.into_iter().map(|member| member.operator).collect();
-        Some(Market { open, jailed, members, exiting, now_s, state })
+        Some(Market { open, jailed, fleeing, members, exiting, now_s, state })
     }
 
     /// Who calls what.
     fn stake_call(&self, scene: &Scene<'_>, market: &Market, rng: &mut Rng) -> Option<(usize, Address, Bytes)> {
         if !market.jailed.is_empty() && rng.percent(60) {
             return staking(*rng.pick(&market.jailed), IStaking::unjailCall {});
+        }
+        if !market.fleeing.is_empty() && rng.percent(40) {
+            return self.flight(market, rng);
         }
         let mut slots = staking_state(market.state.as_ref());
         // Mostly users, now and then an operator with what it has beside its own bond.
@@ -161,6 +169,15 @@ impl Users {
         // The largest number means all of it.
         let amount = if rng.percent(25) { U256::MAX } else { part(rng, delegation.tokens) };
         Some((validator, amount))
+    }
+
+    /// Who breaks the rules brings some of its own bond away before it is found out.
+    fn flight(&self, market: &Market, rng: &mut Rng) -> Option<(usize, Address, Bytes)> {
+        let place = *rng.pick(&market.fleeing);
+        let validator = self.wallets[place].address;
+        let bond = views::delegations(&mut staking_state(market.state.as_ref()), validator).ok()?;
+        let (_, own) = bond.into_iter().find(|(of, own)| *of == validator && !own.tokens.is_zero())?;
+        staking(place, IStaking::undelegateCall { validator, amount: part(rng, own.tokens) })
     }
 
     fn operator(&self, rng: &mut Rng) -> Option<usize> {
