@@ -79,8 +79,8 @@ fn what_is_forged_or_senseless_is_refused() {
 
 #[test]
 fn the_peg_stands_what_its_members_attest() {
-    use StrategyKind::{PegForgedCheckpoint, PegTwoViews, PegWithhold, PegWrongNextSet};
-    tried(&[PegTwoViews, PegForgedCheckpoint, PegWrongNextSet, PegWithhold], 50..52);
+    use StrategyKind::{PegForgedCheckpoint, PegForgedImport, PegTwoViews, PegWithhold, PegWrongNextSet};
+    tried(&[PegTwoViews, PegForgedCheckpoint, PegWrongNextSet, PegWithhold, PegForgedImport], 50..52);
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use causeway_consensus::CommitCertificate;
-use causeway_execution::{Block, BuildAttributes, ExecutedBlock, RecoveredTx, SystemCall};
+use causeway_execution::{
+    Block, BuildAttributes, ExecutedBlock, RecoveredTx, SystemCall, SystemTx, Transaction,
+    executor::{SYSTEM_TX_GAS, transactions_root},
+};
 
 use super::Context;
 
@@ -23,8 +26,44 @@ pub(super) struct Attributes {
     pub(super) timestamp: Option<u64>,
     /// Another certificate of its parent.
     pub(super) certificate: Option<CommitCertificate>,
+    /// A system call beside its own, instead of the one of that kind.
+    pub(super) system: Option<SystemCall>,
     /// Transactions after its own.
     pub(super) more: Vec<Arc<RecoveredTx>>,
+}
+
+/// Whether both call the same function.
+fn is_kind(to: Address, input: &Bytes, call: &SystemCall) -> bool {
+    to == call.to && input.get(..4) == call.input.get(..4)
+}
+
+/// Names the transactions in the header.
+pub(super) fn seal_transactions(block: &mut Block) {
+    block.header.transactions_root = transactions_root(&block.transactions);
+}
+
+/// A system call of the block with this number.
+pub(super) fn system_transaction(block_number: u64, index: usize, call: SystemCall) -> Transaction {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    Transaction::System(SystemTx { block_number, index, to: call.to, gas_limit: SYSTEM_TX_GAS, input: call.input })
+}
+
+/// The block with a system call before its others, instead of the one of that kind, whatever executing it says.
+pub(super) fn with_system_call(block: &ExecutedBlock, call: SystemCall) -> Arc<ExecutedBlock> {
+    doctored(block, |block| {
+        let (mut calls, mut users) = (vec![call.clone()], Vec::new());
+        for transaction in std::mem::take(&mut block.transactions) {
+            match transaction {
+                Transaction::System(tx) if is_kind(tx.to, &tx.input, &call) => {}
+                Transaction::System(SystemTx { to, input, .. }) => calls.push(SystemCall { to, input }),
+                user => users.push(user),
+            }
+        }
+        let number = block.header.number;
+        let calls = (0..).zip(calls).map(|(index, call)| system_transaction(number, index, call));
+        block.transactions = calls.chain(users).collect();
+        seal_transactions(block);
+    })
 }
 
 /// The block executed again with other attributes, so that everything in it follows from them. `None` when it does not follow
@@ -39,11 +78,13 @@ pub(super) fn rebuilt(out: &Context<'_>, block: &ExecutedBlock, attributes: Attr
     let mut users = Vec::new();
     for transaction in &block.block.transactions {
         match (transaction.as_system(), transaction.as_ethereum()) {
+            (Some(call), _) if attributes.system.as_ref().is_some_and(|own| is_kind(call.to, &call.input, own)) => {}
             (Some(call), _) => system.push(SystemCall { to: call.to, input: call.input.clone() }),
             (None, Some(signed)) => users.push(Arc::new(RecoveredTx::recover(signed.clone()).ok()?)),
             (None, None) => {}
         }
     }
+    system.extend(attributes.system);
     users.extend(attributes.more);
     let built = chain.executor.build(
         &parent,

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Signature, TxKind, U256};
 use causeway_consensus::Round;
-use causeway_execution::{Block, ExecutedBlock, SystemTx, Transaction, executor::transactions_root};
+use causeway_execution::{Block, ExecutedBlock, SystemCall, Transaction};
 use causeway_genesis::addresses::{PEG, STAKING};
 use causeway_network::GossipMessage;
 
-use super::{Context, Outgoing, Strategy, as_it_is, blocks::doctored, forgery::phantom};
+use super::{
+    Context, Outgoing, Strategy, as_it_is,
+    blocks::{doctored, seal_transactions, system_transaction},
+    forgery::phantom,
+};
 use crate::rng::Rng;
 
 #[derive(Debug)]
@@ -92,10 +96,6 @@ const FLAWS: &[Flaw] = &[
     unsigned,
 ];
 
-fn seal_transactions(block: &mut Block) {
-    block.header.transactions_root = transactions_root(&block.transactions);
-}
-
 /// Names the certificate in the header, and makes randomness of it, as the rules want.
 fn seal_certificate(block: &mut Block) {
     let hash = block.parent_certificate.as_ref().map_or(B256::ZERO, causeway_consensus::CommitCertificate::hash);
@@ -141,9 +141,8 @@ fn repeated(block: &mut Block, rng: &mut Rng) {
 
 /// A system call that the chain does not know, or in a wrong place.
 fn system(block: &mut Block, at: usize, to: Address, input: Bytes) {
-    let index = u32::try_from(at).unwrap_or(u32::MAX);
-    let call = SystemTx { block_number: block.header.number, index, to, gas_limit: 10_000_000, input };
-    block.transactions.insert(at, Transaction::System(call));
+    let call = system_transaction(block.header.number, at, SystemCall { to, input });
+    block.transactions.insert(at, call);
     seal_transactions(block);
 }
 

@@ -4,9 +4,10 @@ use super::{
     Strategy, amnesia::Amnesia, bad_signatures::BadSignatures, duplicate_signer::DuplicateSigner,
     equivocate_proposals::EquivocateProposals, equivocate_votes::EquivocateVotes, fake_evidence::FakeEvidence,
     fake_sync::FakeSync, forged_certificates::ForgedCertificates, invalid_block::InvalidBlock,
-    late_proposer::LateProposer, peg_checkpoint::ForgedCheckpoint, peg_next_set::WrongNextSet, peg_views::TwoViews,
-    peg_withhold::WithholdAttestations, selective::Selective, silent::Silent, spam::Spam, time_lies::TimeLies,
-    twins::Twin, withhold_parts::WithholdParts, withhold_votes::WithholdVotes, wrong_state_root::WrongStateRoot,
+    late_proposer::LateProposer, peg_checkpoint::ForgedCheckpoint, peg_import::ForgedImport,
+    peg_next_set::WrongNextSet, peg_views::TwoViews, peg_withhold::WithholdAttestations, selective::Selective,
+    silent::Silent, spam::Spam, time_lies::TimeLies, twins::Twin, withhold_parts::WithholdParts,
+    withhold_votes::WithholdVotes, wrong_state_root::WrongStateRoot,
 };
 use crate::{Plan, plan::PoolLimits};
 
@@ -57,6 +58,8 @@ pub enum StrategyKind {
     PegWrongNextSet,
     /// Attests nothing.
     PegWithhold,
+    /// Mints deposits that nobody made, under certificates pieced together.
+    PegForgedImport,
 }
 
 /// Restarts and losses by which an amnesiac is asked to remember.
@@ -89,6 +92,7 @@ impl StrategyKind {
         Self::PegForgedCheckpoint,
         Self::PegWrongNextSet,
         Self::PegWithhold,
+        Self::PegForgedImport,
     ];
 
     /// The counter of [`Coverage`](crate::Coverage) that says how often it did its wrong.
@@ -116,6 +120,7 @@ impl StrategyKind {
             Self::PegForgedCheckpoint => "strategy:peg_forged_checkpoint",
             Self::PegWrongNextSet => "strategy:peg_wrong_next_set",
             Self::PegWithhold => "strategy:peg_withhold",
+            Self::PegForgedImport => "strategy:peg_forged_import",
         }
     }
 
@@ -136,7 +141,14 @@ impl StrategyKind {
 
     /// Whether it can act on a pegged chain alone.
     pub const fn needs_peg(self) -> bool {
-        matches!(self, Self::PegTwoViews | Self::PegForgedCheckpoint | Self::PegWrongNextSet | Self::PegWithhold)
+        matches!(
+            self,
+            Self::PegTwoViews
+                | Self::PegForgedCheckpoint
+                | Self::PegWrongNextSet
+                | Self::PegWithhold
+                | Self::PegForgedImport
+        )
     }
 
     /// Whether it signs pairs of votes or proposals that convict it once one honest node has heard both.
@@ -185,6 +197,7 @@ impl StrategyKind {
             Self::PegForgedCheckpoint => Box::new(ForgedCheckpoint),
             Self::PegWrongNextSet => Box::new(WrongNextSet),
             Self::PegWithhold => Box::new(WithholdAttestations),
+            Self::PegForgedImport => Box::<ForgedImport>::default(),
         }
     }
 }

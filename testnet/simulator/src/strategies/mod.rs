@@ -21,6 +21,7 @@ mod invalid_block;
 mod kind;
 mod late_proposer;
 mod peg_checkpoint;
+mod peg_import;
 mod peg_next_set;
 mod peg_views;
 mod peg_withhold;
