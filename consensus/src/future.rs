@@ -1,7 +1,7 @@
 //! Verified messages of the next height, held until it starts. The core has a buffer of its own, but fills it before
 //! signatures are checked (pitfall 5), so nothing of a future height is ever shown to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::height::{Height, Round};
 use crate::index::PROPOSALS_PER_ROUND;
@@ -22,6 +22,8 @@ pub(crate) struct Future {
     height: Height,
     votes: BTreeMap<(Round, VoteKind, ValidatorId), (PeerToken, SignedVote)>,
     proposals: Vec<(PeerToken, SignedProposal)>,
+    /// Who signed any of them.
+    voices: BTreeSet<ValidatorId>,
 }
 
 impl Future {
@@ -35,6 +37,11 @@ impl Future {
     /// How many votes and proposals are held.
     pub(crate) fn sizes(&self) -> (usize, usize) {
         (self.votes.len(), self.proposals.len())
+    }
+
+    /// Whose messages of `height` are held.
+    pub(crate) fn voices(&self, height: Height) -> impl Iterator<Item = &ValidatorId> {
+        self.voices.iter().filter(move |_| self.height == height)
     }
 
     /// Whether there is room for `vote`; ask before verifying it.
@@ -56,11 +63,13 @@ impl Future {
     /// Holds a verified, wanted vote.
     pub(crate) fn hold_vote(&mut self, from: PeerToken, vote: SignedVote) {
         let key = (vote.vote.round, vote.vote.kind, vote.vote.validator);
+        self.voices.insert(vote.vote.validator);
         self.votes.insert(key, (from, vote));
     }
 
     /// Holds a verified, wanted proposal.
     pub(crate) fn hold_proposal(&mut self, from: PeerToken, proposal: SignedProposal) {
+        self.voices.insert(proposal.proposal.proposer);
         self.proposals.push((from, proposal));
     }
 

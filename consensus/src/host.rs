@@ -196,6 +196,13 @@ impl Host {
         self.inner.verdict
     }
 
+    /// Whether validators with more than a third of the power of `set` were heard at `height`, which comes next: one of them is
+    /// honest and has begun it, so whoever waits for its time may begin it, too.
+    pub fn is_begun_elsewhere(&self, height: Height, set: &ValidatorSet) -> bool {
+        let members = self.inner.future.voices(height).filter_map(|id| set.get(id));
+        members.fold(0u128, |heard, member| heard + u128::from(member.power)) * 3 > u128::from(set.total_power())
+    }
+
     /// Where the host stands.
     pub fn status(&self) -> HostStatus {
         let work = self.inner.work.as_ref();

@@ -239,6 +239,47 @@ fn messages_of_the_next_height_wait_verified_and_bounded() {
     assert_eq!(voted(&outputs, VoteKind::Precommit), [Some(two.hash)], "and so did the polka");
 }
 
+/// Who waits for its time to begin a height begins it with the first honest member, and never on the word of fewer than a third.
+#[test]
+fn the_next_height_is_begun_elsewhere_once_more_than_a_third_was_heard_there() {
+    let mut kit = Kit::started(4);
+    let (set, next, far) = (kit.set.clone(), Height(2), Height(3));
+    let others = kit.others();
+    assert!(!kit.host.is_begun_elsewhere(next, &set));
+    for round in 0..3 {
+        kit.hear(kit.prevote(others[0], 2, round, None));
+        kit.hear(kit.precommit(others[0], 2, round, None));
+        assert!(!kit.host.is_begun_elsewhere(next, &set), "one of four, however often it speaks");
+    }
+    let mut forged = kit.signed_vote(others[1], VoteKind::Prevote, 2, 0, None);
+    forged.signature[5] ^= 1;
+    kit.hear(ConsensusMessage::Vote(forged));
+    assert!(!kit.host.is_begun_elsewhere(next, &set), "in somebody's name");
+    kit.hear(kit.prevote(others[1], 2, 0, None));
+    assert!(kit.host.is_begun_elsewhere(next, &set));
+    assert!(!kit.host.is_begun_elsewhere(far, &set), "of that height nothing was heard");
+    let stronger =
+        ValidatorSet::new(set.iter().map(|member| Validator::new(member.key, weight(&kit, member))).collect());
+    assert!(!kit.host.is_begun_elsewhere(next, &stronger.unwrap()), "exactly a third");
+    kit.decide(1, &block(1, 50));
+    kit.start(2);
+    assert!(!kit.host.is_begun_elsewhere(next, &set), "it has begun here");
+
+    // A proposal is a voice, too.
+    let mut kit = Kit::started(4);
+    let proposer = kit.proposer(2, 0);
+    kit.hear(ConsensusMessage::Proposal(kit.proposal(2, 0, None, &block(2, 50))));
+    assert!(!kit.host.is_begun_elsewhere(next, &set));
+    let another = (0..4).find(|n| *n != proposer && kit.others().contains(n)).unwrap();
+    kit.hear(kit.prevote(another, 2, 0, None));
+    assert!(kit.host.is_begun_elsewhere(next, &set));
+}
+
+/// Powers of which the first two others have a third together.
+fn weight(kit: &Kit, member: &Validator) -> u64 {
+    if kit.others()[..2].iter().any(|n| kit.id(*n) == member.id) { 1 } else { 2 }
+}
+
 /// Pitfall 9 and turn order.
 #[test]
 fn a_proposal_out_of_turn_or_with_an_impossible_polka_is_refused() {

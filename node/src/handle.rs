@@ -312,16 +312,31 @@ impl Node {
         self.running && self.hold.is_none() && self.start_at_ms.is_none() && !self.committing
     }
 
+    /// Whether others have begun the height that this node waits to begin, or decided it: validators with more than a third of the
+    /// power were heard there, or its block is here with its certificate. What a peer only says makes no node hurry: blocks
+    /// would follow each other faster than their interval.
+    fn is_late(&mut self, effects: &mut Vec<Effect>) -> bool {
+        while let Some(OfferedBlock { from, certificate, .. }) = self.sync.waiting(self.height.0) {
+            if certificate.verify(self.settings.chain, self.validators()).is_ok() {
+                return true;
+            }
+            let peer = *from;
+            tracing::debug!(peer, height = self.height.0, "a peer sent a block that was not decided");
+            self.sync.distrust(peer);
+            effects.push(Effect::Penalize { peer, reason: PenaltyReason::BadResponse });
+        }
+        self.host.is_begun_elsewhere(self.height, self.validators())
+    }
+
     /// Does what time or earlier effects have made due.
     fn due(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        if self.start_at_ms.is_some_and(|at| now_ms >= at || self.sync.is_late(self.height.0)) {
-            let planned = self.start_at_ms.take().unwrap_or(now_ms);
+        if let Some(at) = self.start_at_ms
+            && (now_ms >= at || self.is_late(effects))
+        {
+            self.start_at_ms = None;
             // Keep the rhythm of the plan unless this node is late by more than an interval.
-            self.started_ms = if now_ms.saturating_sub(planned) > self.settings.block_interval_ms {
-                now_ms
-            } else {
-                planned.min(now_ms)
-            };
+            let lateness = now_ms.saturating_sub(at);
+            self.started_ms = if lateness > self.settings.block_interval_ms { now_ms } else { at.min(now_ms) };
             self.sync.height_started();
             self.begin(now_ms, Vec::new(), effects);
         }

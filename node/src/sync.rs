@@ -132,11 +132,9 @@ impl Sync {
         self.best_head() >= deciding
     }
 
-    /// Whether a block for `deciding` is already decided, as far as one can know before it is verified: it waits here, or a peer
-    /// whose word was good claims it. A bare claim must not make a node hurry, or any peer could make blocks follow each other
-    /// faster than their interval.
-    pub fn is_late(&self, deciding: u64) -> bool {
-        self.queue.contains_key(&deciding) || self.peers.values().any(|peer| peer.doubt == 0 && peer.head >= deciding)
+    /// The block for `deciding`, when it is here.
+    pub fn waiting(&self, deciding: u64) -> Option<&OfferedBlock> {
+        self.queue.get(&deciding)
     }
 
     /// A peer misbehaved: forget what it sent, with all that follows it, and do not trust its claimed head. Returns whether the

@@ -100,7 +100,7 @@ impl Node {
             return;
         }
         let next = self.started_ms.saturating_add(self.settings.block_interval_ms);
-        self.start_at_ms = Some(if self.sync.is_late(self.height.0) { now_ms } else { next.max(now_ms) });
+        self.start_at_ms = Some(next.max(now_ms));
     }
 
     /// Takes over what the new head's state says of the next height.

@@ -5,7 +5,7 @@ mod support;
 
 use alloy_primitives::{B256, Bytes};
 use causeway::{handle::Event, hold, trust::TrustedCheckpoint};
-use causeway_consensus::{ConsensusMessage, DecisionNotice};
+use causeway_consensus::{CommitCertificate, ConsensusMessage, DecisionNotice, Height, Round};
 use causeway_execution::{Block, SystemTx, Transaction};
 use causeway_genesis::addresses::PEG;
 use causeway_simulator::{Plan, plan::NetworkFaults, setup::token};
@@ -77,6 +77,36 @@ fn a_peer_that_claims_heads_it_cannot_show_does_not_quicken_blocks() {
         scenario.happens(machine, 1, Event::PeerConnected(liar));
         for tenths in 0..100 {
             scenario.happens(machine, 2 + tenths * 100, Event::PeerHead { from: liar, head: u64::MAX });
+        }
+    }
+    let before = scenario.head(0);
+    scenario.pass(10_000);
+    let decided = scenario.head(0) - before;
+    assert!((9..=10).contains(&decided), "{decided} blocks in ten intervals");
+}
+
+#[test]
+fn peers_that_come_with_blocks_that_nobody_decided_do_not_quicken_blocks() {
+    let mut scenario = Scenario::new(&Plan { block_interval_ms: 1_000, ..plan(4, 42) });
+    assert!(scenario.run(10_000, |scenario| scenario.all_reached(5)));
+    let false_one = |height| {
+        let certificate = CommitCertificate {
+            height: Height(height),
+            round: Round(0),
+            block_hash: B256::repeat_byte(7),
+            signatures: Vec::new(),
+        };
+        (Bytes::from_static(b"none"), certificate)
+    };
+    let blocks: Vec<_> = (1..=60).map(false_one).collect();
+    for machine in 0..4 {
+        for tenths in 0..100 {
+            // Each loses its connection for it; the next one comes under another name.
+            let liar = token(1_000 + tenths);
+            let at_ms = 2 + tenths as u64 * 100;
+            scenario.happens(machine, at_ms, Event::PeerConnected(liar));
+            scenario.happens(machine, at_ms + 1, Event::PeerHead { from: liar, head: u64::MAX });
+            scenario.happens(machine, at_ms + 50, Event::Blocks { from: liar, blocks: blocks.clone() });
         }
     }
     let before = scenario.head(0);
