@@ -1,9 +1,10 @@
 //! I6, pace: blocks do not follow each other faster than the block interval, whatever anybody claims.
 //!
 //! Less than a third of the power cannot decide alone, so a height is decided no sooner than the first honest node has begun it by
-//! itself. A node begins a height one interval after it began the one before, and not before that one is decided; who catches up
-//! begins at once, and so does who starts, or has listened long enough after a start. From these the earliest time at which a height
-//! may be decided follows, height by height; no clock of a node is asked, only how much faster than the true one it may run.
+//! itself. A node begins a height one interval after it began the one before, and not before that one is decided; at once begins who
+//! has its block already or hears more than a third of the power there, so after an honest one, and who starts, or has listened
+//! long enough after a start. From these the earliest time at which a height may be decided follows, height by height; no clock of
+//! a node is asked, only how much faster than the true one it may run.
 
 use super::{Violation, ensure, violation::LIVENESS};
 

@@ -151,6 +151,11 @@ impl StrategyKind {
         )
     }
 
+    /// Whether it sends transactions in the name of its machine's operator.
+    pub const fn sends_transactions(self) -> bool {
+        matches!(self, Self::Spam | Self::FakeEvidence)
+    }
+
     /// Whether it signs pairs of votes or proposals that convict it once one honest node has heard both.
     pub const fn is_provable(self) -> bool {
         matches!(self, Self::EquivocateVotes | Self::EquivocateProposals)

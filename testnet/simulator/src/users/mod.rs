@@ -23,10 +23,7 @@ use causeway_peg::IPeg;
 use causeway_storage::Storage;
 
 use self::{books::Books, parent_side::ParentSide, wallet::Wallet};
-use crate::{
-    Coverage, Machine, Plan, Violation, checks::violation::BRIDGE, rng::Rng, setup, strategies::StrategyKind,
-    world::Scene,
-};
+use crate::{Coverage, Machine, Plan, Violation, checks::violation::BRIDGE, rng::Rng, setup, world::Scene};
 
 /// Users beside the operators.
 const USERS: usize = 6;
@@ -82,8 +79,7 @@ impl Users {
             books.credit(wallet.address, if plan.pegged { U256::ZERO } else { coin(COIN) });
         }
         // Who pays for what is not known here of operators in whose names strategies send transactions.
-        let sends = |kind: &StrategyKind| matches!(kind, StrategyKind::Spam | StrategyKind::FakeEvidence);
-        let shared = plan.byzantine.iter().filter(|(_, kind)| sends(kind));
+        let shared = plan.byzantine.iter().filter(|(_, kind)| kind.sends_transactions());
         for wallet in shared.filter_map(|(machine, _)| wallets.get(USERS + machine)) {
             books.share(wallet.address);
         }
