@@ -4,7 +4,6 @@
 //! Who was punished is read from the marks of validators, not from logs: jail has none.
 
 use alloy_primitives::{Address, U256};
-use alloy_sol_types::SolEventInterface as _;
 use causeway_execution::ExecutedBlock;
 use causeway_genesis::addresses::STAKING;
 use causeway_staking::IStaking;
@@ -14,6 +13,7 @@ use super::{
     canon::Canon,
     ensure,
     slots::{Marks, StakeSlots},
+    stake::decode,
     violation::STAKE,
 };
 
@@ -42,10 +42,10 @@ pub(crate) fn punished(canon: &Canon, executed: &ExecutedBlock, last: u64) -> Ve
         let (before, after) = (slots.marks(operator), Marks::of(*after));
         let (ppm, epoch) = match (after.jailed && !before.jailed, after.tombstoned && !before.tombstoned) {
             (true, false) => (spec.downtime_slash_ppm, slots.epoch().number),
-            (false, true) => match fault_epoch(executed, operator) {
-                Some(epoch) => (spec.double_sign_slash_ppm, epoch),
-                None => continue,
-            },
+            (false, true) => {
+                let epoch = fault_epoch(executed, operator).unwrap_or(slots.epoch().number);
+                (spec.double_sign_slash_ppm, epoch)
+            }
             _ => continue,
         };
         if spec.issuance_ppm > 0 || moves(executed, operator) {
@@ -81,11 +81,11 @@ impl Punished {
 }
 
 fn events(executed: &ExecutedBlock) -> impl Iterator<Item = IStaking::IStakingEvents> {
-    let logs = executed.receipts.iter().flat_map(|receipt| &receipt.logs).filter(|log| log.address == STAKING);
-    logs.filter_map(|log| IStaking::IStakingEvents::decode_raw_log(log.data.topics(), &log.data.data).ok())
+    let logs = executed.receipts.iter().flat_map(|receipt| &receipt.logs);
+    logs.filter_map(|log| decode(log.address, log.data.topics(), &log.data.data).ok())
 }
 
-/// The epoch for whose fault a block slashes a validator that signed twice.
+/// The epoch for whose fault a block says that it slashes a validator that signed twice.
 fn fault_epoch(executed: &ExecutedBlock, of: Address) -> Option<u64> {
     events(executed).find_map(|event| match event {
         IStaking::IStakingEvents::Slashed(event) if event.operator == of => Some(event.epoch),

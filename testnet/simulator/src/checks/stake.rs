@@ -251,7 +251,8 @@ impl Stakes {
     }
 }
 
-fn decode(
+/// The staking module's event in a log.
+pub(super) fn decode(
     address: Address,
     topics: &[alloy_primitives::B256],
     data: &[u8],
