@@ -54,18 +54,26 @@ fn conspires(out: &Context<'_>, machine: usize) -> bool {
     out.plan.byzantine.contains(&(machine, out.kind))
 }
 
+/// Whether there are two blocks to a proposal: it is by the conspiracy, and not for a block that has its quorum of prevotes
+/// already, which the other block of that round lacks.
+fn has_two(out: &Context<'_>, proposal: &Proposal) -> bool {
+    let is_by = |machine: usize| setup::node_keys(machine).validator_id() == proposal.proposer;
+    proposal.pol_round.is_none()
+        && out.plan.byzantine.iter().any(|(machine, kind)| *kind == out.kind && is_by(*machine))
+}
+
 impl EquivocateProposals {
-    /// Whether a round's block is by the conspiracy and its other block is not known yet: a vote now would go to the wrong half.
+    /// Whether a round's block is a fellow's and its other block is not known yet: whatever is said of it now would reach the wrong
+    /// half.
     fn awaits_second(&self, out: &Context<'_>, height: u64, round: u32) -> bool {
         let [signed] = self.heard.proposals(height, round) else { return false };
-        let is_of = |machine: usize| setup::node_keys(machine).validator_id() == signed.proposal.proposer;
-        signed.proposal.proposer != out.id()
-            && out.plan.byzantine.iter().any(|(machine, kind)| *kind == out.kind && is_of(*machine))
+        has_two(out, &signed.proposal) && signed.proposal.proposer != out.id()
     }
 
     /// Whether it is about to show the second block beside one of its own: its node votes before it proposes.
     fn has_second(&self, block: Option<B256>) -> bool {
-        block.is_some_and(|block| self.others.contains_key(&block))
+        let is_shown = |block: &B256| self.roots.values().any(|first| first == block);
+        block.is_some_and(|block| self.others.contains_key(&block) && !is_shown(&block))
     }
 
     /// The block that `to` is shown in a round with two.
@@ -76,7 +84,19 @@ impl EquivocateProposals {
         }
     }
 
+    /// The block of a round that is proposed again. Both halves may hold one after an attack that came to nothing: the conspiracy
+    /// helps either, whatever its own nodes think.
+    fn again(&self, height: u64, round: u32) -> Option<B256> {
+        match self.heard.proposals(height, round) {
+            [signed] if signed.proposal.pol_round.is_some() => Some(signed.proposal.block_hash),
+            _ => None,
+        }
+    }
+
     fn second(&self, out: &Context<'_>, first: &Proposal) -> Option<(SignedProposal, Bytes)> {
+        if !has_two(out, first) {
+            return None;
+        }
         let other = self.others.get(&first.block_hash)?;
         let parts = PartList::of(&other.body)?;
         let proposal = Proposal { block_hash: other.hash, parts, ..first.clone() };
@@ -108,8 +128,10 @@ impl EquivocateProposals {
         let height = message.height().0;
         let hides = match message {
             ConsensusMessage::Proposal(signed) => {
-                let shown = self.shown(out, to, height, signed.proposal.round.0);
-                shown.is_some_and(|shown| shown != signed.proposal.block_hash)
+                let round = signed.proposal.round.0;
+                let shown = self.shown(out, to, height, round);
+                shown
+                    .map_or_else(|| self.awaits_second(out, height, round), |shown| shown != signed.proposal.block_hash)
             }
             ConsensusMessage::Vote(_)
             | ConsensusMessage::PolkaCertificate(_)
@@ -138,7 +160,7 @@ impl Strategy for EquivocateProposals {
             }
             ConsensusMessage::Vote(signed) if signed.vote.validator == out.id() => {
                 let (kind, height, round) = (signed.vote.kind, signed.vote.height.0, signed.vote.round.0);
-                match self.shown(out, to, height, round) {
+                match self.shown(out, to, height, round).or_else(|| self.again(height, round)) {
                     Some(block) => vec![(0, vote(out, Ballot { kind, height, round, block: Some(block) }))],
                     // It votes for both once it knows both.
                     None if self.awaits_second(out, height, round) || self.has_second(signed.vote.block_hash) => {
@@ -177,8 +199,10 @@ impl Strategy for EquivocateProposals {
         !own
     }
 
-    fn relays(&self, message: &GossipMessage) -> bool {
+    fn relays(&self, out: &Context<'_>, message: &GossipMessage) -> bool {
         match message {
+            // Each half is shown its block by the proposer alone.
+            GossipMessage::Consensus(ConsensusMessage::Proposal(signed)) if has_two(out, &signed.proposal) => false,
             GossipMessage::Consensus(message) => !self.heard.is_split(message.height().0),
             _ => true,
         }

@@ -86,7 +86,7 @@ pub trait Strategy: std::fmt::Debug {
     }
 
     /// Whether its node passes on a message of others that it has accepted.
-    fn relays(&self, _: &GossipMessage) -> bool {
+    fn relays(&self, _: &Context<'_>, _: &GossipMessage) -> bool {
         true
     }
 

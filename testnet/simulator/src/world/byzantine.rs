@@ -24,6 +24,15 @@ impl World {
         lets_in
     }
 
+    /// Whether a node passes on what it has accepted: a Byzantine member's strategy may want otherwise.
+    pub(super) fn passes_on(&mut self, index: usize, message: &GossipMessage) -> bool {
+        let Some(strategy) = self.machines[index].strategy.take() else { return true };
+        let (context, _) = self.context(index);
+        let passes_on = strategy.relays(&context, message);
+        self.machines[index].strategy = Some(strategy);
+        passes_on
+    }
+
     /// A Byzantine member's message leaves as its strategy wants it. Equal messages are one gossip, which honest nodes pass on.
     pub(super) fn distort(&mut self, index: usize, only: Option<usize>, message: &GossipMessage) {
         let Some(mut strategy) = self.machines[index].strategy.take() else { return };

@@ -162,8 +162,7 @@ impl World {
         match verdict {
             Verdict::Ignore => {}
             Verdict::Accept => {
-                let strategy = &self.machines[index].strategy;
-                if strategy.as_ref().is_some_and(|strategy| !strategy.relays(&packet.message)) {
+                if !self.passes_on(index, &packet.message) {
                     return Ok(());
                 }
                 let all = MachineSet::first(self.machines.len());
