@@ -119,10 +119,13 @@ const IMPURE: [&str; 8] = ["tokio", "rand", "getrandom", "reqwest", "libp2p", "r
 const PURE: [&str; 5] =
     ["causeway-consensus", "causeway-staking", "causeway-peg", "causeway-trie", "causeway-execution"];
 
-fn packages() -> Vec<Package> {
+fn crates() -> Vec<Package> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
-    metadata.packages.into_iter().filter(|package| package.name.as_str() != NO_ROOM).collect()
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap().packages
+}
+
+fn packages() -> Vec<Package> {
+    crates().into_iter().filter(|package| package.name.as_str() != NO_ROOM).collect()
 }
 
 /// Normal and build dependencies; tests may borrow more.
@@ -170,4 +173,19 @@ fn the_auditor_links_neither_node_nor_database() {
     let audit = all.iter().find(|package| package.name.as_str() == "causeway-peg-audit").unwrap();
     let forbidden = ["rocksdb", "libp2p", "causeway", "causeway-storage", "causeway-execution"];
     assert!(imports(audit).iter().all(|name| !forbidden.contains(&name.as_str())));
+}
+
+/// One outside crate left out changes features far below it, and half the workspace is built twice.
+#[test]
+fn the_selection_of_features_names_every_outside_crate() {
+    let crates = crates();
+    let outside = |package: &Package| -> BTreeSet<String> {
+        let names = package.dependencies.iter().map(|dependency| dependency.name.clone());
+        names.filter(|name| !name.starts_with("causeway")).collect()
+    };
+    let selected = outside(crates.iter().find(|package| package.name.as_str() == NO_ROOM).unwrap());
+    for package in &crates {
+        let missing: Vec<_> = outside(package).difference(&selected).cloned().collect();
+        assert!(missing.is_empty(), "{} uses {missing:?}, which testnet/unify does not select", package.name);
+    }
 }
