@@ -175,13 +175,18 @@ fn the_auditor_links_neither_node_nor_database() {
     assert!(imports(audit).iter().all(|name| !forbidden.contains(&name.as_str())));
 }
 
-/// One outside crate left out changes features far below it, and half the workspace is built twice.
+/// One outside crate or feature left out changes features far below it, and half the workspace is built twice.
 #[test]
-fn the_selection_of_features_names_every_outside_crate() {
+fn the_selection_of_features_names_every_outside_crate_and_feature() {
     let crates = crates();
     let outside = |package: &Package| -> BTreeSet<String> {
-        let names = package.dependencies.iter().map(|dependency| dependency.name.clone());
-        names.filter(|name| !name.starts_with("causeway")).collect()
+        let dependencies = package.dependencies.iter().filter(|dependency| !dependency.name.starts_with("causeway"));
+        let named = dependencies.flat_map(|dependency| {
+            let features = dependency.features.iter().map(|feature| format!("{}/{feature}", dependency.name));
+            let default = dependency.uses_default_features.then(|| format!("{}/default", dependency.name));
+            features.chain(default).chain([dependency.name.clone()])
+        });
+        named.collect()
     };
     let selected = outside(crates.iter().find(|package| package.name.as_str() == NO_ROOM).unwrap());
     for package in &crates {
