@@ -1,11 +1,8 @@
 //! Encodings: golden vectors for what is signed or hashed, round trips, and decoders that never panic.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod kit;
-
+use crate::kit::CHAIN;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use causeway_consensus::*;
-use kit::CHAIN;
 use proptest::prelude::*;
 
 /// Changing any of these forks a running network.
@@ -48,7 +45,7 @@ fn signed_bytes_are_golden() {
 
 #[test]
 fn signatures_certificates_and_lists_are_golden() {
-    let kit = kit::Kit::idle(4, 0);
+    let kit = crate::kit::Kit::idle(4, 0);
     let signed = kit.signed_vote(0, VoteKind::Precommit, 7, 1, Some(B256::repeat_byte(0xbb)));
     let certificate = kit.certificate(7, 1, B256::repeat_byte(0xbb), 4);
     let list = PartList::of(b"causeway").unwrap();
@@ -188,7 +185,7 @@ proptest! {
     fn mutated_messages_never_panic_a_host(
         messages in prop::collection::vec((message(), any::<prop::sample::Index>(), any::<u8>()), 1..12)
     ) {
-        let mut kit = kit::Kit::started(4);
+        let mut kit = crate::kit::Kit::started(4);
         for (message, at, flip) in messages {
             let mut bytes = message.encode();
             let at = at.index(bytes.len());
@@ -197,16 +194,16 @@ proptest! {
                 kit.hear(message);
             }
         }
-        let block = kit::block(1, 100);
+        let block = crate::kit::block(1, 100);
         let outputs = kit.decide(1, &block);
-        prop_assert!(kit::decided(&outputs).is_some(), "noise stops nothing");
+        prop_assert!(crate::kit::decided(&outputs).is_some(), "noise stops nothing");
     }
 
     #[test]
     fn noise_at_the_current_height_never_panics_a_host(
         messages in prop::collection::vec((message(), 0u32..4), 1..16)
     ) {
-        let mut kit = kit::Kit::started(4);
+        let mut kit = crate::kit::Kit::started(4);
         for (mut message, round) in messages {
             let (height, round) = (Height(1), Round(round));
             match &mut message {
@@ -220,11 +217,11 @@ proptest! {
                 ConsensusMessage::ProposalRequest(m) => (m.height, m.round) = (height, round),
             }
             let outputs = kit.hear(message);
-            prop_assert!(kit::log(&outputs).is_empty(), "nothing unverified reaches the log");
+            prop_assert!(crate::kit::log(&outputs).is_empty(), "nothing unverified reaches the log");
         }
-        let block = kit::block(1, 100);
+        let block = crate::kit::block(1, 100);
         let outputs = kit.decide(1, &block);
-        prop_assert!(kit::decided(&outputs).is_some());
+        prop_assert!(crate::kit::decided(&outputs).is_some());
     }
 }
 

@@ -1,11 +1,8 @@
 //! Rotating sets, late votes of former validators, and a key that signed elsewhere: one rule of one host at a time.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod kit;
-
+use crate::kit::*;
 use alloy_primitives::B256;
 use causeway_consensus::*;
-use kit::*;
 
 fn late(outputs: &[Output]) -> Vec<SignedVote> {
     let late = outputs.iter().filter_map(|output| match output {

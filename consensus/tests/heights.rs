@@ -1,12 +1,9 @@
 //! Rules of one host about other heights than the one in progress: what comes early, what comes late, who is behind. The numbers are
 //! those of the design notes' pitfalls.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod kit;
-
+use crate::kit::*;
 use alloy_primitives::Bytes;
 use causeway_consensus::*;
-use kit::*;
 
 /// Pitfall 5: the buffer for the next height is bounded and handed over when the height starts.
 #[test]

@@ -1,10 +1,7 @@
 //! Networks of hosts under faults. Every run is replayed exactly by its seed; a failure prints it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod sim;
-
+use crate::sim::{Settings, Sim};
 use causeway_consensus::PART_BYTES;
-use sim::{Settings, Sim};
 
 #[test]
 fn four_validators_decide_without_a_second_round() {
@@ -238,7 +235,7 @@ fn option(name: &str) -> Option<String> {
 
 /// Faults drawn from the seed, within the fault model: less than a third of the power Byzantine or silent.
 fn chaos(seed: u64) -> Settings {
-    let mut rng = sim::Rng(seed ^ 0xc4a0_5000);
+    let mut rng = crate::sim::Rng(seed ^ 0xc4a0_5000);
     let count = [1, 4, 4, 5, 7, 7, 10][rng.below(7) as usize];
     let mut settings = Settings::new(seed, count);
     if rng.chance(30) {

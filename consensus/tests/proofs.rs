@@ -1,11 +1,8 @@
 //! Certificates and evidence: what proves something, and everything that must not.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod kit;
-
+use crate::kit::*;
 use alloy_primitives::B256;
 use causeway_consensus::*;
-use kit::*;
 use proptest::prelude::*;
 
 fn certificate_of(powers: &[u64], signers: &[usize]) -> (CommitCertificate, ValidatorSet) {

@@ -1,12 +1,9 @@
 //! The boundary powers of the peg's vectors, which the peg's rules and the contracts' tests read as well: one rule of
 //! quorum everywhere. That the vectors cover every kind of boundary is checked there.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod kit;
-
+use crate::kit::*;
 use alloy_primitives::B256;
 use causeway_consensus::*;
-use kit::*;
 use serde_json::Value;
 
 struct Vector {

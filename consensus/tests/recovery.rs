@@ -1,10 +1,7 @@
 //! Restarts: the log replays to where the host was, reuses what was signed, and refuses to guess.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod kit;
-
+use crate::kit::*;
 use causeway_consensus::*;
-use kit::*;
 
 /// Everything a node keeps on disk.
 #[derive(Default, Clone)]
@@ -119,7 +116,7 @@ fn with_its_log_lost_a_host_stays_silent_where_it_signed() {
     let (mut kit, block, mut disk) = precommitted();
     disk.log.clear();
     restart(&mut kit, &disk).unwrap();
-    let other = kit::block(9, 10);
+    let other = crate::kit::block(9, 10);
     let mut outputs = kit.propose_valid(1, 0, None, &other);
     outputs.extend(kit.wait(2_000));
     // It repeats what it signed, and says nothing else.
@@ -255,7 +252,7 @@ fn the_proposer_comes_back_with_its_own_block() {
         }
         if asked_to_build {
             // A new block in the same round would be a second proposal: the sign state refuses.
-            let new = kit::block(4, 10);
+            let new = crate::kit::block(4, 10);
             let built = Input::BlockBuilt { height: Height(1), round: Round(0), block_hash: new.hash, body: new.body };
             assert_eq!(proposal_of(&kit.feed(built)), None);
         }
@@ -344,7 +341,7 @@ fn a_refused_proposal_still_times_out() {
     let probe = Kit::idle(4, 0);
     let us = probe.proposer(1, 0);
     let build = |kit: &mut Kit, seed: u8| {
-        let block = kit::block(seed, 10);
+        let block = crate::kit::block(seed, 10);
         kit.feed(Input::BlockBuilt { height: Height(1), round: Round(0), block_hash: block.hash, body: block.body })
     };
     // The crash came after the proposal was signed and before anything else was.

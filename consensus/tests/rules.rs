@@ -1,16 +1,13 @@
 //! Rules of one host within a height, one at a time; of other heights in `heights.rs`. The numbers are those of the design notes' pitfalls.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod kit;
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::kit::*;
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::*;
-use kit::*;
 
 const NIL: Option<B256> = None;
 

@@ -1,13 +1,10 @@
 //! The genesis block: deterministic, and bound to every field of the spec.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::{dev_spec, pegged_spec, validator};
 use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, addresses, ceremony};
-use support::{dev_spec, pegged_spec, validator};
 
 /// Golden: these must never change for these specs, or running chains would lose their identity.
 const DEV_HASH: B256 = b256!("49e71d133f9063012c49992a39cd467bd966249df2abfb9943196fa55879a3cd");

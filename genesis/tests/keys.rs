@@ -1,7 +1,4 @@
 //! Key files: written once, private, checked when read.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -38,9 +35,9 @@ fn two_generations_differ_in_every_role() {
 #[test]
 fn keys_are_never_overwritten() {
     let directory = tempfile::tempdir().unwrap();
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     save(directory.path(), KeyRole::P2p, &keys.p2p).unwrap();
-    assert!(matches!(support::keys(2).save(directory.path()), Err(KeyError::Exists { .. })));
+    assert!(matches!(crate::support::keys(2).save(directory.path()), Err(KeyError::Exists { .. })));
     assert!(!directory.path().join("consensus.key").exists(), "refused before anything was written");
     assert_eq!(load(directory.path(), KeyRole::P2p).unwrap(), Some(keys.p2p));
 }
@@ -48,7 +45,7 @@ fn keys_are_never_overwritten() {
 #[test]
 fn a_key_that_others_may_read_is_refused_with_the_command_that_helps() {
     let directory = tempfile::tempdir().unwrap();
-    support::keys(1).save(directory.path()).unwrap();
+    crate::support::keys(1).save(directory.path()).unwrap();
     let path = directory.path().join("peg.key");
     for mode in [0o640, 0o604, 0o666, 0o610] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -63,7 +60,7 @@ fn a_key_that_others_may_read_is_refused_with_the_command_that_helps() {
 #[test]
 fn malformed_keys_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    support::keys(1).save(directory.path()).unwrap();
+    crate::support::keys(1).save(directory.path()).unwrap();
     let path = directory.path().join("consensus.key");
     let good = fs::read_to_string(&path).unwrap();
     let long = format!("{}00", good.trim());
@@ -93,7 +90,7 @@ fn a_peg_key_must_be_a_secp256k1_scalar() {
 fn a_missing_key_is_named() {
     let directory = tempfile::tempdir().unwrap();
     assert!(NodeKeys::load_validator(directory.path()).unwrap().is_none());
-    save(directory.path(), KeyRole::Consensus, &support::keys(1).consensus).unwrap();
+    save(directory.path(), KeyRole::Consensus, &crate::support::keys(1).consensus).unwrap();
     let error = NodeKeys::load_validator(directory.path()).unwrap_err();
     assert!(matches!(&error, KeyError::Missing { path } if path.ends_with("peg.key")), "{error}");
 }
@@ -101,7 +98,7 @@ fn a_missing_key_is_named() {
 #[test]
 fn one_secret_in_two_roles_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     let same = NodeKeys { p2p: keys.consensus.clone(), ..keys };
     same.save(directory.path()).unwrap();
     assert!(matches!(NodeKeys::load(directory.path()), Err(KeyError::Shared { .. })));
@@ -118,14 +115,14 @@ fn a_network_key_is_made_once_and_then_kept() {
 
 #[test]
 fn secrets_do_not_show_in_debug_output() {
-    let keys = support::keys(0xab);
+    let keys = crate::support::keys(0xab);
     assert!(!format!("{keys:?}").contains("171"), "{keys:?}");
     assert_eq!(format!("{:?}", SecretKey::from_bytes([7; 32])), "SecretKey(..)");
 }
 
 #[test]
 fn public_parts_follow_from_the_secrets() {
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     assert_eq!(keys.validator_id(), keys.consensus_public().id());
     assert_eq!(keys.peg_address(), keys.peg_signer().address());
     assert_eq!(keys.consensus_signing_key().to_bytes(), *keys.consensus.expose());

@@ -1,7 +1,4 @@
 //! Keystores: what geth wrote opens, what we write is in its shape, and nothing serves in a role it was not made for.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::{
     cell::Cell,
@@ -70,7 +67,7 @@ fn what_geth_wrote_opens() {
 
 #[test]
 fn what_we_write_has_the_shape_and_the_settings_that_geth_reads() {
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     let keystore = Keystore::seal(KeyRole::Operator, &keys.peg, &password("pass"), Strength::Standard).unwrap();
     let json: Value = serde_json::from_str(&keystore.to_string()).unwrap();
     assert_eq!(json["version"], 3);
@@ -92,7 +89,7 @@ fn what_we_write_has_the_shape_and_the_settings_that_geth_reads() {
 
 #[test]
 fn two_keystores_of_one_key_share_nothing_that_an_attacker_could_reuse() {
-    let key = support::keys(1).consensus;
+    let key = crate::support::keys(1).consensus;
     let json = |keystore: Keystore| serde_json::from_str::<Value>(&keystore.to_string()).unwrap();
     let (first, second) = (json(sealed(KeyRole::Consensus, &key)), json(sealed(KeyRole::Consensus, &key)));
     assert_ne!(first["crypto"]["kdfparams"]["salt"], second["crypto"]["kdfparams"]["salt"]);
@@ -103,7 +100,7 @@ fn two_keystores_of_one_key_share_nothing_that_an_attacker_could_reuse() {
 #[test]
 fn one_loader_reads_plain_files_and_keystores() {
     let directory = tempfile::tempdir().unwrap();
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     save(directory.path(), KeyRole::P2p, &keys.p2p).unwrap();
     save(directory.path(), KeyRole::Peg, &keys.peg).unwrap();
     let locked = put(directory.path(), KeyRole::Consensus, &keys.consensus);
@@ -125,7 +122,7 @@ fn one_loader_reads_plain_files_and_keystores() {
 #[test]
 fn a_key_in_the_wrong_role_is_refused_before_its_password_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     let path = put(directory.path(), KeyRole::Peg, &keys.peg);
     let ask = |_: &Path| -> Result<Password, KeyError> { panic!("asked") };
     for wanted in [KeyRole::Consensus, KeyRole::Operator, KeyRole::P2p] {
@@ -145,9 +142,10 @@ fn a_key_in_the_wrong_role_is_refused_before_its_password_is_asked_for() {
 
 #[test]
 fn a_public_part_that_is_not_the_secrets_is_refused() {
-    let text = sealed(KeyRole::Consensus, &support::keys(1).consensus).to_string();
+    let text = sealed(KeyRole::Consensus, &crate::support::keys(1).consensus).to_string();
     let mut json: Value = serde_json::from_str(&text).unwrap();
-    json["causeway"]["publicKey"] = PublicPart::Consensus(support::keys(2).consensus_public()).to_string().into();
+    json["causeway"]["publicKey"] =
+        PublicPart::Consensus(crate::support::keys(2).consensus_public()).to_string().into();
     let altered = Keystore::parse(json.to_string().as_bytes()).unwrap();
     let error = altered.open(KeyRole::Consensus, &password("pass")).unwrap_err();
     assert!(matches!(error, KeystoreFault::PublicPart { .. }), "{error}");
@@ -155,7 +153,7 @@ fn a_public_part_that_is_not_the_secrets_is_refused() {
 
 #[test]
 fn settings_that_would_exhaust_the_machine_or_fit_no_format_are_refused() {
-    let good: Value = serde_json::from_str(&sealed(KeyRole::Peg, &support::keys(1).peg).to_string()).unwrap();
+    let good: Value = serde_json::from_str(&sealed(KeyRole::Peg, &crate::support::keys(1).peg).to_string()).unwrap();
     let bad = [
         ("/version", 1.into()),
         ("/crypto/cipher", "aes-128-cbc".into()),
@@ -186,7 +184,7 @@ fn settings_that_would_exhaust_the_machine_or_fit_no_format_are_refused() {
 
 #[test]
 fn an_altered_ciphertext_mac_or_salt_does_not_open() {
-    let good: Value = serde_json::from_str(&sealed(KeyRole::Peg, &support::keys(1).peg).to_string()).unwrap();
+    let good: Value = serde_json::from_str(&sealed(KeyRole::Peg, &crate::support::keys(1).peg).to_string()).unwrap();
     for pointer in ["/crypto/ciphertext", "/crypto/mac", "/crypto/kdfparams/salt"] {
         let mut json = good.clone();
         let text = json.pointer(pointer).unwrap().as_str().unwrap().to_owned();
@@ -200,7 +198,7 @@ fn an_altered_ciphertext_mac_or_salt_does_not_open() {
 #[test]
 fn keystores_are_never_overwritten_nor_read_where_others_may() {
     let directory = tempfile::tempdir().unwrap();
-    let keys = support::keys(1);
+    let keys = crate::support::keys(1);
     let path = put(directory.path(), KeyRole::Peg, &keys.peg);
     let before = fs::read(&path).unwrap();
     let again = save_keystore(&path, &sealed(KeyRole::Peg, &keys.peg));
@@ -215,7 +213,7 @@ fn keystores_are_never_overwritten_nor_read_where_others_may() {
 
 #[test]
 fn roles_that_a_node_reads_alone_and_empty_passwords_make_no_keystore() {
-    let key = support::keys(1).p2p;
+    let key = crate::support::keys(1).p2p;
     for role in [KeyRole::P2p, KeyRole::Signer] {
         let error = Keystore::seal(role, &key, &password("pass"), Strength::Light).unwrap_err();
         assert!(matches!(error, KeyError::PlainOnly { .. }), "{error}");

@@ -1,15 +1,12 @@
 //! Every rule of a chain spec, each with a spec that keeps it and one that breaks it.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{dev_spec, pegged_spec, validator};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_genesis::{
     AllocAccount, ChainSpec, Genesis, SpecError, SpecFault, StakingSpec, addresses, ceremony,
     rules::{MAX_CHAIN_ID, MAX_VALIDATORS},
 };
 use proptest::prelude::*;
-use support::{dev_spec, pegged_spec, validator};
 
 fn fault(change: impl FnOnce(&mut ChainSpec)) -> SpecFault {
     let mut spec = dev_spec();

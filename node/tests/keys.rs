@@ -1,5 +1,4 @@
 //! `causeway keys` as a process: what it writes, what it refuses, and what never shows.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! Remote signers over real sockets: who is let in, what is signed, what is refused, and what outlives the process.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! A node whose keys are elsewhere: it validates, outlives its signer, and goes on when that is back.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
     fs,

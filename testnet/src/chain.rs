@@ -1,20 +1,18 @@
-//! The two chains of a testnet: their genesis files and each node's settings.
+//! The two chains of a testnet: the keys of their nodes and their genesis files.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::{Address, B256, U256};
-use causeway::config::NodeConfig;
 use causeway_genesis::{
     AllocAccount, ChainSpec, Genesis, NodeKeys, PegSpec, SecretKey, ceremony,
     keys::{self, KeyRole},
 };
 use eyre::{WrapErr as _, eyre};
 
-use crate::{accounts, cli::coins, ports::NodePorts};
+use crate::{accounts, cli::coins, node_files::RELAYER_KEY};
 
 /// Chain id of the sidechain.
 pub const CHAIN_ID: u64 = 900_100;
@@ -28,12 +26,8 @@ const PARENT_COINS: u64 = 1_000_000;
 const OPERATOR_COINS: u64 = 1_000_000_000;
 /// Stake of each validator, and what each development account has to stake, in whole staking tokens.
 const STAKE: u64 = 1_000_000;
-/// Seconds by which each relayer lets the one before it go first.
-const RELAYER_STAGGER_S: u64 = 5;
 /// File with a validator's operator key, in its `keys` directory.
 const OPERATOR_KEY: &str = "operator.key";
-/// File with a validator's relayer key, in its `keys` directory.
-const RELAYER_KEY: &str = "relayer.key";
 
 /// The keys of one validator of the testnet, all made by the launcher.
 #[derive(Clone, Debug)]
@@ -177,39 +171,6 @@ fn now() -> eyre::Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| eyre!("the clock is before 1970"))?.as_secs())
 }
 
-/// Address that other nodes can boot from.
-pub fn multiaddr(ports: NodePorts, p2p: &SecretKey) -> eyre::Result<String> {
-    let peer = causeway_network::peer_id(*p2p.expose())?;
-    Ok(format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", ports.p2p))
-}
-
-/// Settings of a node on this machine's loopback.
-pub fn node_config(name: &str, ports: NodePorts, bootnodes: Vec<String>, block_interval_ms: u64) -> NodeConfig {
-    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut config = NodeConfig::default();
-    config.node.moniker = name.to_owned();
-    config.p2p.listen =
-        vec![format!("/ip4/127.0.0.1/tcp/{}", ports.p2p), format!("/ip4/127.0.0.1/udp/{}/quic-v1", ports.p2p)];
-    config.p2p.bootnodes = bootnodes;
-    config.p2p.heartbeat_ms = (block_interval_ms / 4).clamp(50, 200);
-    config.rpc.listen = at(ports.rpc);
-    config.metrics.listen = at(ports.metrics);
-    config
-}
-
-/// Lets a node watch the parent.
-pub fn watch_parent(config: &mut NodeConfig, parent: &str) {
-    config.parent.endpoints = vec![parent.to_owned()];
-    config.parent.poll_ms = 500;
-}
-
-/// Lets a node relay checkpoints to the parent, after `position` others had their chance.
-pub fn relay(config: &mut NodeConfig, position: usize) -> eyre::Result<()> {
-    config.relayer.key_file = Some(PathBuf::from("keys").join(RELAYER_KEY));
-    config.relayer.delay_s = u64::try_from(position)?.saturating_mul(RELAYER_STAGGER_S);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -257,16 +218,5 @@ mod tests {
         assert_eq!((operator(0), operator(8)), (accounts[8], accounts[0]));
         assert!(!accounts.contains(&operator(9)));
         assert_eq!(operator(9), operator(9), "made once");
-    }
-
-    #[test]
-    fn settings_are_in_range_for_every_block_interval() {
-        for interval in [100, 250, 1_000, 60_000] {
-            let ports = NodePorts { rpc: 1, p2p: 2, metrics: 3 };
-            let mut config = node_config("v", ports, Vec::new(), interval);
-            watch_parent(&mut config, "http://127.0.0.1:1");
-            relay(&mut config, 3).unwrap();
-            config.validate().unwrap();
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     control::{self, Request},
     directory::Directory,
     node::{self, Node, Trust},
+    node_files::NodeSettings,
     peg::Parent,
     ports::{NodePorts, Ports},
     record::{TestnetRecord, ValidatorRecord},
@@ -75,30 +76,31 @@ pub async fn prepare(directory: &Directory, record: &TestnetRecord, name: &str, 
         pay_relayer(directory, record, &keys).await?;
     }
     let bootnodes = record.validators.iter().map(|validator| validator.p2p.clone()).collect();
-    let mut config = chain::node_config(name, own, bootnodes, settings.block_interval_ms);
-    chain::watch_parent(&mut config, &record.parent.rpc);
+    let mut file = NodeSettings::new(name, own, bootnodes, settings.block_interval_ms);
+    file.watch_parent(&record.parent.rpc);
     if let Some(position) = settings.relayer_position(name) {
-        chain::relay(&mut config, position)?;
+        file.relay(position)?;
     }
     let binary = node::binary()?;
-    node::prepare(&binary, &dir, &config, &directory.genesis()).await?;
+    node::prepare(&binary, &dir, &file, &directory.genesis()).await?;
     let (rpc, trust) = head(record).await?;
-    let joined = node_record(&keys, own, &dir)?;
+    let p2p = node::multiaddr(&binary, &dir, own).await?;
+    let joined = node_record(&keys, p2p, own, &dir);
     let text = text(&joined, &rpc);
     Ok(Joined { node: Node::new(name, dir, binary, trust), text, record: joined, settings })
 }
 
 /// What `testnet.json` says about a node of the sidechain.
-pub fn node_record(keys: &ValidatorKeys, ports: NodePorts, dir: &Path) -> eyre::Result<ValidatorRecord> {
-    Ok(ValidatorRecord {
+pub fn node_record(keys: &ValidatorKeys, p2p: String, ports: NodePorts, dir: &Path) -> ValidatorRecord {
+    ValidatorRecord {
         name: keys.name.clone(),
         address: keys.operator,
         rpc: format!("http://127.0.0.1:{}", ports.rpc),
-        p2p: chain::multiaddr(ports, &keys.node.p2p)?,
+        p2p,
         metrics: format!("http://127.0.0.1:{}/metrics", ports.metrics),
         pid: None,
         dir: dir.to_owned(),
-    })
+    }
 }
 
 fn check_name(name: &str, settings: &Settings) -> eyre::Result<()> {

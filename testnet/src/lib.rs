@@ -17,6 +17,7 @@ pub mod funding;
 pub mod join;
 pub mod load;
 pub mod node;
+pub mod node_files;
 pub mod peg;
 pub mod ports;
 pub mod record;

@@ -9,10 +9,14 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use causeway::config::{DataDir, NodeConfig};
 use eyre::{WrapErr as _, bail, eyre};
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::process::{Child, Command};
+
+use crate::{
+    node_files::{NodeFiles, NodeSettings},
+    ports::NodePorts,
+};
 
 /// How long a node may take to end after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -155,7 +159,7 @@ impl Node {
 
     /// Where a running node says what it listens on.
     fn addresses(&self) -> PathBuf {
-        DataDir(self.dir.clone()).run().join("node.json")
+        NodeFiles(self.dir.clone()).addresses()
     }
 
     /// Nobody listens there any more.
@@ -237,17 +241,34 @@ impl Drop for Node {
 }
 
 /// Makes a data directory with `causeway init` where there is none, and writes the settings anew: ports move.
-pub async fn prepare(binary: &Path, dir: &Path, config: &NodeConfig, genesis: &Path) -> eyre::Result<()> {
-    let file = DataDir(dir.to_owned()).config_file();
+pub async fn prepare(binary: &Path, dir: &Path, settings: &NodeSettings, genesis: &Path) -> eyre::Result<()> {
+    let file = NodeFiles(dir.to_owned()).config();
     if !file.exists() {
         let mut init = Command::new(binary);
-        init.arg("init").arg("--dir").arg(dir).arg("--genesis").arg(genesis).arg("--moniker").arg(&config.node.moniker);
+        init.arg("init").arg("--dir").arg(dir).arg("--genesis").arg(genesis).arg("--moniker").arg(settings.moniker());
         let output = init.output().await.wrap_err_with(|| format!("cannot run {}", binary.display()))?;
         if !output.status.success() {
             bail!("causeway init --dir {} failed: {}", dir.display(), String::from_utf8_lossy(&output.stderr));
         }
     }
-    std::fs::write(&file, config.to_toml()?).wrap_err_with(|| format!("cannot write {}", file.display()))
+    std::fs::write(&file, settings.to_toml()?).wrap_err_with(|| format!("cannot write {}", file.display()))
+}
+
+/// Where other nodes reach a node on this machine. The node itself says what its network key is called.
+pub async fn multiaddr(binary: &Path, dir: &Path, ports: NodePorts) -> eyre::Result<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shown {
+        peer_id: String,
+    }
+    let keys = NodeFiles(dir.to_owned()).keys();
+    let shown = Command::new(binary).args(["keys", "show", "--json", "--keys"]).arg(&keys).output().await;
+    let shown = shown.wrap_err_with(|| format!("cannot run {}", binary.display()))?;
+    if !shown.status.success() {
+        bail!("causeway keys show --keys {} failed: {}", keys.display(), String::from_utf8_lossy(&shown.stderr));
+    }
+    let Shown { peer_id } = serde_json::from_slice(&shown.stdout)?;
+    Ok(format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer_id}", ports.p2p))
 }
 
 /// The node's binary: `CAUSEWAY_BIN`, or the one that was built beside the launcher.

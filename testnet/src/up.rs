@@ -5,7 +5,6 @@
 use std::{collections::BTreeMap, fs::File, io::IsTerminal as _, path::Path, process::Stdio, time::Duration};
 
 use alloy_primitives::{Address, B256};
-use causeway::config::NodeConfig;
 use causeway_genesis::{Genesis, SecretKey};
 use eyre::{WrapErr as _, bail, ensure, eyre};
 use nix::unistd::Pid;
@@ -19,8 +18,9 @@ use crate::{
     directory::{Directory, Lock},
     join,
     node::{self, Node, Trust},
+    node_files::NodeSettings,
     peg::{self, Parent},
-    ports::{NodePorts, Ports},
+    ports::Ports,
     record::{AccountRecord, ParentRecord, TestnetRecord, ValidatorRecord},
     rpc::Rpc,
     settings::Settings,
@@ -143,11 +143,13 @@ pub(crate) async fn build(
     let genesis = sidechain_genesis(directory, &settings, &validators, &parent).await?;
     let deployment = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg: use --clean"))?;
     // Contracts and validators at the same time: the nodes start while the parent makes the blocks with the contracts.
-    let nodes = nodes(&settings, &ports, &validators, &parent)?;
-    for (name, mut config) in nodes {
+    let addresses = addresses(directory, &names, &ports, &binary).await?;
+    for (name, mut file) in nodes(&settings, &ports, &addresses, &parent)? {
         let dir = directory.validator(&name);
-        config.p2p.listen.retain(|address| !fitting.tcp_only || address.contains("/tcp/"));
-        node::prepare(&binary, &dir, &config, &directory.genesis()).await?;
+        if fitting.tcp_only {
+            file.only_tcp();
+        }
+        node::prepare(&binary, &dir, &file, &directory.genesis()).await?;
         let environment = fitting.environment.get(&name).cloned().unwrap_or_default();
         supervisor.start(Node::new(&name, dir, binary.clone(), trust).with_environment(environment))?;
     }
@@ -157,7 +159,7 @@ pub(crate) async fn build(
     }
     let rpcs = wait_for_blocks(&names, &ports, supervisor).await?;
     fund_accounts(&settings, &parent, deployment.vault, &rpcs, supervisor).await?;
-    record(directory, &genesis, &parent, &validators, &ports)
+    record(directory, &genesis, &parent, &validators, &ports, &addresses)
 }
 
 /// Gives every node its ports, the same ones again where they are free.
@@ -195,8 +197,8 @@ async fn start_parent(
         chain::parent_genesis(&validator, chain::address(operator), relayers)?.spec.save(&genesis)?;
     }
     let ports = ports.get(PARENT).ok_or_else(|| eyre!("the parent has no ports"))?;
-    let config = chain::node_config(PARENT, ports, Vec::new(), chain::PARENT_BLOCK_INTERVAL_MS);
-    node::prepare(binary, &dir, &config, &genesis).await?;
+    let file = NodeSettings::new(PARENT, ports, Vec::new(), chain::PARENT_BLOCK_INTERVAL_MS);
+    node::prepare(binary, &dir, &file, &genesis).await?;
     supervisor.start(Node::new(PARENT, dir, binary.to_owned(), trust))
 }
 
@@ -232,29 +234,40 @@ async fn sidechain_genesis(
     Ok(genesis)
 }
 
+/// Where each node of the sidechain is reached by the others, by name.
+async fn addresses(
+    directory: &Directory,
+    names: &[String],
+    ports: &Ports,
+    binary: &Path,
+) -> eyre::Result<BTreeMap<String, String>> {
+    let mut addresses = BTreeMap::new();
+    for name in names {
+        let own = ports.get(name).ok_or_else(|| eyre!("{name} has no ports"))?;
+        addresses.insert(name.clone(), node::multiaddr(binary, &directory.validator(name), own).await?);
+    }
+    Ok(addresses)
+}
+
 /// Settings of every node of the sidechain, by name.
 fn nodes(
     settings: &Settings,
     ports: &Ports,
-    validators: &[ValidatorKeys],
+    addresses: &BTreeMap<String, String>,
     parent: &Parent,
-) -> eyre::Result<Vec<(String, NodeConfig)>> {
-    let addresses = validators.iter().map(|validator| {
-        let own = ports.get(&validator.name).ok_or_else(|| eyre!("{} has no ports", validator.name))?;
-        Ok((validator.name.clone(), own, chain::multiaddr(own, &validator.node.p2p)?))
-    });
-    let addresses: Vec<_> = addresses.collect::<eyre::Result<_>>()?;
-    let config = |(name, own, _): &(String, NodePorts, String)| {
-        let others = addresses.iter().filter(|(other, ..)| other != name);
-        let bootnodes = others.map(|(_, _, address)| address.clone()).collect();
-        let mut config = chain::node_config(name, *own, bootnodes, settings.block_interval_ms);
-        chain::watch_parent(&mut config, parent.rpc.url());
+) -> eyre::Result<Vec<(String, NodeSettings)>> {
+    let file = |name: &String| {
+        let own = ports.get(name).ok_or_else(|| eyre!("{name} has no ports"))?;
+        let others = addresses.iter().filter(|(other, _)| *other != name);
+        let bootnodes = others.map(|(_, address)| address.clone()).collect();
+        let mut file = NodeSettings::new(name, own, bootnodes, settings.block_interval_ms);
+        file.watch_parent(parent.rpc.url());
         if let Some(position) = settings.relayer_position(name) {
-            chain::relay(&mut config, position)?;
+            file.relay(position)?;
         }
-        Ok((name.clone(), config))
+        Ok((name.clone(), file))
     };
-    addresses.iter().map(config).collect()
+    settings.names().iter().map(file).collect()
 }
 
 async fn wait_for_blocks(names: &[String], ports: &Ports, supervisor: &mut Supervisor) -> eyre::Result<Vec<Rpc>> {
@@ -309,11 +322,13 @@ fn record(
     parent: &Parent,
     validators: &[ValidatorKeys],
     ports: &Ports,
+    addresses: &BTreeMap<String, String>,
 ) -> eyre::Result<TestnetRecord> {
     let peg = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg"))?;
     let validators = validators.iter().map(|validator| {
         let own = ports.get(&validator.name).ok_or_else(|| eyre!("{} has no ports", validator.name))?;
-        join::node_record(validator, own, &directory.validator(&validator.name))
+        let p2p = addresses.get(&validator.name).ok_or_else(|| eyre!("{} has no address", validator.name))?;
+        Ok(join::node_record(validator, p2p.clone(), own, &directory.validator(&validator.name)))
     });
     let validators: Vec<ValidatorRecord> = validators.collect::<eyre::Result<_>>()?;
     let embedded = ports.get(PARENT).filter(|ports| parent.rpc.url() == format!("http://127.0.0.1:{}", ports.rpc));

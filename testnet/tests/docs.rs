@@ -1,5 +1,4 @@
 //! Documents name only paths that exist, so that nobody is sent to a file that was moved.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
     fs,

@@ -1,19 +1,16 @@
 //! The whole flow with somebody else's parent chain, and with deposits that it takes back.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Net,
     anvil::Anvil,
     coins, eventually,
     pegged::{arrives, claim, claimable, deposit, withdraw},
     quantity, run, sibling,
 };
+use alloy_primitives::{Address, U256};
+use serde_json::{Value, json};
 
 /// Finality of this anvil (two blocks of a second) and then ten seconds.
 const MINT_BOUND: Duration = Duration::from_secs(13);

@@ -1,16 +1,14 @@
 //! Every class of fault once, briefly, on real processes: the whole of `testnet/chaos` but its length.
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
-
-mod support;
 
 use std::process::{Command, Stdio};
 
+use crate::support::{clients, launcher, turn};
 use serde_json::Value;
-use support::{clients, launcher};
 
 /// Without mounts, so that it runs anywhere: a full disk is one that the preloaded library calls full. Says what it did not do.
 #[test]
 fn every_class_of_fault_is_survived_and_nothing_is_left_behind() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let net = dir.path().join("net");
     let mut command = Command::new(launcher());

@@ -1,12 +1,9 @@
 //! Foundry's cast and viem, unmodified, against any validator.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::path::Path;
 
+use crate::support::{Net, clients, run_failing};
 use serde_json::Value;
-use support::{Net, clients, run_failing};
 
 const STRANGER: &str = "0x00000000000000000000000000000000000beef0";
 
@@ -38,7 +35,7 @@ async fn cast_works_unmodified() {
     let json = |arguments: &[&str]| -> Value { serde_json::from_str(&cast(arguments)).unwrap() };
 
     assert_eq!(cast(&["chain-id"]), net.record.chain_id.to_string());
-    assert_eq!(cast(&["balance", &account]), support::coins(10_000).to_string());
+    assert_eq!(cast(&["balance", &account]), crate::support::coins(10_000).to_string());
 
     let receipt = json(&["send", STRANGER, "--value", "1.5ether", "--private-key", &key, "--json"]);
     assert_eq!((receipt["status"].as_str(), receipt["gasUsed"].as_str()), (Some("0x1"), Some("0x5208")));

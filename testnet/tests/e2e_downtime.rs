@@ -1,16 +1,13 @@
 //! A validator that is down is jailed and slashed a little, the chain goes on without it, and it comes back by unjail.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
-use alloy_primitives::U256;
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Net, block, coins, eventually, quantity, run_failing, sibling,
     staking::{address, operator_key, pay_operator, powers, stake, validator, wei},
 };
+use alloy_primitives::U256;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Windows and epochs in which each turn of the missing proposer costs a time-out.

@@ -1,7 +1,4 @@
 //! Nodes die, hang, come late and come back; nothing that was acknowledged is lost.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::{
     path::Path,
@@ -9,12 +6,12 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Net, block, eventually, launcher, quantity, run, sibling, transfer};
 use alloy_primitives::{Address, B256, U256};
 use causeway_consensus::ValidatorId;
 use causeway_genesis::NodeKeys;
 use causeway_testnet::{accounts, funding, rpc::Rpc};
 use serde_json::{Value, json};
-use support::{Net, block, eventually, launcher, quantity, run, sibling, transfer};
 
 const SOON: Duration = Duration::from_secs(20);
 /// The bound: signing again this long after a restart.

@@ -1,13 +1,10 @@
 //! A transaction that one validator took is final on all of them, within a block interval.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Net, eventually, launcher, quantity, run, transfer};
 use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
-use support::{Net, eventually, launcher, quantity, run, transfer};
 
 #[tokio::test]
 async fn a_transfer_sent_to_one_validator_is_final_and_readable_on_the_others() {
@@ -40,11 +37,11 @@ async fn a_transfer_sent_to_one_validator_is_final_and_readable_on_the_others() 
 
     // Every validator holds the same chain.
     let height = net.rpc(0).block_number().await.unwrap();
-    let reference = support::block(&net.rpc(0), height).await;
+    let reference = crate::support::block(&net.rpc(0), height).await;
     for validator in 1..4 {
         let rpc = net.rpc(validator);
         eventually(Duration::from_secs(5), "the same block everywhere", || async {
-            support::block(&rpc, height).await["hash"] == reference["hash"]
+            crate::support::block(&rpc, height).await["hash"] == reference["hash"]
         })
         .await;
     }

@@ -1,14 +1,11 @@
 //! Bad files, bad bytes and bad habits meet the real binary: a clear error or a refused peer, no panic, nothing lost.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use causeway::config::DataDir;
+use crate::support::{Net, alive, quantity, run, run_failing, sibling, transfer};
 use causeway_genesis::ChainSpec;
+use causeway_testnet::node_files::NodeFiles;
 use serde_json::{Value, json};
-use support::{Net, alive, quantity, run, run_failing, sibling, transfer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -55,7 +52,7 @@ async fn bad_files_are_refused_with_the_reason() {
     // Settings: an unknown key, and a value out of its range.
     let node = home.path().join("node");
     init(&node, &genesis);
-    let config = DataDir(node.clone()).config_file();
+    let config = NodeFiles(node.clone()).config();
     let good = fs::read_to_string(&config).unwrap();
     for (content, word) in
         [(format!("surprise = 1\n{good}"), "surprise"), (good.replace("poll_ms = 1000", "poll_ms = 1"), "poll_ms")]
@@ -85,7 +82,7 @@ async fn bad_files_are_refused_with_the_reason() {
     // Data of another chain.
     let height = net.rpc(0).block_number().await.unwrap();
     net.end_launcher("-INT");
-    let copy = DataDir(validator.clone()).genesis_file();
+    let copy = NodeFiles(validator.clone()).genesis();
     let original = fs::read_to_string(&copy).unwrap();
     let mut other = ChainSpec::from_json(&original).unwrap();
     other.name.push_str(" two");
@@ -94,7 +91,7 @@ async fn bad_files_are_refused_with_the_reason() {
     fs::write(&copy, original).unwrap();
 
     // A validator that lost its sign state must not sign.
-    let state = DataDir(validator.clone()).sign_state();
+    let state = NodeFiles(validator.clone()).sign_state();
     let kept = home.path().join("sign_state");
     fs::rename(&state, &kept).unwrap();
     says(&refuses_to_start(&validator), &["sign"]);
@@ -113,7 +110,7 @@ async fn a_torn_log_is_mended_and_the_chain_goes_on() {
     let mut net = Net::up(&["--validators", "1", "--block-interval-ms", "200"]).await;
     for cut in [1u64, 7, 40] {
         net.fault("kill", "0");
-        let wal = DataDir(net.record.validators[0].dir.clone()).wal();
+        let wal = NodeFiles(net.record.validators[0].dir.clone()).wal();
         // A log without entries is its header alone, which is never torn: the node was killed between two heights.
         let mut length = fs::metadata(&wal).unwrap().len();
         for _ in 0..50 {
@@ -128,7 +125,7 @@ async fn a_torn_log_is_mended_and_the_chain_goes_on() {
         fs::OpenOptions::new().write(true).open(&wal).unwrap().set_len(length - cut).unwrap();
         net.fault("restart", "0");
         let rpc = net.rpc(0);
-        support::eventually(SOON, "the node answers", || async { rpc.block_number().await.is_ok() }).await;
+        crate::support::eventually(SOON, "the node answers", || async { rpc.block_number().await.is_ok() }).await;
         let height = rpc.block_number().await.unwrap();
         net.at_height(0, height + 3, SOON).await;
     }

@@ -1,18 +1,15 @@
 //! Parent endpoints that fail in every way: deposits wait, the chain goes on, nothing is minted on doubt.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::{path::PathBuf, time::Duration};
 
-use alloy_primitives::{Address, U256};
-use causeway::config::{DataDir, NodeConfig};
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Net, coins, eventually,
     pegged::{arrives, deposit},
     proxy::{Behaviour, Proxy},
 };
+use alloy_primitives::{Address, U256};
+use causeway_testnet::node_files::NodeFiles;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The watcher asks a failed endpoint again after half a minute at the latest; then finality and minting.
@@ -24,10 +21,10 @@ async fn rewire(net: &mut Net, endpoints: &[&Proxy]) {
     let urls: Vec<String> = endpoints.iter().map(|proxy| proxy.url.clone()).collect();
     let dirs: Vec<PathBuf> = net.record.validators.iter().map(|validator| validator.dir.clone()).collect();
     for (index, dir) in dirs.into_iter().enumerate() {
-        let file = DataDir(dir).config_file();
-        let mut config = NodeConfig::load(&file).unwrap();
-        config.parent.endpoints = urls.clone();
-        std::fs::write(&file, config.to_toml().unwrap()).unwrap();
+        let file = NodeFiles(dir).config();
+        let mut settings: toml::Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+        settings["parent"]["endpoints"] = urls.clone().into();
+        std::fs::write(&file, settings.to_string()).unwrap();
         net.fault("restart", &index.to_string());
     }
     let rpc = net.rpc(0);

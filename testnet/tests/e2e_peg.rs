@@ -1,20 +1,17 @@
 //! Coin over the peg and back, what the contracts refuse, and what the auditor says to all of it.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::{path::Path, time::Duration};
 
+use crate::support::{
+    Net, coins, eventually,
+    pegged::{arrives, claim, claimable, collude, deposit, proof, refused, submitter, withdraw},
+    run, run_failing, sibling,
+};
 use alloy_primitives::{Address, B256, U256};
 use causeway_contracts::{CheckpointRegistry, claim_call};
 use causeway_genesis::Genesis;
 use causeway_peg::{Checkpoint, Withdrawal};
 use serde_json::{Value, json};
-use support::{
-    Net, coins, eventually,
-    pegged::{arrives, claim, claimable, collude, deposit, proof, refused, submitter, withdraw},
-    run, run_failing, sibling,
-};
 
 /// The bound: parent finality and then ten seconds.
 const MINT_BOUND: Duration = Duration::from_secs(10);

@@ -1,22 +1,19 @@
 //! Every validator is replaced while coin goes over the peg and the relayer sleeps; then the parent follows, and the audit agrees.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
-
-mod support;
 
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{Address, B256, U256};
-use causeway_testnet::rpc::Rpc;
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Net, coins, eventually,
     pegged::{arrives, audit, audit_refuses, claim, claimable, deposit, registry_epoch, registry_set, withdraw},
     quantity,
     staking::{Epoch, epoch, exit, pay_operator, powers, register},
 };
+use alloy_primitives::{Address, B256, U256};
+use causeway_testnet::rpc::Rpc;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
 /// The rotation, and ten epochs without a relayer.

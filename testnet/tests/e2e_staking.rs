@@ -1,14 +1,8 @@
 //! A fifth validator joins by the command line alone, and a first one leaves with its stake and its rewards, to the unit.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
-
-mod support;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use alloy_primitives::{Address, U256};
-use causeway_testnet::{blocks::BlockWatch, rpc::Rpc};
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Background, Net, block, coins, eventually,
     pegged::key_file,
     quantity,
@@ -17,6 +11,9 @@ use support::{
         powers_after, register, stake, validator, wei,
     },
 };
+use alloy_primitives::{Address, U256};
+use causeway_testnet::{blocks::BlockWatch, rpc::Rpc};
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
 /// A few epochs, with room for a busy machine.

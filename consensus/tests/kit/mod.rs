@@ -1,5 +1,4 @@
 //! One host under test and the keys of all validators, to say anything in anybody's name.
-#![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_consensus::*;

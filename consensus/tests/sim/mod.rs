@@ -1,7 +1,6 @@
 //! A deterministic network of hosts: one seed, one order of events. Outputs are performed in order as a caller must,
 //! with crashes between any two of them, unsynced log entries lost, messages lost, delayed, duplicated and reordered,
 //! and Byzantine members that equivocate.
-#![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,4 @@
 //! Specs that the tests start from.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use alloy_primitives::{Address, B256, U256};
 use causeway_genesis::{AllocAccount, ChainSpec, GenesisValidator, NodeKeys, SecretKey, ceremony};

@@ -3,6 +3,7 @@
 //! Unit: one block of 2,000 transactions (the bench's name says of what) over an in-memory state of 10,000 accounts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[allow(dead_code, unreachable_pub, reason = "written for the tests, of which a benchmark uses a part")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

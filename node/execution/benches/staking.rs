@@ -12,6 +12,7 @@
 //! go into the state)
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[allow(dead_code, unreachable_pub, reason = "written for the tests, of which a benchmark uses a part")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -1,17 +1,14 @@
 //! Blocks of user transactions: what they do to balances, code, logs and fees.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
-use alloy_eips::eip2930::{AccessList, AccessListItem};
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use causeway_execution::{CallRequest, CallResult, StateSource};
-use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, REWARD_POOL};
-use support::{
+use crate::support::{
     ETHER, TestChain,
     asm::{self, Asm},
     wallet,
 };
+use alloy_eips::eip2930::{AccessList, AccessListItem};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use causeway_execution::{CallRequest, CallResult, StateSource};
+use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, REWARD_POOL};
 
 #[test]
 fn an_empty_block_stores_the_parents_hash_and_certificate() {
@@ -59,7 +56,7 @@ fn every_supported_transaction_type_executes() {
     let to = Address::repeat_byte(0x77);
     let list = AccessList(vec![AccessListItem { address: to, storage_keys: vec![B256::ZERO] }]);
     let executed = chain.push_ok(&[
-        wallet::legacy(0, 0, to, 1, Some(support::CHAIN_ID)),
+        wallet::legacy(0, 0, to, 1, Some(crate::support::CHAIN_ID)),
         wallet::legacy(0, 1, to, 1, None),
         wallet::eip2930(1, 0, to, Bytes::new(), list),
         wallet::transfer(2, 0, to, 1),

@@ -1,10 +1,12 @@
 //! `eth_call` and `eth_estimateGas` semantics.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::{
+    ETHER, TestChain,
+    asm::{self, Asm},
+    peg, wallet,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use causeway_execution::{
@@ -12,11 +14,6 @@ use causeway_execution::{
 };
 use causeway_genesis::addresses::PEG;
 use causeway_peg::IPeg;
-use support::{
-    ETHER, TestChain,
-    asm::{self, Asm},
-    peg, wallet,
-};
 
 fn install(chain: &mut TestChain, runtime: &Bytes) -> Address {
     let nonce = chain.nonce(0);
@@ -69,7 +66,7 @@ fn the_block_of_a_call_is_the_one_named() {
     assert_eq!(word_of(chain.call(&to(number))), U256::from(chain.head.number));
     assert_eq!(word_of(chain.call(&to(timestamp))), U256::from(chain.head.timestamp));
     assert_eq!(word_of(chain.call(&to(prevrandao))), U256::from_be_bytes(chain.head.mix_hash.0));
-    assert_eq!(word_of(chain.call(&to(chain_id))), U256::from(support::CHAIN_ID));
+    assert_eq!(word_of(chain.call(&to(chain_id))), U256::from(crate::support::CHAIN_ID));
     // A free call sees no base fee, a paying one sees the block's.
     assert_eq!(word_of(chain.call(&to(base_fee))), U256::ZERO);
     let paying = CallRequest {

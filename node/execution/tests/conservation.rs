@@ -1,20 +1,17 @@
 //! Coin appears by the peg's mints and disappears by its burns, and in no other way: random blocks against a model that knows
 //! balances, fees, deposits and withdrawals, and nothing of the EVM.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Bytes, U256};
-use causeway_execution::{Receipt, Transaction};
-use causeway_genesis::addresses::{PEG, REWARD_POOL};
-use proptest::prelude::*;
-use support::{
+use crate::support::{
     ETHER, TestChain,
     asm::{self, Asm},
     peg, wallet,
 };
+use alloy_primitives::{Address, Bytes, U256};
+use causeway_execution::{Receipt, Transaction};
+use causeway_genesis::addresses::{PEG, REWARD_POOL};
+use proptest::prelude::*;
 
 const USERS: u64 = 4;
 

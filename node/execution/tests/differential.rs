@@ -1,11 +1,13 @@
 //! Random programs over several transactions against revm's own one-transaction-at-a-time execution: the whole-block journal, the
 //! diff and the fee rule must not change what contracts see.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{
+    TestChain,
+    asm::{self, Asm},
+    wallet,
+};
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use causeway_execution::{ExecutedBlock, RecoveredTx, evm::SPEC};
@@ -17,11 +19,6 @@ use revm::{
     context_interface::block::BlobExcessGasAndPrice,
     database::InMemoryDB,
     state::{AccountInfo, Bytecode},
-};
-use support::{
-    TestChain,
-    asm::{self, Asm},
-    wallet,
 };
 
 const USERS: u64 = 3;
@@ -204,7 +201,7 @@ fn compare(before: InMemoryDB, chain: &TestChain, executed: &ExecutedBlock, txs:
     let header = &executed.block.header;
     let base_fee = header.base_fee_per_gas.unwrap();
     let mut cfg = CfgEnv::new_with_spec(SPEC);
-    cfg.chain_id = support::CHAIN_ID;
+    cfg.chain_id = crate::support::CHAIN_ID;
     let block = BlockEnv {
         number: U256::from(header.number),
         // The oracle pays tips to its beneficiary; base fees are added below.

@@ -1,8 +1,6 @@
 //! Encodings: golden vectors, round trips, refusals, and decoders that never panic.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{ETHER, TestChain, peg, wallet};
 use alloy_consensus::{
     Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, SignableTransaction, TxEip4844, TxEip4844Variant,
     TxEnvelope,
@@ -20,7 +18,6 @@ use causeway_execution::{
 };
 use causeway_genesis::addresses::PEG;
 use proptest::prelude::*;
-use support::{ETHER, TestChain, peg, wallet};
 
 fn system_tx() -> SystemTx {
     SystemTx { block_number: 300, index: 1, to: PEG, gas_limit: 10_000_000, input: Bytes::from_static(&[0xab; 36]) }
@@ -32,7 +29,7 @@ fn sample() -> Block {
     chain.push(vec![peg::import(&chain, &[(wallet::address(0), 10 * ETHER)])], &[]);
     let to = Address::repeat_byte(0x44);
     let txs = [
-        wallet::legacy(0, 0, to, 1, Some(support::CHAIN_ID)),
+        wallet::legacy(0, 0, to, 1, Some(crate::support::CHAIN_ID)),
         wallet::transfer(0, 1, to, 1),
         wallet::eip7702(0, 2, to, vec![wallet::authorize(1, 0, to)], Bytes::new()),
     ];

@@ -1,10 +1,8 @@
 //! Every rule of a block broken once: the fault that is found, and nothing else.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{ETHER, MemoryState, TestChain, peg, wallet};
 use alloy_consensus::{SignableTransaction, TxEip4844, TxEip4844Variant, TxEnvelope};
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Signature, U256};
 use causeway_consensus::{Height, Round};
@@ -15,7 +13,6 @@ use causeway_execution::{
 use causeway_genesis::addresses::{PEG, SYSTEM};
 use causeway_trie::{Nibbles, NodeSource, NodeSourceError};
 use revm::context_interface::result::InvalidTransaction;
-use support::{ETHER, MemoryState, TestChain, peg, wallet};
 
 /// A pegged chain two blocks on, and a valid third block with an import and two transfers.
 fn scene() -> (TestChain, Block) {
@@ -62,7 +59,7 @@ fn the_unchanged_block_is_valid() {
 fn lineage_is_checked() {
     assert!(matches!(fault_of(|b| b.header.parent_hash = B256::ZERO), BlockFault::ParentHash { .. }));
     assert_eq!(fault_of(|b| b.header.number = 4), BlockFault::Number { expected: 3, actual: 4 });
-    let parent = support::GENESIS_TIME + 2;
+    let parent = crate::support::GENESIS_TIME + 2;
     assert_eq!(
         fault_of(|b| b.header.timestamp = parent - 1),
         BlockFault::TimestampBeforeParent { parent, actual: parent - 1 }
@@ -237,7 +234,7 @@ fn user_transactions_must_be_includable() {
 fn the_gas_limits_of_transactions_must_fit_the_block() {
     let (chain, mut block) = scene();
     // 60M block: fill it with four transactions that may use 16M each and use it.
-    let burner = support::asm::Asm::new().op(support::asm::INVALID).bytes();
+    let burner = crate::support::asm::Asm::new().op(crate::support::asm::INVALID).bytes();
     let txs: Vec<_> = (0..4)
         .map(|nonce| {
             let kind = alloy_primitives::TxKind::Create;
@@ -374,8 +371,8 @@ fn a_failing_disk_is_never_the_blocks_fault() {
 fn missing_or_corrupt_code_is_a_local_failure() {
     let mut chain = TestChain::standalone(2);
     let contract = wallet::address(0).create(0);
-    let runtime = support::asm::Asm::new().op(support::asm::STOP).bytes();
-    chain.push_ok(&[wallet::create(0, 0, support::asm::deploy(&runtime))]);
+    let runtime = crate::support::asm::Asm::new().op(crate::support::asm::STOP).bytes();
+    chain.push_ok(&[wallet::create(0, 0, crate::support::asm::deploy(&runtime))]);
     let built = chain.build(Vec::new(), &[wallet::call(1, 0, contract, 0, Bytes::new())]);
     for code in [None, Some(Bytes::from_static(&[0x5b]))] {
         let hash = alloy_primitives::keccak256(&runtime);

@@ -1,10 +1,8 @@
 //! Nothing a user, peer or proposer can write may panic: extreme transactions, random code, random calls into the peg.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::{ETHER, TestChain, peg, staking, wallet};
 use alloy_consensus::{TxEip1559, TxEip7702, TxLegacy};
 use alloy_eips::{
     eip2930::{AccessList, AccessListItem},
@@ -20,7 +18,6 @@ use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, PEG, REWARD_POO
 use causeway_peg::IPeg;
 use causeway_staking::abi::{IStakeToken, IStaking};
 use proptest::prelude::*;
-use support::{ETHER, TestChain, peg, staking, wallet};
 
 fn edge_u64() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), Just(1), Just(21_000), Just(u64::MAX), Just(u64::MAX - 1), Just(1 << 24), any::<u64>()]
@@ -118,7 +115,7 @@ fn transaction() -> impl Strategy<Value = Transaction> {
         .prop_map(|((nonce, gas_limit, fee, tip, value), to, input, access_list, authorization_list, ty)| {
             // Nonces that are right now and then let the rest be looked at.
             let nonce = if nonce % 2 == 0 { 0 } else { nonce };
-            let chain_id = support::CHAIN_ID;
+            let chain_id = crate::support::CHAIN_ID;
             let tx = match ty {
                 0 => wallet::sign(
                     0,
@@ -266,7 +263,7 @@ proptest! {
             .collect();
         let built = chain.build(system, &txs);
         let executed = chain.execute(Block::decode(&built.block.encode()).unwrap()).unwrap();
-        support::assert_same(&built, &executed);
+        crate::support::assert_same(&built, &executed);
     }
 
     #[test]
@@ -284,7 +281,7 @@ proptest! {
 
 /// Sound calls of the staking modules.
 fn staking_calls() -> Vec<Bytes> {
-    let (at, user) = (support::operator(1), wallet::address(0));
+    let (at, user) = (crate::support::operator(1), wallet::address(0));
     let evidence = staking::double_vote(chain().genesis.hash, 2, 1);
     let calls = [
         IStaking::epochCall {}.abi_encode(),
@@ -299,7 +296,7 @@ fn staking_calls() -> Vec<Bytes> {
         IStaking::totalsCall {}.abi_encode(),
         IStaking::delegateCall { validator: at, amount: staking::stake(1) }.abi_encode(),
         IStaking::undelegateCall { validator: at, amount: staking::stake(1) }.abi_encode(),
-        IStaking::redelegateCall { from: at, to: support::operator(2), amount: staking::stake(1) }.abi_encode(),
+        IStaking::redelegateCall { from: at, to: crate::support::operator(2), amount: staking::stake(1) }.abi_encode(),
         IStaking::claimRewardsCall { validator: at }.abi_encode(),
         IStaking::claimCommissionCall {}.abi_encode(),
         IStaking::setCommissionCall { bps: 1 }.abi_encode(),
@@ -330,7 +327,7 @@ proptest! {
         let state = StateOverrides { accounts: [(STAKING, change)].into() };
         let overrides = Overrides { state, ..Overrides::default() };
         for to in [STAKING, STAKE_TOKEN] {
-            let from = Some(support::operator(1));
+            let from = Some(crate::support::operator(1));
             let gas = Some(30_000_000);
             let request = CallRequest { from, to: Some(to), gas, input: input.clone(), ..CallRequest::default() };
             let result = chain.executor.call(&chain.head, &chain.state, &request, &overrides);

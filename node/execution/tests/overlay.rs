@@ -1,17 +1,14 @@
 //! Blocks on top of blocks that are decided but not yet written.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use causeway_execution::{Executor, OverlayState, SourceError, StateSource, genesis_state};
-use support::{
+use crate::support::{
     ETHER, TestChain,
     asm::{self, Asm},
     assert_same, wallet,
 };
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use causeway_execution::{Executor, OverlayState, SourceError, StateSource, genesis_state};
 
 #[test]
 fn a_block_on_an_overlay_equals_a_block_on_the_written_state() {

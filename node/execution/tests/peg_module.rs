@@ -1,18 +1,15 @@
 //! The peg module through transactions: system transactions, withdrawals, and every way of calling it wrongly.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{
+    ETHER, TestChain,
+    asm::{self, Asm},
+    contracts, peg, wallet,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{Revert, SolCall, SolError, SolInterface};
 use causeway_execution::{CallRequest, CallResult, PegEventKind, SystemCall, SystemTx, Transaction, peg_state};
 use causeway_genesis::addresses::{PEG, REWARD_POOL, STAKING, SYSTEM};
 use causeway_peg::{Frontier, IPeg, IPeg::IPegErrors, PegModule, Slots, TREE_DEPTH, withdrawal::withdrawal_leaf};
-use support::{
-    ETHER, TestChain,
-    asm::{self, Asm},
-    contracts, peg, wallet,
-};
 
 /// A pegged chain on which wallet 0 and wallet 1 hold 10 coin each.
 fn funded() -> TestChain {

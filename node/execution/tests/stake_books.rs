@@ -1,10 +1,12 @@
 //! Random blocks of staking actions: the stake adds up to what was issued, and the reward pool holds exactly what it owes.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::{
+    TestChain,
+    staking::{self, operator, operator_user, registration, reward_pool},
+    wallet,
+};
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
 use causeway_execution::{ExecutedBlock, staking_state};
@@ -14,11 +16,6 @@ use causeway_staking::{
     views,
 };
 use proptest::{prelude::*, sample::Index};
-use support::{
-    TestChain,
-    staking::{self, operator, operator_user, registration, reward_pool},
-    wallet,
-};
 
 /// Users 0 to 3 and operators 1 to 6.
 const USERS: u64 = 4;

@@ -1,20 +1,17 @@
 //! Validator sets that change in real blocks: rotations, their boundaries, downtime, and the handover on a pegged chain.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{
+    TestChain, peg,
+    staking::{self, act, active, ask, operator, operator_user, registration, stake, validator},
+    wallet,
+};
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolInterface};
 use causeway_execution::{Block, BlockFault, ExecutionError, ValidationContext, peg_state, validator_set_at};
 use causeway_peg::PegModule;
 use causeway_staking::abi::IStaking::{self, IStakingErrors as Refused};
-use support::{
-    TestChain, peg,
-    staking::{self, act, active, ask, operator, operator_user, registration, stake, validator},
-    wallet,
-};
 
 fn epoch(chain: &TestChain) -> IStaking::epochReturn {
     ask(chain, &IStaking::epochCall {})
@@ -212,7 +209,7 @@ fn pegged() -> TestChain {
 fn funded() -> TestChain {
     let mut chain = pegged();
     let users = (0..8).chain((1..=12).map(operator_user));
-    let credits: Vec<_> = users.map(|user| (wallet::address(user), 100 * support::ETHER)).collect();
+    let credits: Vec<_> = users.map(|user| (wallet::address(user), 100 * crate::support::ETHER)).collect();
     let import = peg::import(&chain, &credits);
     chain.push(vec![import], &[]);
     chain

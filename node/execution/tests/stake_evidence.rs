@@ -1,8 +1,10 @@
 //! Evidence of double signatures through blocks: who may bring it, what it costs the offender, and what is refused.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{
+    TestChain, consensus_signer, peg,
+    staking::{self, act, active, double_vote, liquid, operator, report, stake, system_report, validator},
+    wallet,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent, SolInterface};
 use causeway_consensus::{
@@ -11,11 +13,6 @@ use causeway_consensus::{
 use causeway_execution::{Block, BlockFault, ExecutedBlock, SystemCall, Transaction, executor::transactions_root};
 use causeway_genesis::addresses::{STAKE_TOKEN, STAKING};
 use causeway_staking::abi::IStaking::{self, IStakingErrors as Refused};
-use support::{
-    TestChain, peg, role_bytes,
-    staking::{self, act, active, double_vote, liquid, operator, report, stake, system_report, validator},
-    wallet,
-};
 
 fn refusal(chain: &TestChain, call: &impl SolCall) -> Refused {
     Refused::abi_decode(&staking::refusal(chain, wallet::address(0), call)).unwrap()
@@ -129,14 +126,14 @@ fn a_block_with_evidence_that_fails_is_invalid() {
 #[test]
 fn double_prevotes_and_double_proposals_count_as_well() {
     let sign = |chain: &TestChain, seed: u8, kind, block_hash| {
-        let signer = Ed25519Signer::new(&role_bytes(1, seed));
+        let signer = consensus_signer(seed);
         let validator = signer.validator();
         let vote = Vote { kind, height: Height(1), round: Round(3), block_hash, validator };
         let signature = signer.sign(&vote.sign_bytes(chain.genesis.hash)).unwrap();
         SignedVote { vote, signature }
     };
     let propose = |chain: &TestChain, seed: u8, hash: u8| {
-        let signer = Ed25519Signer::new(&role_bytes(1, seed));
+        let signer = consensus_signer(seed);
         let proposal = Proposal {
             height: Height(1),
             round: Round(0),
@@ -181,7 +178,7 @@ fn forged_evidence_is_refused() {
     refuse(&Evidence::of_votes(first.clone(), broken));
     let mut blamed = [first.clone(), second.clone()];
     for vote in &mut blamed {
-        vote.vote.validator = support::validator_id(1);
+        vote.vote.validator = crate::support::validator_id(1);
     }
     let [a, b] = blamed;
     refuse(&Evidence::of_votes(a, b));

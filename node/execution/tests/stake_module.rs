@@ -1,8 +1,10 @@
 //! The staking module through transactions: every action, and every way of calling it wrongly.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{
+    ETHER, TestChain, asm, contracts,
+    staking::{self, act, active, ask, liquid, operator, operator_user, registration, stake, validator},
+    wallet,
+};
 use alloy_primitives::{Address, Bytes, Log, U256};
 use alloy_sol_types::{Revert, SolCall, SolError, SolEvent, SolInterface};
 use causeway_execution::{CallRequest, CallResult, ExecutedBlock};
@@ -10,11 +12,6 @@ use causeway_genesis::addresses::{STAKE_TOKEN, STAKING, SYSTEM};
 use causeway_staking::abi::{
     IStakeToken,
     IStaking::{self, IStakingErrors as Refused},
-};
-use support::{
-    ETHER, TestChain, asm, contracts,
-    staking::{self, act, active, ask, liquid, operator, operator_user, registration, stake, validator},
-    wallet,
 };
 
 fn refused(output: &Bytes) -> Refused {
@@ -75,7 +72,7 @@ fn genesis_validators_are_registered_with_their_self_bond() {
     assert_eq!(set, chain.genesis.validator_set());
     let (next, operators) = causeway_execution::next_validator_set_at(&chain.state).unwrap();
     assert_eq!(next, set);
-    assert_eq!(operators[&support::validator_id(2)], operator(2));
+    assert_eq!(operators[&crate::support::validator_id(2)], operator(2));
     staking::assert_stake_conserved(&chain);
 }
 

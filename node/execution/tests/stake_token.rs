@@ -1,18 +1,15 @@
 //! The stake token: an ERC-20 at its own address over the staking module's balance sheet.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{
+    TestChain, asm, contracts,
+    staking::{self, ask_at, liquid, stake},
+    wallet,
+};
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{Revert, SolCall, SolError, SolEvent, SolInterface};
 use causeway_execution::{CallRequest, CallResult};
 use causeway_genesis::addresses::{STAKE_TOKEN, STAKING};
 use causeway_staking::abi::IStakeToken::{self, IStakeTokenErrors as Refused};
-use support::{
-    TestChain, asm, contracts,
-    staking::{self, ask_at, liquid, stake},
-    wallet,
-};
 
 fn ask<C: SolCall>(chain: &TestChain, call: &C) -> C::Return {
     ask_at(chain, STAKE_TOKEN, call)

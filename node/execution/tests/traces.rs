@@ -1,20 +1,17 @@
 //! Call traces: geth's shape, failures, modules, limits, and agreement with the receipts.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{
+    ETHER, TestChain,
+    asm::{self, Asm},
+    peg, wallet,
+};
 use alloy_primitives::{Address, Bytes, U64, U256};
 use alloy_sol_types::{Revert, SolCall, SolError};
 use causeway_execution::{CallFrame, CallRequest, ExecutedBlock, Overrides, RecoveredTx, TraceError, TraceOptions};
 use causeway_genesis::addresses::{PEG, SYSTEM};
 use causeway_peg::IPeg;
-use support::{
-    ETHER, TestChain,
-    asm::{self, Asm},
-    peg, wallet,
-};
 
 fn install(chain: &mut TestChain, runtime: &Bytes) -> Address {
     let nonce = chain.nonce(0);

@@ -1,11 +1,10 @@
 //! Each rule of admission, kept and broken.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::support::{
+    BLOCK_GAS, CHAIN_ID, account, config, legacy, paying, pool, recovered, rich, sender, signed, transfer,
+};
 use alloy_consensus::{Signed, TxEip1559, TxEip4844, TxEip7702, TxEnvelope};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, keccak256};
@@ -13,7 +12,6 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use causeway_execution::RecoveredTx;
 use causeway_mempool::{AccountCode, AccountView, Mempool, PoolConfig, PoolError, floor_gas, intrinsic_gas};
-use common::{BLOCK_GAS, CHAIN_ID, account, config, legacy, paying, pool, recovered, rich, sender, signed, transfer};
 
 fn refusal(pool: &mut Mempool, tx: Arc<RecoveredTx>, account: &AccountView) -> String {
     pool.add(tx, account, 7, 0, true).unwrap_err().to_string()
@@ -141,7 +139,7 @@ fn gas_below_the_intrinsic_or_floor_cost_is_refused() {
 
 #[test]
 fn gas_costs_follow_the_eips() {
-    let of = |tx: TxEip1559| common::envelope(tx, me());
+    let of = |tx: TxEip1559| crate::support::envelope(tx, me());
     assert_eq!(intrinsic_gas(&of(transfer(0))), 21_000);
     let data = TxEip1559 { input: vec![0, 1, 1].into(), ..transfer(0) };
     assert_eq!((intrinsic_gas(&of(data.clone())), floor_gas(&of(data))), (21_000 + 4 + 32, 21_000 + 90));
@@ -211,8 +209,8 @@ fn balance_must_cover_all_runnable_transactions_together() {
 fn fee_cap_below_the_base_fee_waits_instead_of_being_refused() {
     let mut pool = pool();
     assert!(pool.add(paying(me(), 0, 100, 1), &rich(), 101, 0, true).unwrap().pending);
-    assert!(common::best(&pool, 101).is_empty());
-    assert_eq!(common::best(&pool, 100).len(), 1);
+    assert!(crate::support::best(&pool, 101).is_empty());
+    assert_eq!(crate::support::best(&pool, 100).len(), 1);
 }
 
 #[test]

@@ -1,19 +1,15 @@
 //! The pool against a naive one that keeps a list and computes everything anew.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::support::{best, config, sender, signed, transfer};
 use alloy_consensus::{Transaction, TxEip1559};
 use alloy_primitives::{Address, B256, U256};
 use causeway_execution::RecoveredTx;
 use causeway_mempool::{
     AccountCode, AccountView, Added, MAX_EVICTIONS_PER_ADD, Mempool, PoolConfig, PoolError, PoolStatus,
 };
-use common::{best, config, sender, signed, transfer};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

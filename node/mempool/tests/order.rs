@@ -1,13 +1,9 @@
 //! Order, promotion, eviction, lifetime and announcements.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::support::{account, best, config, paying, pool, rich, sender, signed, transfer};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256};
 use causeway_mempool::{Mempool, PoolConfig, PoolError, PoolStatus, REANNOUNCE_AFTER_MS};
-use common::{account, best, config, paying, pool, rich, sender, signed, transfer};
 
 /// Adds a transfer and returns its hash.
 fn add(pool: &mut Mempool, from: Address, nonce: u64, tip: u128) -> Result<B256, PoolError> {

@@ -1,13 +1,9 @@
 //! Discovery, gossip and one-way messages between honest nodes.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::support::{config, gossip, line, message, network, node, transaction, within};
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{CommitCertificate, ConsensusMessage, DecisionNotice, Height, MAX_BLOCK_BYTES, Round};
 use causeway_network::{GossipMessage, NetworkEvent, Verdict};
-use common::{config, gossip, line, message, network, node, transaction, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_know_one_bootnode_all_find_each_other() {

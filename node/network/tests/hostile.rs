@@ -1,16 +1,12 @@
 //! Peers that are of another chain, send what is no message, or do not speak the protocol at all.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::support::{CHAIN, Node, config, gossip, node, within};
 use alloy_primitives::B256;
 use causeway_network::{GossipMessage, Multiaddr, NetworkEvent, PeerId, SyncRequest, Verdict};
-use common::{CHAIN, Node, config, gossip, node, within};
 use futures::prelude::*;
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, Codec, ProtocolSupport};

@@ -1,15 +1,11 @@
 //! Sync requests and their failures.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::time::Duration;
 
+use crate::support::{Node, config, node};
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{CommitCertificate, Height, Round};
 use causeway_network::{NetworkEvent, RequestError, ResponseToken, SyncRequest, SyncResponse};
-use common::{Node, config, node};
 
 async fn pair() -> (Node, Node) {
     let server = node(config(1, &[])).await;

@@ -1,8 +1,6 @@
 //! What a commit makes durable, what it refuses, and what a restart or a crash leaves.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Changes, Content, Place, TestChain, certificate, copy_dir, genesis, open_error};
 use alloy_primitives::{Address, B256, Bytes, Log, keccak256};
 use causeway_consensus::{CommitCertificate, Height};
 use causeway_execution::{Block, ExecutedBlock, StateSource};
@@ -11,7 +9,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
-use support::{Changes, Content, Place, TestChain, certificate, copy_dir, genesis, open_error};
 
 in_each_place! {
     everything_of_a_block_can_be_read_back_also_after_a_restart,
@@ -271,7 +268,7 @@ fn a_process_killed_between_commits_loses_none_that_returned() {
     }
     let dir = tempfile::tempdir().unwrap();
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_killed_between_commits_loses_none_that_returned", "--nocapture"])
+        .args(["--exact", "commit::a_process_killed_between_commits_loses_none_that_returned", "--nocapture"])
         .env(CHILD, dir.path())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -281,5 +278,5 @@ fn a_process_killed_between_commits_loses_none_that_returned() {
     let chain = TestChain::open(dir.path(), StorageOptions::default());
     assert_eq!(chain.head(), 7);
     let state = chain.storage.latest();
-    assert_eq!(state.account(support::address(1)).unwrap().unwrap().balance, alloy_primitives::U256::from(7));
+    assert_eq!(state.account(crate::support::address(1)).unwrap().unwrap().balance, alloy_primitives::U256::from(7));
 }

@@ -1,9 +1,7 @@
 //! What the log, the sign states and the database do when one step of a write fails, and what a file is worth that a
 //! process left behind when it died in the middle of replacing one.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Changes, Place, TestChain, certificate};
 use alloy_primitives::{B256, keccak256};
 use causeway_consensus::{Evidence, Height, Round, SignState, SignedVote, ValidatorId, Vote, VoteKind};
 use causeway_storage::{
@@ -19,7 +17,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use support::{Changes, Place, TestChain, certificate};
 
 /// A step of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,9 @@
 //! A disk that refuses writes, and one that returns other bytes than were written.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Changes, Content, TestChain, certificate, copy_dir};
 use alloy_primitives::keccak256;
 use causeway_storage::{OsDisk, Storage, StorageError, StorageOptions, Wal, WalError};
 use std::{path::Path, process::Command, sync::Arc};
-use support::{Changes, Content, TestChain, certificate, copy_dir};
 
 const CHILD: &str = "CAUSEWAY_STORAGE_FAULT_CHILD";
 
@@ -14,7 +11,7 @@ const CHILD: &str = "CAUSEWAY_STORAGE_FAULT_CHILD";
 /// with EFBIG, as they fail with ENOSPC on a full disk. The directory is handed over in the environment.
 fn run_with_file_size_limit(test: &str, dir: &Path, kib: u32) {
     // The limit's signal would kill the process; ignored, the write fails instead.
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" --exact {test} --nocapture", kib * 2);
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" --exact faults::{test} --nocapture", kib * 2);
     let output = Command::new("sh")
         .args(["-c", &script])
         .arg(std::env::current_exe().unwrap())
@@ -123,7 +120,7 @@ fn survey(storage: &Storage, expected: &TestChain) {
             let (model, state) =
                 (&expected.models[usize::try_from(number).unwrap()], storage.state_at(number).unwrap());
             for account in 0..200 {
-                let address = support::address(account);
+                let address = crate::support::address(account);
                 if let Ok(found) = causeway_execution::StateSource::account(&*state, address) {
                     assert_eq!(found, model.accounts.get(&address).copied(), "account {account} at {number}");
                 }

@@ -1,8 +1,6 @@
 //! Every kept state reads as it was, whatever was committed, pruned, restarted or read at the same time.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Changes, Place, TestChain, address};
 use alloy_primitives::U256;
 use alloy_trie::{Nibbles, proof::verify_proof};
 use causeway_execution::{SourceError, StateSource};
@@ -13,7 +11,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
-use support::{Changes, Place, TestChain, address};
 
 in_each_place! {
     proofs_of_old_states_verify_against_their_headers,

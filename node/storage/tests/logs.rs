@@ -1,12 +1,9 @@
 //! Log queries against a scan of every receipt.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Changes, Content, Place, TestChain};
 use alloy_primitives::{Address, B256, Bytes, Log};
 use causeway_storage::{LogCaps, LogFilter, StorageError, StorageOptions, StoredLog};
 use proptest::prelude::*;
-use support::{Changes, Content, Place, TestChain};
 
 in_each_place! {
     log_indexes_count_across_the_block,

@@ -1,14 +1,11 @@
 //! Evidence and the keys of former validators survive a restart, within their bounds.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Place, TestChain};
 use alloy_primitives::B256;
 use causeway_consensus::{
     ConsensusKey, Ed25519Signer, Evidence, Height, MAX_KNOWN_KEYS, Round, SignedVote, Vote, VoteKind,
 };
 use causeway_storage::{MAX_EVIDENCE_OF_ONE, StorageOptions};
-use support::{Place, TestChain};
 
 in_each_place! {
     evidence_survives_a_restart_until_it_is_dropped,

@@ -1,8 +1,6 @@
 //! Deposits, withdrawals and checkpoints by their numbers.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod support;
-
+use crate::support::{Changes, Content, Place, TestChain, certificate};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolCall;
 use causeway_execution::{ExecutedBlock, PegEvent, PegEventKind};
@@ -10,7 +8,6 @@ use causeway_genesis::addresses::PEG;
 use causeway_peg::{IPeg, abi::SignatureAbi, layout};
 use causeway_storage::{MAX_PEG_RANGE, StorageError, StorageOptions};
 use std::sync::Arc;
-use support::{Changes, Content, Place, TestChain, certificate};
 
 in_each_place! {
     deposits_and_withdrawals_are_found_by_number_with_their_transactions,

@@ -1,5 +1,4 @@
 //! The write-ahead log under every cut and every flipped byte.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use alloy_primitives::{B256, keccak256};
 use causeway_storage::{OsDisk, Wal, WalError, wal::MAX_ENTRY_BYTES};

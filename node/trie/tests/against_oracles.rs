@@ -1,6 +1,5 @@
 //! The incremental trie against two independent implementations: alloy-trie's `HashBuilder`, which builds every root
 //! from scratch, and eth_trie, which is incremental and keyed by hash.
-#![allow(clippy::unwrap_used)]
 
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_trie::{HashBuilder, Nibbles, TrieAccount, proof::verify_proof};

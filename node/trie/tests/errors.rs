@@ -1,5 +1,4 @@
 //! Each error says which node of which trie, and a failing store is never mistaken for an empty trie.
-#![allow(clippy::unwrap_used)]
 
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;

@@ -1,8 +1,9 @@
 //! The audit against an honest history, altered evidence, and consistent frauds.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod world;
-
+use crate::world::{
+    Fraud, World, coins,
+    tools::{alter_call, alter_event, alter_log, decode, failing, names, system_transaction},
+};
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::Decodable;
@@ -16,10 +17,6 @@ use causeway_peg::{IPeg, layout};
 use causeway_peg_audit::{AuditError, Bundle, BundleError, LogEvidence, Object, Report, audit};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use world::{
-    Fraud, World, coins,
-    tools::{alter_call, alter_event, alter_log, decode, failing, names, system_transaction},
-};
 
 static HONEST: LazyLock<(Bundle, Genesis)> = LazyLock::new(|| {
     let world = World::history(None);

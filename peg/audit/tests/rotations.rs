@@ -1,8 +1,9 @@
 //! The audit of a chain whose validator set changes.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod world;
-
+use crate::world::{
+    Fraud, World,
+    tools::{alter_call, alter_log, decode, failing, names},
+};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolValue};
 use causeway_contracts::CheckpointRegistry::{CheckpointAccepted, ValidatorSetCommitted};
@@ -14,10 +15,6 @@ use causeway_peg::{IPeg, PegValidatorSet, layout};
 use causeway_peg_audit::{Bundle, Figure, Object, RecordEvidence, Report, SetEvidence, audit};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use world::{
-    Fraud, World,
-    tools::{alter_call, alter_log, decode, failing, names},
-};
 
 static HONEST: LazyLock<(Bundle, Genesis)> = LazyLock::new(|| {
     let world = World::rotations(None);

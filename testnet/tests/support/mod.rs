@@ -1,7 +1,6 @@
 //! What the end-to-end tests share: testnets of real processes, outside clients, patience.
 //!
-//! One test of a binary runs at a time (two cores, and latency is measured), and nothing of a test survives it.
-#![allow(clippy::unwrap_used, clippy::print_stderr, dead_code, unreachable_pub, missing_docs)]
+//! One testnet runs at a time (two cores, and latency is measured), and no process or file of a test outlives it.
 
 pub mod anvil;
 pub mod clients;
@@ -35,6 +34,11 @@ const POLL: Duration = Duration::from_millis(50);
 
 static TURN: Mutex<()> = Mutex::const_new(());
 
+/// Waits until no other testnet runs. For tests that start one themselves; [`Net`] takes its own turn.
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.blocking_lock()
+}
+
 /// The launcher that cargo built for these tests.
 pub fn launcher() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_causeway-testnet"))
@@ -52,6 +56,8 @@ pub struct Net {
     dir: Option<TempDir>,
     launcher: Option<Child>,
     pub record: TestnetRecord,
+    /// From the launcher's start until the testnet was ready.
+    pub took: Duration,
     arguments: Vec<String>,
     _turn: MutexGuard<'static, ()>,
 }
@@ -66,9 +72,11 @@ impl Net {
     pub async fn up_in(dir: TempDir, arguments: &[&str]) -> Self {
         let turn = TURN.lock().await;
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let started = Instant::now();
         let mut launcher = start(&dir.path().join(NET), &arguments);
         let record = ready(&dir.path().join(NET), &mut launcher).await;
-        Self { dir: Some(dir), launcher: Some(launcher), record, arguments, _turn: turn }
+        let took = started.elapsed();
+        Self { dir: Some(dir), launcher: Some(launcher), record, took, arguments, _turn: turn }
     }
 
     /// The testnet's directory.

@@ -1,5 +1,4 @@
 //! Enough of an assembler to write contracts by hand.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use alloy_primitives::{Address, Bytes, U256};
 

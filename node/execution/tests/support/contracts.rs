@@ -1,5 +1,4 @@
 //! Contracts that stand between a user and a module.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use alloy_primitives::{Address, Bytes};
 

@@ -1,6 +1,5 @@
 //! A chain in memory for tests and benchmarks: every block is built, encoded, decoded, executed, and its state root
 //! recomputed from scratch.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 pub mod asm;
 pub mod contracts;
@@ -14,144 +13,25 @@ use std::{
 };
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_trie::{
-    TrieAccount,
-    root::{state_root_unhashed, storage_root_unhashed},
-};
-use causeway_consensus::{
-    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, Validator, ValidatorId,
-    ValidatorSet, Vote, VoteKind,
-};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use causeway_consensus::{CommitCertificate, Validator, ValidatorId, ValidatorSet};
 use causeway_execution::{
-    Account, Block, BuildAttributes, CallRequest, CallResult, ExecutedBlock, ExecutionError, Executor, MAX_BLOCK_BYTES,
-    Overrides, RecoveredTx, SourceError, StateSource, SystemCall, ValidationContext, genesis_state, validator_set_at,
+    Block, BuildAttributes, CallRequest, CallResult, ExecutedBlock, ExecutionError, Executor, MAX_BLOCK_BYTES,
+    Overrides, RecoveredTx, SystemCall, ValidationContext, genesis_state, validator_set_at,
 };
-use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
-use causeway_trie::{MemoryNodes, Nibbles, NodeSource, NodeSourceError};
+use causeway_fixtures::commit_certificate;
+pub use causeway_fixtures::{MemoryState, consensus_signer, node_keys, operator, validator_id};
+use causeway_genesis::{AllocAccount, ChainSpec, Genesis, ceremony};
 
 pub const CHAIN_ID: u64 = 4_242;
 pub const GENESIS_TIME: u64 = 1_700_000_000;
 pub const VALIDATORS: u8 = 4;
 pub const ETHER: u128 = 1_000_000_000_000_000_000;
 
-/// State in maps, applying each block's diff and checking its "before" values against itself.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryState {
-    pub accounts: BTreeMap<Address, Account>,
-    pub storage: BTreeMap<(Address, U256), U256>,
-    pub code: BTreeMap<B256, Bytes>,
-    pub hashes: BTreeMap<u64, B256>,
-    pub nodes: MemoryNodes,
-}
-
-impl MemoryState {
-    pub fn apply(&mut self, executed: &ExecutedBlock) {
-        for (address, (before, after)) in &executed.diff.accounts {
-            assert_eq!(self.accounts.get(address), before.as_ref(), "{address}");
-            assert!(before != after || executed.diff.storage.keys().any(|(owner, _)| owner == address));
-            match after {
-                Some(after) => self.accounts.insert(*address, *after),
-                None => self.accounts.remove(address),
-            };
-        }
-        for ((address, slot), (before, after)) in &executed.diff.storage {
-            assert_ne!(before, after);
-            assert_eq!(self.storage.get(&(*address, *slot)).copied().unwrap_or_default(), *before);
-            if after.is_zero() {
-                self.storage.remove(&(*address, *slot));
-            } else {
-                self.storage.insert((*address, *slot), *after);
-            }
-        }
-        for (hash, code) in &executed.diff.code {
-            assert_eq!(keccak256(code), *hash);
-            self.code.insert(*hash, code.clone());
-        }
-        self.nodes.apply(executed.diff.trie.clone());
-        self.hashes.insert(executed.block.header.number, executed.hash);
-    }
-
-    /// The state root without any trie: sorted leaves through alloy's hash builder.
-    pub fn root_from_scratch(&self) -> B256 {
-        let mut slots: BTreeMap<Address, Vec<(B256, U256)>> = BTreeMap::new();
-        for ((address, slot), value) in &self.storage {
-            slots.entry(*address).or_default().push((B256::from(*slot), *value));
-        }
-        state_root_unhashed(self.accounts.iter().map(|(address, account)| {
-            let storage_root = storage_root_unhashed(slots.remove(address).unwrap_or_default());
-            assert_eq!(storage_root, account.storage_root, "storage root of {address}");
-            let leaf = TrieAccount {
-                nonce: account.nonce,
-                balance: account.balance,
-                storage_root,
-                code_hash: account.code_hash,
-            };
-            (*address, leaf)
-        }))
-    }
-
-    pub fn total_balance(&self) -> U256 {
-        self.accounts.values().map(|account| account.balance).fold(U256::ZERO, |sum, balance| sum + balance)
-    }
-
-    pub fn balance(&self, address: Address) -> U256 {
-        self.accounts.get(&address).map_or(U256::ZERO, |account| account.balance)
-    }
-
-    pub fn slot(&self, address: Address, slot: u64) -> U256 {
-        self.storage.get(&(address, U256::from(slot))).copied().unwrap_or_default()
-    }
-}
-
-impl NodeSource for MemoryState {
-    fn node(&self, owner: Option<B256>, path: &Nibbles) -> Result<Option<Bytes>, NodeSourceError> {
-        self.nodes.node(owner, path)
-    }
-}
-
-impl StateSource for MemoryState {
-    fn account(&self, address: Address) -> Result<Option<Account>, SourceError> {
-        Ok(self.accounts.get(&address).copied())
-    }
-
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        Ok(self.storage.get(&(address, slot)).copied().unwrap_or_default())
-    }
-
-    fn code(&self, hash: B256) -> Result<Bytes, SourceError> {
-        self.code.get(&hash).cloned().ok_or(SourceError::MissingCode(hash))
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, SourceError> {
-        self.hashes.get(&number).copied().ok_or(SourceError::MissingBlockHash(number))
-    }
-}
-
-/// Keys that depend on a number alone.
-pub fn node_keys(seed: u8) -> NodeKeys {
-    let key = |role: u8| SecretKey::from_bytes(role_bytes(role, seed));
-    NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
-}
-
-pub fn role_bytes(role: u8, seed: u8) -> [u8; 32] {
-    let mut bytes = [seed; 32];
-    bytes[0] = role;
-    bytes
-}
-
-pub fn validator_id(seed: u8) -> ValidatorId {
-    Ed25519Signer::new(&role_bytes(1, seed)).validator()
-}
-
 /// The number whose consensus key has this id.
 pub fn seed_of(id: &ValidatorId) -> u8 {
     static SEEDS: OnceLock<BTreeMap<ValidatorId, u8>> = OnceLock::new();
     SEEDS.get_or_init(|| (1..=MAX_SEED).map(|seed| (validator_id(seed), seed)).collect())[id]
-}
-
-pub fn operator(seed: u8) -> Address {
-    Address::repeat_byte(0xb0 | seed)
 }
 
 fn spec(peg: bool) -> ChainSpec {
@@ -239,26 +119,9 @@ impl TestChain {
         let speaks = |validator: &&Validator| !self.silent.contains(&seed_of(&validator.id));
         let power = self.validators.iter().filter(speaks).map(|validator| validator.power).sum();
         let all = !self.validators.is_quorum(power);
-        let mut signatures: Vec<_> = self
-            .validators
-            .iter()
-            .filter(|validator| all || speaks(validator))
-            .map(|validator| seed_of(&validator.id))
-            .map(|seed| {
-                let signer = Ed25519Signer::new(&role_bytes(1, seed));
-                let vote = Vote {
-                    kind: VoteKind::Precommit,
-                    height: Height(height),
-                    round: Round(0),
-                    block_hash: Some(block_hash),
-                    validator: signer.validator(),
-                };
-                let signature = signer.sign(&vote.sign_bytes(self.genesis.hash)).unwrap();
-                CommitSignature { validator: signer.validator(), signature }
-            })
-            .collect();
-        signatures.sort();
-        CommitCertificate { height: Height(height), round: Round(0), block_hash, signatures }
+        let signing = self.validators.iter().filter(|validator| all || speaks(validator));
+        let signers = signing.map(|validator| consensus_signer(seed_of(&validator.id)));
+        commit_certificate(self.genesis.hash, height, block_hash, signers)
     }
 
     pub fn proposer(&self) -> Address {

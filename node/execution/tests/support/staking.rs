@@ -1,5 +1,4 @@
 //! Operators with wallets, their registrations, the token, and evidence against them.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use causeway_consensus::{
     ConsensusKey, Ed25519Signer, Evidence, Height, Round, SignedVote, Signer as _, Vote, VoteKind,
 };
 use causeway_execution::{CallRequest, CallResult, ExecutedBlock, RecoveredTx, SystemCall};
+use causeway_fixtures::peg_secret;
 use causeway_genesis::{
     AllocAccount, ChainSpec,
     addresses::{REWARD_POOL, STAKE_TOKEN, STAKING},
@@ -19,7 +19,7 @@ use causeway_staking::{
     registration::{consensus_message, peg_digest},
 };
 
-use super::{ETHER, TestChain, VALIDATORS, node_keys, role_bytes, wallet};
+use super::{ETHER, TestChain, VALIDATORS, consensus_signer, node_keys, wallet};
 
 /// Number of the wallet that operates the validator with the keys `seed`.
 pub fn operator_user(seed: u8) -> u64 {
@@ -78,11 +78,11 @@ pub fn registration(
     self_bond: U256,
 ) -> IStaking::registerCall {
     let (key, peg_address) = (consensus_key(seed), node_keys(seed).peg_address());
-    let signer = Ed25519Signer::new(&role_bytes(1, seed));
+    let signer = consensus_signer(seed);
     assert_eq!(signer.key(), ConsensusKey(key.0));
     let consensus_proof = signer.sign(&consensus_message(chain.genesis.hash, operator, key)).unwrap();
     let digest = peg_digest(chain.genesis.hash, operator, peg_address);
-    let peg_proof = sign_digest(&B256::from(role_bytes(2, seed)), digest).unwrap();
+    let peg_proof = sign_digest(&peg_secret(seed), digest).unwrap();
     IStaking::registerCall {
         consensusKey: key,
         consensusProof: consensus_proof.to_vec().into(),
@@ -166,7 +166,7 @@ pub fn all_seeds() -> impl Iterator<Item = u8> {
 }
 
 fn vote(genesis_hash: B256, seed: u8, kind: VoteKind, height: u64, block_hash: Option<B256>) -> SignedVote {
-    let signer = Ed25519Signer::new(&role_bytes(1, seed));
+    let signer = consensus_signer(seed);
     let vote = Vote { kind, height: Height(height), round: Round(0), block_hash, validator: signer.validator() };
     let signature = signer.sign(&vote.sign_bytes(genesis_hash)).unwrap();
     SignedVote { vote, signature }

@@ -1,5 +1,4 @@
 //! Users whose keys depend on a number alone, and the transactions they sign.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use std::sync::Arc;
 

@@ -10,11 +10,11 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, address, keccak256};
 use alloy_signer_local::PrivateKeySigner;
-use causeway_consensus::{
-    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, Vote, VoteKind,
-};
+use causeway_consensus::CommitCertificate;
 use causeway_execution::{BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYTES, RecoveredTx, SystemCall};
-use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
+use causeway_fixtures::{commit_certificate, node_keys};
+pub(super) use causeway_fixtures::{consensus_signer, operator, peg_signer};
+use causeway_genesis::{AllocAccount, ChainSpec, Genesis, ceremony};
 use causeway_mempool::{AccountView, Mempool, PoolConfig};
 use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 use jsonrpsee::RpcModule;
@@ -70,22 +70,8 @@ pub(super) fn user(n: u64) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&secret).unwrap()
 }
 
-pub(super) fn role_bytes(role: u8, seed: u8) -> [u8; 32] {
-    let mut bytes = [seed; 32];
-    bytes[0] = role;
-    bytes
-}
-
-pub(super) fn peg_secret(seed: u8) -> B256 {
-    B256::from(role_bytes(2, seed))
-}
-
 pub(super) fn validators() -> std::ops::RangeInclusive<u8> {
     1..=VALIDATORS
-}
-
-pub(super) fn operator(seed: u8) -> Address {
-    Address::repeat_byte(0xb0 | seed)
 }
 
 fn spec(pegged: bool) -> ChainSpec {
@@ -96,11 +82,7 @@ fn spec(pegged: bool) -> ChainSpec {
     spec.checkpoint_interval = 4;
     let stake = U256::from(1_000_000u64) * U256::from(ETHER);
     spec.validators = (1..=VALIDATORS)
-        .map(|seed| {
-            let key = |role: u8| SecretKey::from_bytes(role_bytes(role, seed));
-            let keys = NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) };
-            ceremony::validator_entry(&format!("validator-{seed}"), operator(seed), stake, &keys)
-        })
+        .map(|seed| ceremony::validator_entry(&format!("validator-{seed}"), operator(seed), stake, &node_keys(seed)))
         .collect();
     for (address, code) in contracts() {
         let storage = if address == STORE { BTreeMap::from([(U256::ZERO, U256::from(7))]) } else { BTreeMap::new() };
@@ -269,22 +251,7 @@ impl Fixture {
 
     /// Certificate of all validators for a block.
     pub(super) fn certificate(&self, height: u64, block_hash: B256) -> CommitCertificate {
-        let mut signatures: Vec<_> = validators()
-            .map(|seed| {
-                let signer = Ed25519Signer::new(&role_bytes(1, seed));
-                let validator = signer.validator();
-                let vote = Vote {
-                    kind: VoteKind::Precommit,
-                    height: Height(height),
-                    round: Round(0),
-                    block_hash: Some(block_hash),
-                    validator,
-                };
-                CommitSignature { validator, signature: signer.sign(&vote.sign_bytes(self.ctx.genesis.hash)).unwrap() }
-            })
-            .collect();
-        signatures.sort();
-        CommitCertificate { height: Height(height), round: Round(0), block_hash, signatures }
+        commit_certificate(self.ctx.genesis.hash, height, block_hash, validators().map(consensus_signer))
     }
 
     /// Builds and commits a block of `txs` after `system`.

@@ -3,54 +3,31 @@
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
 use causeway_execution::{SystemCall, peg_state};
+use causeway_fixtures::{federation_signatures, import_call, next_deposits};
 use causeway_genesis::addresses::PEG;
-use causeway_peg::abi::SignatureAbi;
-use causeway_peg::deposit::fold_deposits;
-use causeway_peg::{CertificateSig, Deposit, IPeg, LocalPegSigner, ParentView, PegModule, PegSigner, tree};
+use causeway_peg::{CertificateSig, IPeg, PegModule, tree};
 use serde_json::{Value, json};
 
 use super::fixture::*;
 use crate::PegProgress;
 
-fn certify(f: &Fixture, digest: B256) -> Vec<SignatureAbi> {
-    let set = f.ctx.genesis.peg_validator_set().unwrap();
-    let mut signatures: Vec<_> = validators()
-        .map(|seed| {
-            let signer = LocalPegSigner::new(peg_secret(seed)).unwrap();
-            CertificateSig { signer: signer.address(), signature: signer.sign(digest).unwrap() }
-        })
-        .collect();
-    signatures.sort_by_key(|signature| set.get(&signature.signer).unwrap().0);
-    signatures.iter().map(SignatureAbi::from).collect()
+fn certify(f: &Fixture, digest: B256) -> Vec<CertificateSig> {
+    let signers: Vec<_> = validators().map(peg_signer).collect();
+    federation_signatures(&f.ctx.genesis.peg_validator_set().unwrap(), &signers, digest)
 }
 
-/// A certified import of deposits `1..=credits.len()`.
+/// A certified import of deposits that follow the last imported one.
 fn import(f: &Fixture, credits: &[(Address, u128)]) -> SystemCall {
-    let deposits: Vec<_> = (1u64..)
-        .zip(credits)
-        .map(|(nonce, (recipient, amount))| Deposit {
-            nonce,
-            token: Address::ZERO,
-            sender: Address::repeat_byte(0x5e),
-            recipient: *recipient,
-            amount: U256::from(*amount),
-        })
-        .collect();
-    let view = ParentView {
-        parentHeight: 10,
-        parentHash: B256::with_last_byte(7),
-        depositNonce: deposits.len() as u64,
-        depositAcc: fold_deposits(B256::ZERO, &deposits),
-    };
+    let (view, deposits) = next_deposits(&*f.ctx.storage.latest(), credits);
     let digest = f.ctx.genesis.peg_domain().unwrap().parent_view_digest(&view);
-    let input = IPeg::importDepositsCall { view_: view, signatures: certify(f, digest), deposits }.abi_encode();
-    SystemCall { to: PEG, input: input.into() }
+    import_call(view, &certify(f, digest), deposits)
 }
 
 fn record(f: &Fixture, number: u64) -> SystemCall {
     let state = f.ctx.storage.latest();
     let digest = PegModule::checkpoint_digest(&mut peg_state(&*state), number).unwrap();
-    let input = IPeg::recordCheckpointCall { number, signatures: certify(f, digest) }.abi_encode();
+    let signatures = certify(f, digest).iter().map(Into::into).collect();
+    let input = IPeg::recordCheckpointCall { number, signatures }.abi_encode();
     SystemCall { to: PEG, input: input.into() }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_sol_types::SolCall;
-use causeway_consensus::{Ed25519Signer, Signer as _};
+use causeway_consensus::Signer as _;
 use causeway_execution::{ExecutedBlock, RecoveredTx};
 use causeway_genesis::addresses::STAKING;
-use causeway_peg::{LocalPegSigner, PegSigner};
+use causeway_peg::PegSigner as _;
 use causeway_staking::{IStaking, registration};
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ fn push_ok(f: &Fixture, txs: &[Arc<RecoveredTx>]) -> Arc<ExecutedBlock> {
 
 /// Registers [`rich`] as the operator of a fifth validator.
 fn register(f: &Fixture, nonce: u64, self_bond: U256) -> Arc<RecoveredTx> {
-    let signer = Ed25519Signer::new(&role_bytes(1, 5));
-    let peg = LocalPegSigner::new(peg_secret(5)).unwrap();
+    let signer = consensus_signer(5);
+    let peg = peg_signer(5);
     let (genesis, operator) = (f.ctx.genesis.hash, rich().address());
     let consensus_key = B256::from(signer.key().0);
     let message = registration::consensus_message(genesis, operator, consensus_key);
@@ -215,7 +215,7 @@ async fn evidence_that_waits_is_given_out_as_the_module_takes_it() {
     use causeway_consensus::{Evidence, Height, Round, SignedVote, Vote, VoteKind};
     let f = Fixture::staking().await;
     assert_eq!(f.ok("consensus_evidence", json!([])).await, json!([]));
-    let signer = Ed25519Signer::new(&role_bytes(1, 2));
+    let signer = consensus_signer(2);
     let vote = |block: u8| {
         let vote = Vote {
             kind: VoteKind::Precommit,

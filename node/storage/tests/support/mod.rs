@@ -1,5 +1,4 @@
 //! A chain of made-up blocks over RocksDB or over tables in memory, and a model of every state it went through.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 pub mod memory;
 
@@ -13,7 +12,8 @@ use causeway_consensus::{CommitCertificate, CommitSignature, Height, Round};
 use causeway_execution::{
     Account, Block, ExecutedBlock, PegEvent, Receipt, StateDiff, StateSource, SystemTx, Transaction, genesis_state,
 };
-use causeway_genesis::{AllocAccount, Genesis, NodeKeys, SecretKey, ceremony};
+use causeway_fixtures::{node_keys, operator};
+use causeway_genesis::{AllocAccount, Genesis, ceremony};
 use causeway_storage::{Storage, StorageError, StorageOptions};
 use causeway_trie::{EMPTY_ROOT_HASH, StateChanges, state_root_after};
 use memory::MemoryTables;
@@ -22,23 +22,12 @@ use tempfile::TempDir;
 
 pub const CHAIN_ID: u64 = 4_242;
 
-fn keys(seed: u8) -> NodeKeys {
-    let key = |role: u8| {
-        let mut bytes = [seed; 32];
-        bytes[0] = role;
-        SecretKey::from_bytes(bytes)
-    };
-    NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
-}
-
 /// A standalone chain; `name` alone makes its genesis another.
 pub fn genesis(name: &str) -> Arc<Genesis> {
     let mut spec = ceremony::new_spec(CHAIN_ID, name, 1_700_000_000, None);
     let stake = U256::from(10u64).pow(U256::from(24));
     spec.validators = (1..=4)
-        .map(|seed| {
-            ceremony::validator_entry(&format!("v{seed}"), Address::repeat_byte(0xb0 | seed), stake, &keys(seed))
-        })
+        .map(|seed| ceremony::validator_entry(&format!("v{seed}"), operator(seed), stake, &node_keys(seed)))
         .collect();
     let rich = AllocAccount { balance: U256::from(10u64).pow(U256::from(24)), ..AllocAccount::default() };
     spec.alloc.insert(Address::repeat_byte(0xaa), rich);

@@ -1,6 +1,5 @@
 //! A whole small peg in memory: the sidechain's blocks and states by the peg module's own rules, the parent's events and
 //! storage, real signatures and real proofs. It writes the evidence that the collector would read.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 pub mod tools;
 

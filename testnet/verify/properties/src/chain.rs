@@ -1,25 +1,23 @@
 //! Two chains in memory, a few blocks old, for blocks and calls to run on: one with coin from genesis, one whose coin came
 //! over the peg. Both stake in short epochs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::SolCall as _;
-use causeway_consensus::{
-    CommitCertificate, CommitSignature, Ed25519Signer, Height, Round, Signer as _, ValidatorSet, Vote, VoteKind,
-};
+use causeway_consensus::{CommitCertificate, Signer as _, ValidatorSet};
 use causeway_execution::{
-    Account, BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYTES, OverlayState, RecoveredTx, SourceError,
-    StateSource, SystemCall, genesis_state, peg_state, validator_set_at,
+    BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYTES, OverlayState, RecoveredTx, StateSource, SystemCall,
+    genesis_state, peg_state, validator_set_at,
 };
+use causeway_fixtures::{
+    MemoryState, commit_certificate, federation_signatures, import_call, next_deposits, node_keys,
+};
+pub(crate) use causeway_fixtures::{consensus_signer, operator, peg_signer};
 use causeway_genesis::addresses::{PEG, REWARD_POOL, STAKE_TOKEN, STAKING};
-use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
-use causeway_peg::abi::SignatureAbi;
-use causeway_peg::deposit::fold_deposits;
-use causeway_peg::{CertificateSig, Deposit, IPeg, LocalPegSigner, ParentView, PegModule, PegSigner as _};
-use causeway_trie::{MemoryNodes, Nibbles, NodeSource, NodeSourceError};
+use causeway_genesis::{AllocAccount, ChainSpec, Genesis, ceremony};
+use causeway_peg::PegModule;
 
 pub(crate) const CHAIN_ID: u64 = 4_242;
 pub(crate) const GENESIS_TIME: u64 = 1_700_000_000;
@@ -29,11 +27,6 @@ pub(crate) const USERS: u8 = 4;
 
 pub(crate) fn user(n: u8) -> Address {
     Address::repeat_byte(0x70 + n % USERS)
-}
-
-/// The operator of validator 1 to 4.
-pub(crate) fn operator(n: u8) -> Address {
-    Address::repeat_byte(0xb0 + n)
 }
 
 /// Contracts that pass on what they are given: the first word of the calldata is the callee, the rest the input.
@@ -69,56 +62,6 @@ fn forwarder_code(n: u8) -> Bytes {
     code.into()
 }
 
-/// State in maps.
-#[derive(Debug, Default)]
-pub(crate) struct FlatState {
-    pub(crate) accounts: BTreeMap<Address, Account>,
-    storage: BTreeMap<(Address, U256), U256>,
-    code: BTreeMap<B256, Bytes>,
-    hashes: BTreeMap<u64, B256>,
-    nodes: MemoryNodes,
-}
-
-impl FlatState {
-    fn apply(&mut self, executed: &ExecutedBlock) {
-        for (address, (before, after)) in &executed.diff.accounts {
-            assert_eq!(self.accounts.get(address), before.as_ref(), "{address}");
-            match after {
-                Some(after) => self.accounts.insert(*address, *after),
-                None => self.accounts.remove(address),
-            };
-        }
-        self.storage.extend(executed.diff.storage.iter().map(|(key, (_, after))| (*key, *after)));
-        self.code.extend(executed.diff.code.clone());
-        self.nodes.apply(executed.diff.trie.clone());
-        self.hashes.insert(executed.block.header.number, executed.hash);
-    }
-}
-
-impl NodeSource for FlatState {
-    fn node(&self, owner: Option<B256>, path: &Nibbles) -> Result<Option<Bytes>, NodeSourceError> {
-        self.nodes.node(owner, path)
-    }
-}
-
-impl StateSource for FlatState {
-    fn account(&self, address: Address) -> Result<Option<Account>, SourceError> {
-        Ok(self.accounts.get(&address).copied())
-    }
-
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        Ok(self.storage.get(&(address, slot)).copied().unwrap_or_default())
-    }
-
-    fn code(&self, hash: B256) -> Result<Bytes, SourceError> {
-        self.code.get(&hash).cloned().ok_or(SourceError::MissingCode(hash))
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, SourceError> {
-        self.hashes.get(&number).copied().ok_or(SourceError::MissingBlockHash(number))
-    }
-}
-
 /// A chain at some height.
 #[derive(Clone)]
 pub(crate) struct Chain {
@@ -148,30 +91,6 @@ pub(crate) static PEGGED: LazyLock<Chain> = LazyLock::new(|| {
     })
 });
 
-fn keys(seed: u8) -> NodeKeys {
-    NodeKeys {
-        consensus: SecretKey::from_bytes(secret(1, seed)),
-        peg: SecretKey::from_bytes(secret(2, seed)),
-        p2p: SecretKey::from_bytes(secret(3, seed)),
-    }
-}
-
-/// Of validator 1 to 4, or of somebody who is none yet.
-pub(crate) fn consensus_signer(n: u8) -> Ed25519Signer {
-    Ed25519Signer::new(&secret(1, n))
-}
-
-/// As [`consensus_signer`].
-pub(crate) fn peg_signer(n: u8) -> LocalPegSigner {
-    LocalPegSigner::new(B256::from(secret(2, n))).expect("a legal secret")
-}
-
-fn secret(role: u8, seed: u8) -> [u8; 32] {
-    let mut bytes = [seed; 32];
-    bytes[0] = role;
-    bytes
-}
-
 /// A chain of four validators whose users hold stake, with the forwarders at their places.
 pub(crate) fn spec(pegged: bool) -> ChainSpec {
     let peg = if pegged { ceremony::predicted_peg(31_337, Address::repeat_byte(0xdd), 5) } else { None };
@@ -181,8 +100,9 @@ pub(crate) fn spec(pegged: bool) -> ChainSpec {
     spec.staking.unbonding_seconds = 5;
     spec.staking.downtime_window = 10;
     let stake = U256::from(1_000) * U256::from(ETHER);
-    spec.validators =
-        (1..=VALIDATORS).map(|n| ceremony::validator_entry(&format!("v{n}"), operator(n), stake, &keys(n))).collect();
+    spec.validators = (1..=VALIDATORS)
+        .map(|n| ceremony::validator_entry(&format!("v{n}"), operator(n), stake, &node_keys(n)))
+        .collect();
     for holder in (0..USERS).map(user).chain((1..=VALIDATORS).map(operator)) {
         spec.staking.alloc.insert(holder, stake);
     }
@@ -202,7 +122,7 @@ impl Chain {
     }
 
     pub(crate) fn at_genesis(genesis: Arc<Genesis>) -> Self {
-        let mut state = FlatState::default();
+        let mut state = MemoryState::default();
         state.apply(&genesis_state(&genesis));
         let (head, validators) = (genesis.header.clone(), genesis.validator_set());
         Self { executor: Arc::new(Executor::new(genesis)), state: Arc::new(state), head, validators }
@@ -225,24 +145,9 @@ impl Chain {
 
     /// Everybody's certificate for a block.
     pub(crate) fn certificate(&self, height: u64, block_hash: B256) -> CommitCertificate {
-        let mut signatures: Vec<_> = (1..=VALIDATORS)
-            .map(consensus_signer)
-            .filter(|signer| self.validators.get(&signer.validator()).is_some())
-            .map(|signer| {
-                let vote = Vote {
-                    kind: VoteKind::Precommit,
-                    height: Height(height),
-                    round: Round(0),
-                    block_hash: Some(block_hash),
-                    validator: signer.validator(),
-                };
-                let bytes = vote.sign_bytes(self.executor.genesis().hash);
-                let signature = signer.sign(&bytes).expect("a key in memory always signs");
-                CommitSignature { validator: vote.validator, signature }
-            })
-            .collect();
-        signatures.sort();
-        CommitCertificate { height: Height(height), round: Round(0), block_hash, signatures }
+        let signers = (1..=VALIDATORS).map(consensus_signer);
+        let members = signers.filter(|signer| self.validators.get(&signer.validator()).is_some());
+        commit_certificate(self.executor.genesis().hash, height, block_hash, members)
     }
 
     pub(crate) fn operators(&self) -> BTreeSet<Address> {
@@ -266,45 +171,12 @@ impl Chain {
 
     /// A certified import of the next deposits.
     pub(crate) fn import(&self, credits: &[(Address, u128)]) -> SystemCall {
-        let mut slots = peg_state(&*self.state);
-        let first = PegModule::deposit_nonce(&mut slots).expect("state in memory") + 1;
-        let acc = PegModule::deposit_acc(&mut slots).expect("state in memory");
-        let height = PegModule::last_parent_height(&mut slots).expect("state in memory") + 10;
-        let deposits: Vec<_> = credits
-            .iter()
-            .zip(first..)
-            .map(|((recipient, amount), nonce)| Deposit {
-                nonce,
-                token: Address::ZERO,
-                sender: Address::repeat_byte(0x5e),
-                recipient: *recipient,
-                amount: U256::from(*amount),
-            })
-            .collect();
-        let view = ParentView {
-            parentHeight: height,
-            parentHash: B256::with_last_byte(7),
-            depositNonce: deposits.last().expect("a deposit or more").nonce,
-            depositAcc: fold_deposits(acc, &deposits),
-        };
+        let (view, deposits) = next_deposits(&*self.state, credits);
         let domain = self.executor.genesis().peg_domain().expect("a pegged chain");
-        let signatures = self.certify(domain.parent_view_digest(&view));
-        let input = IPeg::importDepositsCall { view_: view, signatures, deposits }.abi_encode();
-        SystemCall { to: PEG, input: input.into() }
-    }
-
-    fn certify(&self, digest: B256) -> Vec<SignatureAbi> {
         let set = PegModule::validator_set(&mut peg_state(&*self.state)).expect("a pegged chain has a set");
-        let mut signatures: Vec<_> = (1..=VALIDATORS)
-            .map(peg_signer)
-            .filter_map(|signer| {
-                let (at, _) = set.get(&signer.address())?;
-                let signature = signer.sign(digest).expect("a key in memory always signs");
-                Some((at, CertificateSig { signer: signer.address(), signature }))
-            })
-            .collect();
-        signatures.sort_by_key(|(at, _)| *at);
-        signatures.iter().map(|(_, signature)| SignatureAbi::from(signature)).collect()
+        let signers: Vec<_> = (1..=VALIDATORS).map(peg_signer).collect();
+        let signatures = federation_signatures(&set, &signers, domain.parent_view_digest(&view));
+        import_call(view, &signatures, deposits)
     }
 }
 

@@ -1,11 +1,8 @@
 //! A constant set of validators: agreement, crashes, loss, catch-up.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Scenario, plan};
 use alloy_primitives::{Address, U256};
 use causeway_simulator::plan::NetworkFaults;
-use support::{Scenario, plan};
 
 #[test]
 fn four_validators_agree_and_execute_a_transfer() {

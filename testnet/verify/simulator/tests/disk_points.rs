@@ -1,5 +1,4 @@
 //! A machine fails at each of its writes and syncs in every way: nothing is lost, nothing is signed twice, and it comes back.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 

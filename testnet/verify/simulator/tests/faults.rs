@@ -1,5 +1,4 @@
 //! Faults that come by the clock: the chain goes on after them, nobody forks, and the same plan runs alike.
-#![allow(clippy::unwrap_used)]
 
 use causeway_simulator::{
     Plan, World,

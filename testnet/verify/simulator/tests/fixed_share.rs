@@ -1,6 +1,5 @@
 //! The share of the simulator that runs with every change: seeds of all profiles, every seed that has ever found something, every
 //! write and sync of a machine made to fail once, and a sample run twice.
-#![allow(clippy::unwrap_used)]
 
 use std::{num::NonZero, ops::Range, thread};
 

@@ -1,8 +1,6 @@
 //! Who signs twice is reported by the one node that saw it, slashed, tombstoned and removed; once.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Scenario, epochs, plan};
 use alloy_primitives::{B256, U256};
 use causeway::{
     evidence::{self, Kept},
@@ -15,7 +13,6 @@ use causeway_execution::staking_state;
 use causeway_genesis::addresses::STAKING;
 use causeway_simulator::setup::{stake, token};
 use causeway_staking::{IStaking, views};
-use support::{Scenario, epochs, plan};
 
 /// Five validators, of which some may sign twice.
 fn start(seed: u64, offenders: &[usize]) -> Scenario {

@@ -1,13 +1,10 @@
 //! Pegged chains: deposits and checkpoints, epochs that wait for their handover, sets that the parent acknowledges.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Scenario, epochs, plan};
 use alloy_primitives::{Address, U256};
 use causeway_execution::peg_state;
 use causeway_peg::PegModule;
 use causeway_simulator::{Plan, parent::At, setup::stake};
-use support::{Scenario, epochs, plan};
 
 fn start(validators: usize, others: usize, epoch_length: u64, seed: u64) -> Scenario {
     let pegged = Plan { pegged: true, others, ..plan(validators, seed) };

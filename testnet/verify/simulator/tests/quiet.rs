@@ -1,5 +1,4 @@
 //! Worlds without faults: blocks are decided, everybody agrees, and the same plan runs alike.
-#![allow(clippy::unwrap_used)]
 
 use causeway_simulator::{Plan, World};
 

@@ -1,12 +1,9 @@
 //! Validators join, leave and are replaced, by themselves and at the right height; boundaries cost nothing.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Scenario, epochs, plan};
 use alloy_primitives::U256;
 use causeway_simulator::{Machine, Plan, setup::stake};
 use causeway_staking::IStaking;
-use support::{Scenario, epochs, plan};
 
 fn start(validators: usize, others: usize, epoch_length: u64, seed: u64) -> Scenario {
     let mut scenario = Scenario::new(&epochs(Plan { others, ..plan(validators, seed) }, epoch_length));

@@ -1,15 +1,12 @@
 //! Starts that could do harm: from an old snapshot, from a head too old to judge its peers.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Scenario, epochs, plan};
 use alloy_primitives::{B256, Bytes};
 use causeway::{handle::Event, hold, trust::TrustedCheckpoint};
 use causeway_consensus::{CommitCertificate, ConsensusMessage, DecisionNotice, Height, Round};
 use causeway_execution::{Block, SystemTx, Transaction};
 use causeway_genesis::addresses::PEG;
 use causeway_simulator::{Plan, plan::NetworkFaults, setup::token};
-use support::{Scenario, epochs, plan};
 
 #[test]
 fn a_restored_snapshot_catches_up_before_it_signs_and_signs_nothing_twice() {

@@ -1,6 +1,5 @@
 //! Byzantine members, strictly less than a third: whatever they do, no invariant breaks, and each really does it. One more: the
 //! chain forks, and the fork convicts them.
-#![allow(clippy::unwrap_used)]
 
 use causeway_simulator::{
     Coverage, Plan, World,

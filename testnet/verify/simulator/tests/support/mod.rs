@@ -1,5 +1,4 @@
 //! A world that a test directs: who is up, who may speak, what operators send, and what was signed meanwhile.
-#![allow(clippy::unwrap_used, dead_code)]
 
 pub(crate) mod accounts;
 

@@ -1,7 +1,5 @@
 //! Transactions without real signatures: the pool takes the sender as given.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::sync::Arc;
 
 use alloy_consensus::{Signed, TxEip1559, TxEnvelope, TxLegacy};

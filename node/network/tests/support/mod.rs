@@ -1,7 +1,5 @@
 //! Nodes on free loopback ports, and waiting for what they tell.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
