@@ -1,7 +1,7 @@
 //! The ten development accounts.
 //!
 //! They are the ones of the mnemonic `test test test test test test test test test test test junk`, which every Ethereum
-//! development tool knows. Everybody has these keys: coin sent to them on a public chain is gone.
+//! development tool knows. The keys are public: coin sent to them on a public chain is lost.
 
 use alloy_primitives::{Address, B256, b256};
 use alloy_signer_local::PrivateKeySigner;
@@ -9,7 +9,7 @@ use alloy_signer_local::PrivateKeySigner;
 /// The mnemonic the keys come from.
 pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
 
-/// Private keys of the ten accounts, path `m/44'/60'/0'/0/0` to `/9`. Test keys, known to everybody.
+/// Private keys of the ten accounts, path `m/44'/60'/0'/0/0` to `/9`. Public test keys.
 pub const TEST_KEYS: [B256; 10] = [
     b256!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
     b256!("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
@@ -23,7 +23,7 @@ pub const TEST_KEYS: [B256; 10] = [
     b256!("2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"),
 ];
 
-/// A signer for a secret that is known to be a key.
+/// A signer for a secret that is known to be valid.
 pub fn signer(secret: &B256) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(secret).expect("test keys are in range")
 }

@@ -33,7 +33,7 @@ pub struct Intervals {
     pub boundary_ms: Latency,
     /// Milliseconds before the other blocks.
     pub other_ms: Latency,
-    /// How many intervals each figure rests on.
+    /// Number of intervals behind each figure.
     pub counted: Counted,
 }
 
@@ -46,7 +46,7 @@ pub struct Counted {
     pub other: usize,
 }
 
-/// What `staking_epoch` says, as far as it matters here.
+/// The fields of `staking_epoch` that are used here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Epoch {
@@ -80,7 +80,7 @@ impl Intervals {
         }
     }
 
-    /// For people.
+    /// As text for a person.
     pub fn text(&self) -> String {
         let line = |what: &str, count: usize, ms: Latency| {
             format!("  {what:<9} {count} intervals, p50 {} ms, p99 {} ms, max {} ms", ms.p50, ms.p99, ms.max)
@@ -94,7 +94,7 @@ impl Intervals {
     }
 }
 
-/// Watches an endpoint's blocks until asked what it saw.
+/// Watches an endpoint's blocks until it is told to finish.
 #[derive(Debug)]
 pub struct BlockWatch {
     rpc: Rpc,
@@ -105,13 +105,13 @@ impl BlockWatch {
     /// Starts watching.
     ///
     /// # Errors
-    /// When nobody answers there.
+    /// When the endpoint does not answer.
     pub async fn start(url: &str) -> eyre::Result<Self> {
         let watcher = HeadWatcher::start(&[url.to_owned()]).await.wrap_err("cannot watch for blocks")?;
         Ok(Self { rpc: Rpc::new(url)?, watcher })
     }
 
-    /// Ends watching and sorts what was seen.
+    /// Stops watching and sorts the intervals.
     ///
     /// # Errors
     /// When fewer than two blocks came, or the chain does not say where its epochs begin.
@@ -137,7 +137,7 @@ async fn epoch_starts(rpc: &Rpc, first: u64, last: u64) -> eyre::Result<BTreeSet
             return Ok(starts);
         }
         starts.insert(start);
-        // The state after block start - 1 is the first of the epoch; the one before it is of the epoch before.
+        // The state after block start - 1 is the first one in the epoch; the state before that is in the previous epoch.
         match start.checked_sub(2) {
             Some(before) if before > first && before < at => at = before,
             _ => return Ok(starts),
@@ -148,7 +148,7 @@ async fn epoch_starts(rpc: &Rpc, first: u64, last: u64) -> eyre::Result<BTreeSet
 /// Watches and prints.
 ///
 /// # Errors
-/// When nobody answers, or the endpoint is no Causeway chain.
+/// When the endpoint does not answer, or is not a Causeway node.
 pub async fn run(args: &BlocksArgs) -> eyre::Result<()> {
     let watch = BlockWatch::start(&endpoint(args)?).await?;
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;

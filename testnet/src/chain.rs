@@ -24,7 +24,7 @@ pub const PARENT_BLOCK_INTERVAL_MS: u64 = 500;
 const PARENT_COINS: u64 = 1_000_000;
 /// Coin of the account that deploys, deposits and pays relayers on the embedded parent.
 const OPERATOR_COINS: u64 = 1_000_000_000;
-/// Stake of each validator, and what each development account has to stake, in whole staking tokens.
+/// Stake of each validator, and staking tokens of each development account, in whole tokens.
 const STAKE: u64 = 1_000_000;
 /// File with a validator's operator key, in its `keys` directory.
 const OPERATOR_KEY: &str = "operator.key";
@@ -42,9 +42,9 @@ pub struct ValidatorKeys {
     pub relayer: Address,
 }
 
-/// Makes the keys of a node that joins later, where there are none. Its operator is a development account, which has coin and
-/// stake: the tenth pays for loads and people play with the first ones, so the ninth is the first to be taken. When all are taken
-/// the operator is a new account, which somebody has to give stake.
+/// Makes the keys of a node that joins later, unless it has some. Its operator is a development account, which has coin and
+/// stake. The tenth account pays for loads, and people use the first ones by hand, so the ninth is taken first. When all are taken,
+/// the operator is a new account without stake.
 pub fn joiner_keys(name: &str, dir: &Path, position: usize) -> eyre::Result<ValidatorKeys> {
     node_keys(&dir.join("keys"))?;
     let path = operator_key(dir);
@@ -106,7 +106,7 @@ pub fn address(key: &SecretKey) -> Address {
     accounts::signer(&B256::from(*key.expose())).address()
 }
 
-/// Genesis of the embedded parent: one validator, and coin for whoever needs some there.
+/// Genesis of the embedded parent: one validator, and coin for the accounts that act there.
 pub fn parent_genesis(validator: &ValidatorKeys, operator: Address, relayers: &[Address]) -> eyre::Result<Genesis> {
     let mut spec = ceremony::new_spec(PARENT_CHAIN_ID, "Causeway embedded parent", now()?, None);
     spec.block_interval_ms = PARENT_BLOCK_INTERVAL_MS;
@@ -124,7 +124,7 @@ pub fn parent_genesis(validator: &ValidatorKeys, operator: Address, relayers: &[
     Ok(Genesis::build(spec)?)
 }
 
-/// What can be chosen about the sidechain.
+/// Settings of the sidechain that the user can choose.
 #[derive(Clone, Copy, Debug)]
 pub struct SidechainChoices {
     /// Time between blocks in milliseconds.
@@ -143,7 +143,7 @@ pub struct SidechainChoices {
     pub jail_seconds: u64,
 }
 
-/// Genesis of the sidechain: no coin, all of it comes through the vault; stake tokens for the development accounts.
+/// Genesis of the sidechain. It has no coin: all of it comes through the vault. The development accounts have stake tokens.
 pub fn sidechain_genesis(
     validators: &[ValidatorKeys],
     peg: PegSpec,

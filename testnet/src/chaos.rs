@@ -1,9 +1,9 @@
-//! `testnet/chaos`: real processes are killed, paused, cut off and starved under load, and watched from outside all along.
+//! `testnet/chaos`: real processes are killed, paused, cut off and starved under load, and watched from outside.
 //!
-//! The schedule follows from a seed; what the machine does with it does not. For runs that repeat exactly there is the simulator;
-//! this one shows what a simulator cannot: the kernel, the disk, the sockets, the start of a process.
+//! The schedule is derived from a seed; the timing of the machine is not. The simulator has runs that repeat exactly. This run
+//! covers what a simulator cannot: the kernel, the disk, the sockets, the start of a process.
 //!
-//! Start reading at [`schedule`] (what is done), [`inject`] (how), [`judge`] (what may never be seen) and [`closing`] (what must hold at the end).
+//! Start reading at [`schedule`] (the faults), [`inject`] (how they are done), [`judge`] (the rules) and [`closing`] (the checks at the end).
 
 pub mod anvil;
 pub mod closing;
@@ -52,15 +52,15 @@ use crate::{
 const ACCOUNTS: u32 = 64;
 /// Seconds of transfers beyond the run's length: the last fault and its recovery.
 const SPARE_SECONDS: u64 = 180;
-/// Longer than everything at the end takes.
+/// More time than the end of a run takes.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(3_600);
 /// Quiet before the first fault.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Breaks a testnet and prints what came of it.
+/// Breaks a testnet and prints the report.
 ///
 /// # Errors
-/// When something could not be done, or a bound was broken.
+/// When a step could not be done, or a bound was violated.
 pub async fn run(args: ChaosArgs) -> eyre::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,causeway_testnet=info"));
@@ -112,7 +112,7 @@ async fn break_it(args: &ChaosArgs, seed: u64, ground: &mut Ground) -> eyre::Res
     let closing = Closing { court: &court, nodes: &nodes, record: &record, auditor: &auditor };
     tokio::select! {
         () = closing.settle(&traffic, &crossings) => {}
-        // Looks at the processes until everything has settled.
+        // Checks the processes until everything has settled.
         looked = injector.wait(SETTLE_PATIENCE) => looked?,
     }
     let watched = court.now();
@@ -162,7 +162,7 @@ async fn inject_all(args: &ChaosArgs, seed: u64, injector: &mut Injector<'_>) ->
     Ok(faults)
 }
 
-/// What the nodes say in their logs that nobody sees from outside.
+/// Alarms in the nodes' logs, which are not visible over JSON-RPC.
 fn alarms(court: &Court, ground: &mut Ground) -> eyre::Result<()> {
     for node in 0..ground.names.len() {
         let log = std::fs::read(ground.node(node)?.log()).wrap_err("cannot read a node's log")?;

@@ -20,7 +20,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What the launcher can do.
+/// The launcher's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a testnet, or resume the one in the directory
@@ -29,7 +29,7 @@ pub enum Command {
     Down(DirectoryArgs),
     /// Send transactions and measure how long they take to be final
     Load(LoadArgs),
-    /// Break a node, or mend it
+    /// Break a node, or repair it
     Fault(FaultArgs),
     /// Add a node to a running testnet
     Node(NodeArgs),
@@ -103,7 +103,7 @@ pub struct UpArgs {
     pub exit_with_parent: Option<i32>,
 }
 
-/// What a load consists of.
+/// Kinds of transactions in a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LoadKind {
     /// Coin transfers
@@ -188,7 +188,7 @@ pub struct LoadArgs {
     pub json: bool,
 }
 
-/// What to do to a node.
+/// An action on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FaultKind {
     /// SIGKILL: the process is gone at once
@@ -288,7 +288,7 @@ pub struct BlocksArgs {
     pub json: bool,
 }
 
-/// Whole coins in wei.
+/// Converts whole coins to wei.
 pub fn coins(amount: u64) -> U256 {
     U256::from(amount).saturating_mul(U256::from(1_000_000_000_000_000_000u64))
 }

@@ -1,6 +1,6 @@
-//! How other commands talk to a running launcher: one line of JSON each way over a Unix socket in the testnet's directory.
+//! The protocol between the other commands and a running launcher: one line of JSON each way over a Unix socket in the testnet's directory.
 //!
-//! Only the launcher touches processes. If `testnet/fault` signalled them itself, the launcher would take a killed node for a
+//! Only the launcher controls processes. If `testnet/fault` signalled them itself, the launcher would mistake a killed node for a
 //! crashed one, and a node restarted elsewhere would not end with the launcher.
 
 use std::{
@@ -22,12 +22,12 @@ use crate::directory::Directory;
 
 /// Longest line that is read.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
-/// How long the launcher waits for a request after somebody connected.
+/// Deadline for a request after a command has connected.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a command waits for the launcher's answer: stopping many nodes takes a while.
+/// Deadline for the launcher's answer: stopping many nodes takes a while.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a command asks of the launcher.
+/// A request of a command to the launcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "command", deny_unknown_fields)]
 pub enum Request {
@@ -62,13 +62,13 @@ pub enum Request {
     Stop,
 }
 
-/// What the launcher answers.
+/// The launcher's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
-    /// It is done; the text says what.
+    /// The request was carried out; the text says how.
     Done(String),
-    /// It is not; the text says why.
+    /// The request failed; the text says why.
     Failed(String),
 }
 
@@ -81,16 +81,16 @@ pub struct Listener {
     requests: mpsc::Receiver<Pending>,
 }
 
-/// A request with the way back.
+/// A request with the connection for its answer.
 #[derive(Debug)]
 pub struct Pending {
-    /// What is asked.
+    /// The request.
     pub request: Request,
     stream: BufReader<UnixStream>,
 }
 
 impl Listener {
-    /// Listens in the directory. The caller holds the directory's lock, so a socket that is there is a dead one.
+    /// Listens in the directory. The caller holds the directory's lock, so an existing socket is left over from an earlier launcher.
     pub fn open(directory: &Directory) -> eyre::Result<Self> {
         let path = path(directory);
         match std::fs::remove_file(&path) {
@@ -105,7 +105,7 @@ impl Listener {
         Ok(Self { requests })
     }
 
-    /// The next well-formed request. Nothing is lost when the caller stops waiting.
+    /// The next well-formed request. Cancel-safe.
     pub async fn next(&mut self) -> eyre::Result<Pending> {
         self.requests.recv().await.ok_or_else(|| eyre!("the control socket is closed"))
     }
@@ -130,7 +130,7 @@ async fn accept(socket: UnixListener, requests: mpsc::Sender<Pending>) {
 }
 
 impl Pending {
-    /// Sends the answer. A caller that has gone is no error of ours.
+    /// Sends the answer. It is no error when the caller has gone.
     pub async fn answer(mut self, answer: &Answer) {
         if let Err(error) = write(self.stream.get_mut(), answer).await {
             tracing::warn!(%error, "the caller of a command has gone");

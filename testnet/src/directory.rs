@@ -1,4 +1,4 @@
-//! The testnet's directory: where things are, and the lock that one launcher holds.
+//! The testnet's directory: its paths, and the lock that one launcher holds.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,20 +18,20 @@ pub struct Directory {
     root: PathBuf,
 }
 
-/// Held by a running launcher; the system releases it when the launcher dies, however it dies.
+/// Held by a running launcher; the system releases it whenever the launcher ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: Flock<File>,
 }
 
 impl Directory {
-    /// The directory at an absolute path that follows from the working directory.
+    /// The directory at `path`, made absolute from the working directory.
     pub fn new(path: &Path) -> eyre::Result<Self> {
         let root = std::path::absolute(path).wrap_err("the working directory is gone")?;
         Ok(Self { root })
     }
 
-    /// Makes the directory. Refuses one that holds somebody else's files.
+    /// Makes the directory. Refuses one that holds other files.
     pub fn create(&self) -> eyre::Result<()> {
         let ours = self.root.join(MARKER).exists();
         if !ours && self.root.exists() && std::fs::read_dir(&self.root)?.next().is_some() {
@@ -56,7 +56,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Takes the lock, or says who has it.
+    /// Takes the lock. The error names the process that holds it.
     pub fn lock(&self) -> eyre::Result<Lock> {
         match self.try_lock()? {
             Ok(lock) => Ok(lock),
@@ -67,7 +67,7 @@ impl Directory {
         }
     }
 
-    /// The process that runs this testnet; `None` when nobody does.
+    /// The process that runs this testnet; `None` when it does not run.
     pub fn holder(&self) -> eyre::Result<Option<u32>> {
         if !self.lock_file().exists() {
             return Ok(None);
@@ -134,7 +134,7 @@ impl Directory {
         self.root.join("validators").join(name)
     }
 
-    /// What a detached launcher prints.
+    /// The log of a detached launcher.
     pub fn launcher_log(&self) -> PathBuf {
         self.root.join("launcher.log")
     }

@@ -10,12 +10,12 @@ use crate::{
     directory::Directory,
 };
 
-/// How long `down` waits for the launcher to end after it said so.
+/// How long `down` waits for the launcher to end after its answer.
 const END_PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two looks.
+/// Pause between two checks.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Breaks or mends a node.
+/// Breaks or repairs a node.
 pub async fn run(args: &FaultArgs) -> eyre::Result<()> {
     let node = args.node.clone();
     let request = match args.kind {
@@ -28,7 +28,7 @@ pub async fn run(args: &FaultArgs) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Stops a testnet and waits until nothing of it runs.
+/// Stops a testnet and waits until all its processes have ended.
 pub async fn down(path: &Path) -> eyre::Result<()> {
     let directory = Directory::new(path)?;
     let Some(pid) = directory.holder()? else {

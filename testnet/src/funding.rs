@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::rpc::Rpc;
 
-/// How long a batch may take to be in blocks.
+/// Deadline for a batch to be included in blocks.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tip in wei per gas.
 const TIP: u128 = 1_000_000_000;
@@ -35,21 +35,21 @@ pub struct Call {
 pub struct Fees {
     /// EIP-155 chain id.
     pub chain_id: u64,
-    /// Most that is paid, in wei per gas.
+    /// Fee cap in wei per gas.
     pub max_fee: u128,
     /// Tip in wei per gas.
     pub tip: u128,
 }
 
 impl Fees {
-    /// Fees that hold while the base fee grows eightfold.
+    /// Fees that stay sufficient until the base fee has grown eightfold.
     pub async fn ample(rpc: &Rpc) -> eyre::Result<Self> {
         let base = rpc.base_fee().await?;
         Ok(Self { chain_id: rpc.chain_id().await?, max_fee: base.saturating_mul(8).saturating_add(TIP), tip: TIP })
     }
 }
 
-/// Signs an EIP-1559 transaction. Answers its hash and its bytes.
+/// Signs an EIP-1559 transaction. Returns its hash and its bytes.
 pub fn sign(signer: &PrivateKeySigner, fees: Fees, nonce: u64, call: &Call) -> eyre::Result<(B256, Bytes)> {
     let transaction = TxEip1559 {
         chain_id: fees.chain_id,
@@ -67,7 +67,7 @@ pub fn sign(signer: &PrivateKeySigner, fees: Fees, nonce: u64, call: &Call) -> e
     Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
 }
 
-/// Sends the calls as consecutive transactions and waits until all have succeeded. Answers their receipts.
+/// Sends the calls as consecutive transactions and waits until all have succeeded. Returns their receipts.
 pub async fn send_all(rpc: &Rpc, signer: &PrivateKeySigner, calls: &[Call]) -> eyre::Result<Vec<Value>> {
     let fees = Fees::ample(rpc).await?;
     let first = rpc.nonce(signer.address()).await?;
@@ -86,7 +86,7 @@ pub async fn send_all(rpc: &Rpc, signer: &PrivateKeySigner, calls: &[Call]) -> e
     Ok(receipts)
 }
 
-/// Init code that pays an equal share of the coin it is created with to each of the addresses, and leaves no contract.
+/// Init code that splits the coin it is created with equally among the addresses, and leaves no contract.
 ///
 /// One transaction then funds hundreds of accounts. The code, with the addresses after it:
 ///

@@ -26,7 +26,7 @@ use crate::{
 
 /// Longest name of a node.
 const MAX_NAME_BYTES: usize = 32;
-/// How long a validator may take to say what its newest block is.
+/// Deadline for a validator to return its newest block.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A node that is ready to start.
@@ -34,14 +34,14 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Joined {
     /// The process.
     pub node: Node,
-    /// What the person is told.
+    /// Text for the person who added it.
     pub text: String,
     record: ValidatorRecord,
     settings: Settings,
 }
 
 impl Joined {
-    /// Makes the node part of the testnet: of its record now, and of each later `up`.
+    /// Adds the node to the testnet's record, and to its settings, so that each later `up` starts it.
     pub fn remember(&self, directory: &Directory, record: &mut TestnetRecord) -> eyre::Result<()> {
         self.settings.save(directory)?;
         record.rpc.push(self.record.rpc.clone());
@@ -59,7 +59,7 @@ pub async fn run(args: &NodeArgs) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Keys, ports, settings and data directory of a node that joins. What an attempt that failed left is used again.
+/// Prepares keys, ports, settings and the data directory of a node that joins. Files of a failed attempt are used again.
 pub async fn prepare(directory: &Directory, record: &TestnetRecord, name: &str, relay: bool) -> eyre::Result<Joined> {
     let mut settings = Settings::load(directory)?;
     check_name(name, &settings)?;
@@ -90,7 +90,7 @@ pub async fn prepare(directory: &Directory, record: &TestnetRecord, name: &str, 
     Ok(Joined { node: Node::new(name, dir, binary, trust), text, record: joined, settings })
 }
 
-/// What `testnet.json` says about a node of the sidechain.
+/// The entry of `testnet.json` for a node of the sidechain.
 pub fn node_record(keys: &ValidatorKeys, p2p: String, ports: NodePorts, dir: &Path) -> ValidatorRecord {
     ValidatorRecord {
         name: keys.name.clone(),
@@ -145,7 +145,7 @@ async fn pay_relayer(directory: &Directory, record: &TestnetRecord, keys: &Valid
     parent.pay_relayers(&[keys.relayer]).await
 }
 
-/// What comes next. The command goes to a node that is at the head for certain.
+/// The next step for the operator. The command is sent to a node that is certainly at the head.
 fn text(joined: &ValidatorRecord, rpc: &str) -> String {
     let ValidatorRecord { name, rpc: own, dir, .. } = joined;
     let (dir, key) = (dir.display(), chain::operator_key(dir).display().to_string());

@@ -1,7 +1,7 @@
 //! The local testnet: processes of the real node on this machine, started, watched, broken and loaded.
 //!
 //! This crate owns `testnet/up`, `down`, `load`, `fault`, `node`, `blocks` and `chaos`, and the tests that cross rooms. It starts the `causeway` binary as
-//! anybody would and talks to it only over its command line, its files and JSON-RPC, so what works here works for an operator.
+//! any user would, and talks to it only over its command line, its files and JSON-RPC, so what works here works for an operator.
 //!
 //! Start reading at [`up`], then [`supervisor`] (what runs until Ctrl-C) and [`load`].
 

@@ -2,8 +2,8 @@
 //!
 //! Accounts are made and funded first, every transaction is signed before the first is sent (with `--rate max` more than the chain
 //! can take, within a part of the free memory), each account sticks to one connection (so its nonces arrive in order), and finality
-//! is what a WebSocket subscription to `newHeads` sees, at another endpoint than the one that took the transaction where there is another. On Causeway a head is final; on other chains the
-//! figures mean inclusion.
+//! is measured by a WebSocket subscription to `newHeads`, at another endpoint than the one that took the transaction where there
+//! is one. On Causeway a head is final; on other chains the figures mean inclusion.
 
 pub mod budget;
 pub mod plan;
@@ -33,7 +33,7 @@ use crate::{
 /// How long to wait for the last transactions after the last was sent.
 const TAIL_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where to send, and who pays.
+/// The endpoints, and the account that pays.
 struct Target {
     endpoints: Vec<String>,
     funder: B256,
@@ -50,13 +50,13 @@ impl Target {
         let running = record.validators.iter().filter(|validator| validator.pid.is_some());
         let endpoints: Vec<String> = running.map(|validator| validator.rpc.clone()).collect();
         ensure!(!endpoints.is_empty(), "no validator runs: start one with testnet/fault restart");
-        // The last account, so that a person who plays with the first ones does not collide with its nonces.
+        // The last account, so that its nonces do not collide with those of a person who uses the first ones.
         let funder = *accounts::TEST_KEYS.last().ok_or_else(|| eyre!("no accounts"))?;
         Ok(Self { endpoints, funder })
     }
 }
 
-/// Sends a load and prints what came of it.
+/// Sends a load and prints the result.
 pub async fn run(args: LoadArgs) -> eyre::Result<()> {
     let target = Target::resolve(&args)?;
     let report = measure(&args, &target).await?;

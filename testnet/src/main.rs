@@ -34,7 +34,7 @@ fn run() -> eyre::Result<()> {
     }
 }
 
-/// Everything on the main thread: Linux ends the nodes with the thread that started them, so that thread must be this one.
+/// Runs everything on the main thread: Linux ends the nodes together with the thread that started them.
 fn main_thread() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }

@@ -18,25 +18,25 @@ use crate::{
     ports::NodePorts,
 };
 
-/// How long a node may take to end after SIGTERM.
+/// Deadline for a node to end after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a node may take until it serves, before nobody waits for it any more.
+/// How long to wait until a started node serves.
 const SERVE_PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two looks whether it serves.
+/// Pause between two checks whether it serves.
 const POLL: Duration = Duration::from_millis(20);
-/// What nodes log unless `CAUSEWAY_LOG` says otherwise: their own doings, and only trouble from the consensus core.
+/// Log filter of the nodes unless `CAUSEWAY_LOG` is set: everything of the node, and only warnings of the consensus core.
 const LOG_FILTER: &str = "info,arc_malachitebft_core_consensus=warn";
 /// Bytes of a log that are shown when a node dies.
 const LOG_TAIL_BYTES: u64 = 3_000;
 
-/// Why a node may believe the history that its peers offer, when its own is older than stake stays locked.
+/// Why a node may trust the history of its peers when its own head is older than the unbonding period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// It is there from the start.
+    /// It trusts no history: it starts together with the chain.
     Nothing,
-    /// All its peers are on this machine and ours.
+    /// All its peers are nodes of this testnet.
     History,
-    /// This block is known to be of the chain.
+    /// This block is known to be part of the chain.
     Checkpoint {
         /// Its number.
         height: u64,
@@ -67,13 +67,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that is not started yet, and why it may believe its peers when it starts first. Later starts trust their history: a
-    /// node that was down for long comes back to the same peers.
+    /// A node that is not started yet. `trust` holds for its first start; later starts trust the peers' history, because a node
+    /// that was down for long returns to the same peers.
     pub fn new(name: &str, dir: PathBuf, binary: PathBuf, trust: Trust) -> Self {
         Self { name: name.to_owned(), dir, binary, trust, environment: Vec::new(), child: None }
     }
 
-    /// The same node with more in its processes' environment.
+    /// The same node with more environment variables.
     #[must_use]
     pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
         self.environment = environment;
@@ -90,7 +90,7 @@ impl Node {
         &self.dir
     }
 
-    /// What it prints.
+    /// Its log file.
     pub fn log(&self) -> PathBuf {
         self.dir.join("node.log")
     }
@@ -108,7 +108,7 @@ impl Node {
         if self.child.is_some() {
             bail!("{} runs already", self.name);
         }
-        // One that was killed could not remove it.
+        // A killed process could not remove the file.
         self.forget_addresses();
         let log = File::options().create(true).append(true).open(self.log());
         let log = log.wrap_err_with(|| format!("cannot open {}", self.log().display()))?;
@@ -137,7 +137,7 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until the started process serves. Answers whether it does; one that takes long may do so later.
+    /// Waits until the started process serves. Returns false when it does not yet serve after a while; it may do so later.
     ///
     /// # Errors
     /// When the process has ended, with the end of its log.
@@ -157,12 +157,12 @@ impl Node {
         }
     }
 
-    /// Where a running node says what it listens on.
+    /// File in which a running node names its addresses.
     fn addresses(&self) -> PathBuf {
         NodeFiles(self.dir.clone()).addresses()
     }
 
-    /// Nobody listens there any more.
+    /// Removes that file: the addresses are no longer served.
     fn forget_addresses(&self) {
         if let Err(error) = std::fs::remove_file(self.addresses())
             && error.kind() != std::io::ErrorKind::NotFound
@@ -254,7 +254,7 @@ pub async fn prepare(binary: &Path, dir: &Path, settings: &NodeSettings, genesis
     std::fs::write(&file, settings.to_toml()?).wrap_err_with(|| format!("cannot write {}", file.display()))
 }
 
-/// Where other nodes reach a node on this machine. The node itself says what its network key is called.
+/// The peer-to-peer address of a node on this machine. The node's own command line prints the peer id.
 pub async fn multiaddr(binary: &Path, dir: &Path, ports: NodePorts) -> eyre::Result<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -291,7 +291,7 @@ mod tests {
 
     use super::*;
 
-    /// A program in a node's place.
+    /// A script in place of a node.
     fn node(script: &str) -> (tempfile::TempDir, Node) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("run")).unwrap();

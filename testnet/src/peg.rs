@@ -25,9 +25,9 @@ const TRANSFER_GAS: u64 = 21_000;
 const RELAYER_CENTS: u64 = 50;
 /// How often the parent is asked for receipts, in milliseconds.
 const POLL_MS: u64 = 100;
-/// Pause between two looks for minted coin.
+/// Pause between two checks for minted coin.
 const MINT_POLL: Duration = Duration::from_millis(100);
-/// How long deposits may take to be minted: finality of the parent, and then seconds.
+/// Deadline for deposits to be minted: finality of the parent, and then seconds.
 const MINT_PATIENCE: Duration = Duration::from_secs(180);
 
 /// The parent chain with the account that deploys and deposits.
@@ -62,7 +62,7 @@ impl Parent {
             .ok_or_else(|| eyre!("the nonce of {} is used up", self.operator()))
     }
 
-    /// Deploys registry and vault as genesis foresees, or checks the ones that are there.
+    /// Deploys registry and vault at the addresses in genesis, or checks the ones that exist.
     pub async fn deploy(&self, genesis: &Genesis) -> eyre::Result<()> {
         let (Some(peg), Some(validators)) = (&genesis.spec.peg, genesis.peg_validator_set()) else {
             bail!("the genesis has no peg: start anew with --clean");
@@ -76,7 +76,7 @@ impl Parent {
                 validators,
                 deployer: peg.deployer,
                 deployer_nonce: peg.deployer_nonce,
-                // Nothing of value is at stake here, and people want to see their claim.
+                // A short delay is enough here: no value is at risk, and users want to see their claim.
                 claim_delay_s: 0,
             })
             .await
@@ -134,7 +134,7 @@ impl Parent {
     }
 }
 
-/// Waits until each account has its coin on the sidechain. `alive` is asked again and again whether waiting makes sense.
+/// Waits until each account has its coin on the sidechain. Stops waiting when `alive` fails.
 pub async fn minted(
     sidechain: &Rpc,
     accounts: &[Address],

@@ -1,7 +1,7 @@
-//! Ports of the testnet: wanted ones first, free ones instead, and the same ones again after a restart.
+//! Ports of the testnet: the preferred ones, or free ones instead, and the same ones again after a restart.
 //!
-//! A node that is down listens nowhere, and another testnet of this machine must not take its ports meanwhile: whoever would ask it
-//! for blocks got those of another chain. So each launcher holds a lock for every port it has given, as long as it lives.
+//! While a node is down, another testnet of this machine must not take its ports: its peers would ask a node of another
+//! chain for blocks. So each launcher locks every port that it has assigned, for as long as it runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,12 +22,12 @@ const P2P_FIRST: u16 = 30_303;
 const METRICS_FIRST: u16 = 9090;
 /// The embedded parent's ports start this far above the validators'.
 const PARENT_OFFSET: u16 = 1000;
-/// Ports tried above a wanted one before the system is asked for any.
+/// Number of ports tried above the preferred one. After them the system chooses one.
 const NEARBY: u16 = 200;
 
-/// Where launchers of this machine lock the ports they have given; below the directory for temporary files.
+/// Directory with the lock files of all launchers of this machine, below the directory for temporary files.
 const LOCKS: &str = "causeway-testnet-ports";
-/// The locks of this process. Its end, however it comes, lets go of them.
+/// The locks of this process. The system releases them when the process ends.
 static HELD: Mutex<BTreeMap<u16, File>> = Mutex::new(BTreeMap::new());
 
 /// Ports of one node.
@@ -50,7 +50,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Reads what is remembered; nothing when there is no file yet.
+    /// Reads the remembered ports: none when there is no file yet.
     pub fn load(file: &Path) -> eyre::Result<Self> {
         match std::fs::read_to_string(file) {
             Ok(text) => serde_json::from_str(&text).wrap_err_with(|| format!("{} is damaged", file.display())),
@@ -71,7 +71,7 @@ impl Ports {
     }
 
     /// Gives each of `names` its remembered ports where they are free now, and free ones where they are not.
-    /// Answers what was moved, for the person to read.
+    /// Returns a line for each port that was moved.
     pub fn assign(&mut self, names: &[String], parent: Option<&str>) -> eyre::Result<Vec<String>> {
         let mut taken: BTreeSet<u16> = self.others(names, parent);
         let mut moved = Vec::new();
@@ -116,7 +116,7 @@ fn choose(wanted: u16, taken: &mut BTreeSet<u16>) -> eyre::Result<u16> {
     Ok(port)
 }
 
-/// Takes the port for this process, unless another launcher has it. Where locks cannot be made, what listens decides alone.
+/// Takes the port for this process, unless another launcher has it. Where locks cannot be made, a port counts as taken only when a process listens on it.
 fn hold(port: u16) -> bool {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     if held.contains_key(&port) {

@@ -1,4 +1,4 @@
-//! `testnet.json`: what a running testnet tells scripts, tests and people.
+//! `testnet.json`: the description of a running testnet for scripts, tests and people.
 
 use std::path::{Path, PathBuf};
 
@@ -20,13 +20,13 @@ pub struct TestnetRecord {
     pub ws: Vec<String>,
     /// The parent chain.
     pub parent: ParentRecord,
-    /// The ten development accounts. Everybody knows these keys.
+    /// The ten development accounts. Their keys are public.
     pub accounts: Vec<AccountRecord>,
-    /// The validators of genesis, then the nodes that `testnet/node add` made, whether they validate yet or not.
+    /// The validators of genesis, then the nodes that `testnet/node add` made, also those that do not validate yet.
     pub validators: Vec<ValidatorRecord>,
     /// The genesis file.
     pub genesis: PathBuf,
-    /// Process id of the launcher that watches all this.
+    /// Process id of the launcher.
     pub launcher_pid: u32,
 }
 
@@ -42,7 +42,7 @@ pub struct ParentRecord {
     pub vault: Address,
     /// The contract that verifies checkpoints.
     pub registry: Address,
-    /// Process id of the embedded parent; absent when the parent is somebody else's.
+    /// Process id of the embedded parent; absent when the parent is not the embedded one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Data directory of the embedded parent.
@@ -56,7 +56,7 @@ pub struct ParentRecord {
 pub struct AccountRecord {
     /// Its address.
     pub address: Address,
-    /// Its key, which everybody knows.
+    /// Its key, which is public.
     pub private_key: B256,
 }
 
@@ -89,7 +89,7 @@ impl TestnetRecord {
         serde_json::from_str(&text).wrap_err_with(|| format!("{} is damaged", path.display()))
     }
 
-    /// Replaces the record, so that a reader sees the old or the new one and nothing between.
+    /// Replaces the record, so that a reader sees either the old or the new one.
     pub fn save(&self, directory: &Path) -> eyre::Result<()> {
         let path = path(directory);
         let new = path.with_extension("json.new");
@@ -100,7 +100,7 @@ impl TestnetRecord {
     }
 }
 
-/// Where the record is.
+/// Path of the record.
 pub fn path(directory: &Path) -> PathBuf {
     directory.join("testnet.json")
 }

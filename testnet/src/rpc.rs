@@ -18,7 +18,7 @@ use serde_json::Value;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest request or answer in bytes.
 const MAX_BYTES: u32 = 64 * 1024 * 1024;
-/// Pause between two looks while waiting for something.
+/// Pause between two checks while waiting.
 const POLL: Duration = Duration::from_millis(100);
 
 /// A client for one endpoint.

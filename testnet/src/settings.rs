@@ -1,4 +1,4 @@
-//! `settings.json`: what was chosen when the testnet was made, and the nodes that were added to it since.
+//! `settings.json`: the choices made when the testnet was created, and the nodes added since.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::{chain::SidechainChoices, cli::UpArgs, directory::Directory};
 
 /// Blocks of an epoch unless chosen otherwise: short enough to see the set change.
 const DEFAULT_EPOCH_LENGTH: u64 = 60;
-/// Checkpoints that fit into an epoch at the least, by genesis' rule: one carries the next set to the parent.
+/// Smallest number of checkpoints in an epoch, by the rule of genesis: one of them carries the next set to the parent.
 const CHECKPOINTS_PER_EPOCH: u64 = 2;
 /// Seconds that stake stays locked after it left its validator.
 const DEFAULT_UNBONDING_S: u64 = 300;
@@ -19,7 +19,7 @@ const DEFAULT_DOWNTIME_WINDOW: u64 = 300;
 /// Seconds before a jailed validator may return.
 const DEFAULT_JAIL_S: u64 = 60;
 
-/// What a testnet consists of. A later `up` must not choose otherwise.
+/// The settings of a testnet. A later `up` must not contradict them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
@@ -65,10 +65,10 @@ impl Settings {
         format!("validator-{index}")
     }
 
-    /// What the command line chooses, with defaults for the rest.
+    /// The settings of the command line, with defaults for the rest.
     ///
     /// # Errors
-    /// When the choices do not fit together.
+    /// When the settings contradict each other.
     pub fn choose(args: &UpArgs) -> eyre::Result<Self> {
         let validators = args.validators.unwrap_or(4);
         let checkpoint_interval = args.checkpoint_interval.unwrap_or(10);
@@ -97,7 +97,7 @@ impl Settings {
     /// The settings of the directory, or those of the command line when there are none yet.
     ///
     /// # Errors
-    /// When the command line chooses otherwise than the directory, or the file is damaged.
+    /// When the command line contradicts the directory's settings, or the file is damaged.
     pub fn resolve(directory: &Directory, args: &UpArgs) -> eyre::Result<Self> {
         if !path(directory).exists() {
             let settings = Self::choose(args)?;
@@ -120,7 +120,7 @@ impl Settings {
             .wrap_err_with(|| format!("{} is damaged, or of another version: use --clean", path.display()))
     }
 
-    /// Writes the settings, the old ones or the new ones and nothing between.
+    /// Replaces the settings file: a reader sees either the old or the new settings.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -164,14 +164,14 @@ impl Settings {
         self.validator_names().into_iter().chain(added).collect()
     }
 
-    /// How many relayers a node lets go first; `None` when it does not relay.
+    /// The node's place among the relayers; `None` when it does not relay.
     pub fn relayer_position(&self, name: &str) -> Option<usize> {
         let genesis = (0..self.relayers).map(Self::validator_name);
         let added = self.added.iter().filter(|node| node.relay).map(|node| node.name.clone());
         genesis.chain(added).position(|relayer| relayer == name)
     }
 
-    /// What genesis needs to know.
+    /// The settings that go into genesis.
     pub fn choices(&self) -> SidechainChoices {
         SidechainChoices {
             block_interval_ms: self.block_interval_ms,

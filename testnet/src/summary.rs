@@ -1,4 +1,4 @@
-//! What a person reads when the testnet runs.
+//! The text that a person sees when the testnet runs.
 
 use std::{fmt::Write as _, path::Path};
 

@@ -1,6 +1,6 @@
-//! What runs until Ctrl-C: it owns the node processes, tells when one ends, and does what `testnet/fault` asks.
+//! What runs until Ctrl-C: it owns the node processes, reports when one ends, and carries out the requests of `testnet/fault`.
 //!
-//! It never restarts a node by itself. A testnet is there to see what happens when a node is gone.
+//! It never restarts a node by itself. A testnet shows how the chain behaves without a node.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::{
     record::TestnetRecord,
 };
 
-/// How often processes are looked at.
+/// Pause between two checks of the processes.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// Name of the embedded parent's node.
 pub const PARENT: &str = "parent";
 
-/// All processes of a testnet: the embedded parent first, when there is one, then the validators and whoever joined.
+/// All processes of a testnet: the embedded parent first, when there is one, then the validators and the nodes that joined.
 #[derive(Debug)]
 pub struct Supervisor {
     directory: Directory,
@@ -47,7 +47,7 @@ impl Supervisor {
         self.nodes.iter().find(|node| node.name() == name).and_then(Node::pid)
     }
 
-    /// Fails when a node has ended, with the end of its log: for the time of starting, when every node must live.
+    /// Fails when a node has ended, with the end of its log. Used while the testnet starts, when every node must run.
     pub fn all_alive(&mut self) -> eyre::Result<()> {
         for node in &mut self.nodes {
             if let Some(status) = node.ended()? {
@@ -63,7 +63,7 @@ impl Supervisor {
         self.write_record()
     }
 
-    /// Runs until somebody wants it to end, or until `parent` is no longer the parent, then stops everything in order.
+    /// Runs until it is told to end, or until the process `parent` has ended. Then it stops everything in order.
     pub async fn run(mut self, mut control: Listener, mut stop: StopSignals, parent: Option<Pid>) -> eyre::Result<()> {
         let mut watch = tokio::time::interval(WATCH_INTERVAL);
         loop {
@@ -152,7 +152,7 @@ impl Supervisor {
                 let node = self.node(node)?;
                 node.stop().await?;
                 node.start()?;
-                // The record says also of a node that ended again that it does not run.
+                // The record must be written also when the node ended again: it no longer runs.
                 let serving = node.serving().await;
                 let done = serving.map(|serving| match serving {
                     true => format!("{} is started", node.name()),
@@ -202,7 +202,7 @@ impl Supervisor {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP: each means that the person wants the testnet to end.
+/// SIGINT, SIGTERM and SIGHUP: each of them ends the testnet.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: tokio::signal::unix::Signal,

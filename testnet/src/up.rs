@@ -1,6 +1,6 @@
 //! `testnet/up`: from nothing, or from an earlier run, to a running testnet.
 //!
-//! Every step looks at what is there first, so that a run which was cut short anywhere is simply run again.
+//! Every step first looks for existing results, so an interrupted run can be repeated.
 
 use std::{collections::BTreeMap, fs::File, io::IsTerminal as _, path::Path, process::Stdio, time::Duration};
 
@@ -28,12 +28,12 @@ use crate::{
     supervisor::{PARENT, StopSignals, Supervisor},
 };
 
-/// How long nodes may take to answer and to make their first blocks.
+/// Deadline for the nodes to answer and to make their first blocks.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between two looks.
+/// Pause between two checks.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Starts a testnet and watches it until somebody ends it.
+/// Starts a testnet and watches it until it is told to end.
 pub async fn run(args: UpArgs) -> eyre::Result<()> {
     let log = tracing_subscriber::fmt().with_target(false).with_env_filter(filter());
     log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
@@ -92,7 +92,7 @@ fn open(args: &UpArgs) -> eyre::Result<(Directory, Lock)> {
     let directory = Directory::new(&args.dir)?;
     directory.create()?;
     let lock = directory.lock()?;
-    // The background launcher must not clean away what the person who detached it has just been told.
+    // The background launcher must not remove the files that the summary has just named.
     if args.clean {
         directory.clean()?;
     }
@@ -108,16 +108,16 @@ async fn start(directory: &Directory, args: &UpArgs, supervisor: &mut Supervisor
     Ok(control)
 }
 
-/// What the validators of a testnet get beyond its settings.
+/// Extra settings of the validators, used by the chaos run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fitting {
     /// Peers are reached over TCP alone.
     pub(crate) tcp_only: bool,
-    /// What is in each validator's environment, by name.
+    /// Environment variables of each validator, by its name.
     pub(crate) environment: BTreeMap<String, Vec<(String, String)>>,
 }
 
-/// Starts all processes, waits for blocks, and funds the accounts. Answers what runs.
+/// Starts all processes, waits for blocks, and funds the accounts. Returns what runs.
 pub(crate) async fn build(
     directory: &Directory,
     args: &UpArgs,
@@ -138,11 +138,11 @@ pub(crate) async fn build(
         start_parent(directory, &ports, &operator, &relayers, &binary, supervisor).await?;
     }
     let parent = connect_parent(&settings, &ports, &operator, supervisor).await?;
-    // A chain that was down for longer than stake stays locked goes on all the same: all its nodes are here.
+    // A chain that was down for longer than the unbonding period still resumes: all its nodes belong to this testnet.
     let trust = if directory.genesis().exists() { Trust::History } else { Trust::Nothing };
     let genesis = sidechain_genesis(directory, &settings, &validators, &parent).await?;
     let deployment = genesis.spec.peg.clone().ok_or_else(|| eyre!("the genesis has no peg: use --clean"))?;
-    // Contracts and validators at the same time: the nodes start while the parent makes the blocks with the contracts.
+    // The nodes start while the parent includes the contracts: both take time.
     let addresses = addresses(directory, &names, &ports, &binary).await?;
     for (name, mut file) in nodes(&settings, &ports, &addresses, &parent)? {
         let dir = directory.validator(&name);
@@ -162,7 +162,7 @@ pub(crate) async fn build(
     record(directory, &genesis, &parent, &validators, &ports, &addresses)
 }
 
-/// Gives every node its ports, the same ones again where they are free.
+/// Assigns ports to every node: the same ones as before where they are free.
 pub(crate) fn assign_ports(directory: &Directory, names: &[String], parent: Option<&str>) -> eyre::Result<Ports> {
     let mut ports = Ports::load(&directory.ports())?;
     for line in ports.assign(names, parent)? {
@@ -228,13 +228,13 @@ async fn sidechain_genesis(
     if path.exists() {
         return Genesis::load(&path).wrap_err("the testnet's genesis file is damaged: use --clean");
     }
-    // Whoever was added is in no genesis: there is none before the testnet has run.
+    // Added nodes are not in genesis: nodes can be added only after the genesis file was made.
     let genesis = chain::sidechain_genesis(validators, parent.plan().await?, settings.choices())?;
     genesis.spec.save(&path)?;
     Ok(genesis)
 }
 
-/// Where each node of the sidechain is reached by the others, by name.
+/// The peer-to-peer address of each node of the sidechain, by name.
 async fn addresses(
     directory: &Directory,
     names: &[String],
@@ -281,7 +281,7 @@ async fn wait_for_blocks(names: &[String], ports: &Ports, supervisor: &mut Super
     Ok(rpcs)
 }
 
-/// Waits until the chain moves: one block more than at the first answer.
+/// Waits until the node has one block more than at its first answer.
 async fn first_block(rpc: &Rpc, supervisor: &mut Supervisor) -> eyre::Result<()> {
     let deadline = tokio::time::Instant::now() + START_PATIENCE;
     let mut first = None;

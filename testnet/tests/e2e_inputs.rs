@@ -13,7 +13,7 @@ use tokio::{
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// Starts a node that must refuse to start, within seconds and without panic, and answers what it said.
+/// Starts a node that must refuse to start, within seconds and without panic, and returns what it said.
 fn refuses_to_start(dir: &Path) -> String {
     let causeway = sibling("causeway").display().to_string();
     let dir = dir.display().to_string();

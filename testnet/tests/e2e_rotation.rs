@@ -122,7 +122,7 @@ fn every_altered_power_is_noticed(net: &Net, evidence: &Value) {
     }
 }
 
-/// Waits until exactly the joiners are the set, and answers the epoch.
+/// Waits until exactly the joiners are the set, and returns the epoch.
 async fn rotation(rpc: &Rpc, joining: &BTreeSet<Address>) -> Epoch {
     eventually(PATIENCE, "only new validators are in the set", || async {
         powers(rpc).await.into_keys().collect::<BTreeSet<Address>>() == *joining

@@ -56,7 +56,7 @@ async fn a_fifth_validator_joins_and_earns_and_a_first_one_leaves_with_all_that_
     assert!(intervals.boundary_ms.p50 <= ordinary + ordinary / 2, "boundaries are delayed: {intervals:?}");
 }
 
-/// Waits until an operator is in the set, and answers the epoch with which it came: exactly at the boundary.
+/// Waits until an operator is in the set, and returns the epoch with which it came: exactly at the boundary.
 async fn entrance(rpc: &Rpc, operator: Address) -> Epoch {
     eventually(EPOCHS, "the fifth validator is in the set", || async { powers(rpc).await.contains_key(&operator) })
         .await;

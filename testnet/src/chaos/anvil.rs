@@ -1,9 +1,9 @@
-//! The parent of a chaos run: Foundry's anvil, which can hang, go away, come back, and reorganise.
+//! The parent of a chaos run: Foundry's anvil, which can hang, stop, start again, and reorganise.
 //!
 //! With `--slots-in-an-epoch 2` its `finalized` tag is four blocks behind its head, and `anvil_reorg` to a depth of three or less
-//! replaces only blocks above it and leaves the head's height as it is. `anvil_rollback` does not: its head falls back, and
-//! `finalized` with it, which no parent's may. It keeps its blocks in a
-//! file when it ends in order, but not the states after each of them: it can only go back to a block that it made since it came back.
+//! replaces only blocks above it and leaves the head's height as it is. `anvil_rollback` is not used: it moves the head back, and
+//! `finalized` with it, which no parent chain may do. When anvil ends in order it keeps its blocks in a file, but not the state
+//! after each of them: it can only go back to a block that it made since its last start.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,12 +18,12 @@ use tokio::process::{Child, Command};
 
 use crate::{chaos::schedule::Schedule, ports, rpc::Rpc};
 
-/// Slots of an epoch: `finalized` is twice as many blocks behind the head.
+/// Slots of an epoch: `finalized` is twice this number of blocks behind the head.
 const EPOCH_SLOTS: u64 = 2;
 /// First port that is tried.
 const FIRST_PORT: u16 = 18_545;
 const PORTS_TRIED: u16 = 200;
-/// How long it may take to answer, and to write its state.
+/// Deadline to answer, and to write its state.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -38,7 +38,7 @@ pub struct Anvil {
     began_at: u64,
 }
 
-/// The program: `CHAOS_ANVIL`, or the one that the tests' clients bring along, or `anvil` of the path.
+/// The program: `CHAOS_ANVIL`, or the one of the tests' clients, or `anvil` on the path.
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("CHAOS_ANVIL") {
         return path.into();
@@ -63,7 +63,7 @@ impl Anvil {
         Ok(anvil)
     }
 
-    /// Where it answers.
+    /// URL of its JSON-RPC.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -75,7 +75,7 @@ impl Anvil {
 
     async fn run(&mut self) -> eyre::Result<()> {
         let log = std::fs::File::options().create(true).append(true).open(self.dir.join("anvil.log"))?;
-        // The kernel ends it when this program ends, however that ends. The next run sweeps it where there is no setpriv.
+        // The kernel ends it together with this program. Without setpriv, the next run ends it.
         let mut command = match which_setpriv() {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
@@ -113,7 +113,7 @@ impl Anvil {
         nix::sys::signal::kill(Pid::from_raw(i32::try_from(pid)?), signal).wrap_err("cannot signal anvil")
     }
 
-    /// It answers nobody any more.
+    /// Pauses it: it no longer answers.
     ///
     /// # Errors
     /// When it is not running.
@@ -121,7 +121,7 @@ impl Anvil {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// It goes on.
+    /// Resumes it.
     ///
     /// # Errors
     /// When it is not running.
@@ -129,10 +129,10 @@ impl Anvil {
         self.signal(Signal::SIGCONT)
     }
 
-    /// It ends, and writes its state.
+    /// Stops it: it writes its state.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not succeed in time.
     pub async fn stop(&mut self) -> eyre::Result<()> {
         if self.child.is_none() {
             return Ok(());
@@ -146,18 +146,18 @@ impl Anvil {
         Ok(())
     }
 
-    /// It comes back with the state it wrote.
+    /// Starts it again with the state that it wrote.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not succeed in time.
     pub async fn come_back(&mut self) -> eyre::Result<()> {
         if self.child.is_none() { self.run().await } else { Ok(()) }
     }
 
-    /// Replaces its last blocks by empty ones. Answers the heights of head and finality before.
+    /// Replaces its last blocks by empty ones. Returns the heights of head and finality before.
     ///
     /// # Errors
-    /// When that would touch a final block, or did.
+    /// When that would replace a final block, or has done so.
     pub async fn reorganise(&self, depth: u64) -> eyre::Result<(u64, u64)> {
         ensure!(
             (1..=Schedule::DEEPEST_REORG).contains(&depth),

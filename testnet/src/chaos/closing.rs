@@ -1,4 +1,4 @@
-//! What must hold when everything is mended: nothing lost on any node, every coin locked, the audit passes.
+//! The checks after the last repair: no node has lost anything, every coin is locked, the audit passes.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -20,44 +20,44 @@ use crate::{
     rpc::Rpc,
 };
 
-/// How long the last transactions may take to be in a block, with returned receipts.
+/// Deadline for the last transactions: included, and their receipts returned.
 const TRAFFIC_PATIENCE: Duration = Duration::from_secs(60);
-/// How long the last deposits and claims may take: finality of the parent, a checkpoint, and finality again.
+/// Deadline for the last deposits and claims: finality of the parent, a checkpoint, and finality again.
 const PEG_PATIENCE: Duration = Duration::from_secs(180);
-/// How long all nodes may take to have the same head.
+/// Deadline until all nodes have the same head.
 const LEVEL_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(250);
-/// Blocks asked for at once.
+/// Blocks in one request.
 const MAX_BATCH: usize = 100;
 
-/// What was found at the end.
+/// The findings of the checks at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Findings {
     /// Blocks compared on every node.
     pub blocks: u64,
-    /// Transactions looked for on every node: all that were in a block that a node showed.
+    /// Transactions checked on every node: all that a node has shown in a block.
     pub transactions: usize,
-    /// Of those, with a receipt that a node had returned before.
+    /// Number of them whose receipt a node had returned before.
     pub acknowledged: usize,
-    /// Transactions that a node does not have any more, over all nodes. Must be 0.
+    /// Transactions that a node no longer has, summed over all nodes. Must be 0.
     pub lost: usize,
     /// Coin on the sidechain, in wei.
     pub supply: U256,
-    /// Coin that the vault holds, in wei. Must be the supply, when all deposits are minted and all withdrawals claimed.
+    /// Coin in the vault, in wei. Must equal the supply when all deposits are minted and all withdrawals are claimed.
     pub locked: U256,
-    /// Whether the auditor finds that every coin is there.
+    /// Whether the audit passes.
     pub audit_holds: bool,
 }
 
-/// Everything to be compared.
+/// Input of the checks at the end.
 #[derive(Debug)]
 pub struct Closing<'a> {
-    /// Who remembers what was shown.
+    /// The judge, which remembers everything that nodes have shown.
     pub court: &'a Court,
     /// The nodes.
     pub nodes: &'a [Rpc],
-    /// What ran.
+    /// The record of the testnet.
     pub record: &'a TestnetRecord,
     /// The auditor's binary.
     pub auditor: &'a Path,
@@ -82,7 +82,7 @@ struct Withdrawals {
 }
 
 impl Closing<'_> {
-    /// Lets what is under way arrive, within bounds.
+    /// Waits until pending transfers have arrived, within deadlines.
     pub async fn settle(&self, traffic: &Traffic, crossings: &Crossings) {
         traffic.stop_sending();
         crossings.stop_sending();
@@ -107,7 +107,7 @@ impl Closing<'_> {
         }
     }
 
-    /// What is not over on the peg yet.
+    /// The first transfer over the peg that is not complete.
     async fn peg_waits_for(&self) -> eyre::Result<Option<String>> {
         let rpc = self.nodes.first().ok_or_else(|| eyre!("no nodes"))?;
         let summary: Summary = rpc.call("peg_summary", json!([])).await?;
@@ -130,7 +130,7 @@ impl Closing<'_> {
         Ok(None)
     }
 
-    /// Compares everything.
+    /// Runs all checks.
     ///
     /// # Errors
     /// When a node or the parent does not answer, or the auditor cannot be run.
@@ -141,7 +141,7 @@ impl Closing<'_> {
             let lost = self.compare_node(node, rpc, height).await.wrap_err_with(|| format!("reading {}", rpc.url()))?;
             findings.lost = findings.lost.saturating_add(lost);
         }
-        // Each node has the blocks that the judge knows; so a receipt must name the judge's block, and all have it.
+        // All nodes have the blocks that the judge knows, so a receipt must name the judge's block.
         for (hash, place) in acknowledged {
             let now = self.court.judge().block_of(hash);
             if now != Some(*place) {
@@ -156,7 +156,7 @@ impl Closing<'_> {
         Ok(findings)
     }
 
-    /// Waits until all nodes have the same blocks, and answers up to which.
+    /// Waits until all nodes have the same blocks. Returns the height of the last one.
     async fn level(&self) -> eyre::Result<u64> {
         let wanted = self.court.judge().highest();
         for (node, rpc) in self.nodes.iter().enumerate() {
@@ -171,7 +171,7 @@ impl Closing<'_> {
         Ok(wanted)
     }
 
-    /// Reads a node's whole chain, with every receipt, before the judge. Answers how many transactions are missing.
+    /// Compares a node's whole chain, with every receipt, with the judge's blocks. Returns how many transactions are missing.
     async fn compare_node(&self, node: usize, rpc: &Rpc, height: u64) -> eyre::Result<usize> {
         let mut lost = 0usize;
         let heights: Vec<u64> = (1..=height).collect();
@@ -224,7 +224,7 @@ impl Closing<'_> {
     }
 }
 
-/// How many of a block's transactions have no receipt that names this block.
+/// Number of a block's transactions without a receipt that names this block.
 fn missing(transactions: &[B256], block: (u64, B256), receipts: &Value) -> usize {
     let receipts = receipts.as_array().map(Vec::as_slice).unwrap_or_default();
     let placed = receipts.iter().filter(|receipt| traffic::place(receipt) == Some(block));
@@ -233,7 +233,7 @@ fn missing(transactions: &[B256], block: (u64, B256), receipts: &Value) -> usize
     transactions.iter().filter(|hash| !hashes.contains(*hash)).count()
 }
 
-/// Lines of a node's log that must not be there.
+/// Lines that must not be in a node's log.
 pub fn alarming(log: &str) -> Vec<&str> {
     const ALARMS: [&str; 2] = ["signed two conflicting", "panicked at"];
     log.lines().filter(|line| ALARMS.iter().any(|alarm| line.contains(alarm))).collect()

@@ -1,7 +1,7 @@
-//! Coin over the peg and back all along, with the command line that a user has: deposits, withdrawals, claims.
+//! Moves coin over the peg and back during the run, by the user's command line: deposits, withdrawals, claims.
 //!
-//! Any of these may fail while something is broken; whoever waits for them tries again. What must hold is decided at the end, from the
-//! chains: every final deposit minted, every withdrawal claimed, every coin locked.
+//! Any of these may fail while something is broken, and is tried again. The checks at the end read the chains: every final
+//! deposit minted, every withdrawal claimed, every coin locked.
 
 use std::{
     collections::BTreeMap,
@@ -25,23 +25,23 @@ use crate::{
     rpc::Rpc,
 };
 
-/// How long one command may take: the parent may hang for most of it.
+/// Deadline of one command: the parent may hang for most of it.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(45);
 /// Pauses between two deposits or withdrawals, in milliseconds.
 const PAUSE_MS: (u64, u64) = (3_000, 7_000);
 const CLAIM_PAUSE: Duration = Duration::from_secs(2);
-/// A claim that is not final after so long may have been taken back.
+/// A claim that is not final after this long may have been reorganised away.
 const CLAIM_AGAIN: Duration = Duration::from_secs(15);
-/// Development accounts of the three who do this: the first ones; the ninth deploys and the tenth pays for transfers.
+/// Development accounts of the depositor, the withdrawer and the claimer: the first three. The ninth account deploys and the tenth pays for transfers.
 const DEPOSITOR: usize = 1;
 const WITHDRAWER: usize = 2;
 const CLAIMER: usize = 3;
 
-/// How often each succeeded and failed.
+/// Counts of successes and failures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// Deposits that the parent took.
+    /// Deposits that the parent included.
     pub deposits: u64,
     /// Withdrawals that are in a block.
     pub withdrawals: u64,
@@ -51,7 +51,7 @@ pub struct Counts {
     pub failures: u64,
 }
 
-/// Those who go to and fro, until this is dropped.
+/// The tasks that move coin, until this is dropped.
 #[derive(Debug)]
 pub struct Crossings {
     counts: Arc<Mutex<Counts>>,
@@ -93,7 +93,7 @@ struct Traveller {
 }
 
 impl Crossings {
-    /// Starts going to and fro.
+    /// Starts to move coin.
     ///
     /// # Errors
     /// When the keys cannot be written.
@@ -124,12 +124,12 @@ impl Crossings {
         Ok(Self { counts, stop, tasks })
     }
 
-    /// No new deposits and withdrawals; claims go on.
+    /// Stops new deposits and withdrawals; claims go on.
     pub fn stop_sending(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Ends all and answers what was done.
+    /// Stops everything and returns the counts.
     pub async fn finish(mut self) -> Counts {
         self.tasks.shutdown().await;
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -142,7 +142,7 @@ impl Traveller {
             let amount = format!("0.{:06}", self.random.between(1, 999_999));
             let genesis = self.genesis.display().to_string();
             let parent = self.parent.clone();
-            // The depositor's own account receives on the other side.
+            // The depositor's own account receives the coin on the sidechain.
             let arguments = ["deposit", "--genesis", &genesis, "--parent", &parent, "--amount", &amount];
             let done = self.run(&arguments).await;
             self.count(done, |counts| &mut counts.deposits);
@@ -158,9 +158,9 @@ impl Traveller {
         }
     }
 
-    /// Claims every withdrawal as soon as the parent has its checkpoint, and again where the parent took the claim back.
+    /// Claims every withdrawal as soon as the parent has its checkpoint, and again when a reorganisation removed the claim.
     async fn claims(mut self) {
-        // All before this one are claimed in final blocks.
+        // All withdrawals before this one are claimed in final blocks.
         let mut first = 0u64;
         let mut tried: BTreeMap<u64, Instant> = BTreeMap::new();
         loop {
@@ -203,15 +203,15 @@ impl Traveller {
         self.count(done, |counts| &mut counts.claims);
     }
 
-    /// Whether to go on after a while.
+    /// Waits, and returns whether to go on.
     async fn pause(&mut self) -> bool {
         let pause = Duration::from_millis(self.random.between(PAUSE_MS.0, PAUSE_MS.1));
-        // A sender that is gone means the end, too.
+        // A dropped sender means the end, too.
         let stopped = tokio::time::timeout(pause, self.stopped.wait_for(|stop| *stop)).await;
         stopped.is_err()
     }
 
-    /// A node that answers now, beginning anywhere.
+    /// The first node that answers, starting at a random one.
     async fn node(&mut self) -> Option<Rpc> {
         let start = usize::try_from(self.random.between(0, 1_000)).unwrap_or_default();
         for offset in 0..self.nodes.len() {

@@ -1,7 +1,7 @@
-//! The small disk: one validator's data directory, which can be full.
+//! The disk that can become full: one validator's data directory.
 //!
-//! Where mounts are allowed it is a tmpfs that is shrunk to what is used, so that the file system itself refuses the next page.
-//! Elsewhere the preloaded library refuses writes in the file system's name.
+//! Where mounts are allowed it is a tmpfs that is shrunk to its used size, so that the file system itself refuses the next page.
+//! Elsewhere the preloaded library refuses writes as a full file system does.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,11 +12,11 @@ use eyre::{WrapErr as _, ensure};
 
 use crate::chaos::preload::Switches;
 
-/// Size of the file system while it is well: more than a run writes.
+/// Size of the healthy file system: more than a run writes.
 const WELL_BYTES: u64 = 2 << 30;
-/// How often a disk's size is set to what is used before that counts as refused.
+/// Attempts to set a disk's size to its used size.
 const FILL_TRIES: u32 = 50;
-/// What mounts of ours are called in the system's table.
+/// Name of our mounts in the system's table.
 const SOURCE: &str = "causeway-chaos";
 
 /// How a data directory is made full.
@@ -29,7 +29,7 @@ pub enum SmallDisk {
 }
 
 impl SmallDisk {
-    /// A tmpfs at `path` where that is possible and wanted, else the library.
+    /// Mounts a tmpfs at `path` where that is possible and wanted. Otherwise uses the library.
     ///
     /// # Errors
     /// When the directory cannot be made.
@@ -48,7 +48,7 @@ impl SmallDisk {
         }
     }
 
-    /// For the report.
+    /// Text for the report.
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Mounted(_) => "a tmpfs that is shrunk to what is used",
@@ -56,13 +56,13 @@ impl SmallDisk {
         }
     }
 
-    /// From now on nothing more fits.
+    /// Makes the disk full.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn fill(&self, switches: &Switches) -> eyre::Result<()> {
         let Self::Mounted(path) = self else { return switches.fill() };
-        // The node writes meanwhile, and a size below what is used by then is refused.
+        // The node keeps writing, and a size below its use at that moment is refused.
         let mut tries_left = FILL_TRIES;
         loop {
             let about = nix::sys::statvfs::statvfs(path.as_path()).wrap_err("cannot tell how full the disk is")?;
@@ -75,7 +75,7 @@ impl SmallDisk {
         }
     }
 
-    /// There is room again.
+    /// Gives the disk room again.
     ///
     /// # Errors
     /// When the system refuses.
@@ -110,7 +110,7 @@ fn unmount(path: &Path) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Takes away what a run that was killed left mounted below a directory. Answers how many mounts that were.
+/// Unmounts what a killed run left mounted below a directory. Returns the number of mounts.
 ///
 /// # Errors
 /// When the system refuses.

@@ -1,4 +1,4 @@
-//! The testnet that is broken: nodes whose links run over the relay, anvil as the parent, and everything that has to go away again.
+//! The testnet of a chaos run: nodes whose links go through the relay, anvil as the parent, and everything that has to be cleaned up.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,14 +25,14 @@ use crate::{
 
 /// Anvil's ninth account deploys, deposits for the others, and pays the relayers.
 const OPERATOR_KEY: B256 = b256!("dbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97");
-/// Block interval in milliseconds: many heights in little time.
+/// Block interval in milliseconds: short, for many heights.
 const BLOCK_INTERVAL_MS: u64 = 500;
 /// Blocks between checkpoints.
 const CHECKPOINT_INTERVAL: u64 = 10;
 /// Coin deposited for each development account.
 const DEPOSIT_COINS: u64 = 500;
 
-/// Everything that runs. Dropping it kills the processes and takes the mounts away.
+/// Everything that runs. Dropping it kills the processes and unmounts the disks.
 #[derive(Debug)]
 pub struct Ground {
     /// The nodes.
@@ -41,27 +41,27 @@ pub struct Ground {
     pub anvil: Anvil,
     /// The links.
     pub relay: Relay,
-    /// What is broken inside each node.
+    /// Switches of the faults inside each node.
     pub switches: Vec<Switches>,
-    /// The data directory that can be full: the last validator's.
+    /// The data directory that can become full: the last validator's.
     pub small_disk: SmallDisk,
     /// The validators' names.
     pub names: Vec<String>,
     /// JSON-RPC of each.
     pub rpcs: Vec<Rpc>,
-    /// What runs, for those who read `testnet.json`.
+    /// The content of `testnet.json`.
     pub record: TestnetRecord,
-    /// Ports at which nobody but the relay may be connected.
+    /// Ports to which only the relay may connect.
     pub p2p_ports: BTreeSet<u16>,
     directory: Directory,
     _lock: Lock,
 }
 
 impl Ground {
-    /// Starts everything in a directory of its own, after sweeping away what an earlier run left there.
+    /// Starts everything in a directory of its own, after removing leftovers of an earlier run.
     ///
     /// # Errors
-    /// When another run has the directory, or anything does not start.
+    /// When another run holds the directory, or something does not start.
     pub async fn start(args: &ChaosArgs, seed: u64) -> eyre::Result<Self> {
         let directory = Directory::new(&args.dir)?;
         directory.create()?;
@@ -127,7 +127,7 @@ impl Ground {
         named.filter_map(|(node, name)| Some((node, self.supervisor.pid(name)?))).collect()
     }
 
-    /// Writes down what runs, for the next run to sweep when this one is killed.
+    /// Writes down the processes, so that the next run can end them when this one is killed.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -141,7 +141,7 @@ impl Ground {
         self.directory.root()
     }
 
-    /// Ends everything in order.
+    /// Stops everything in order.
     ///
     /// # Errors
     /// When a process cannot be ended.
@@ -175,7 +175,7 @@ fn up_args(args: &ChaosArgs, parent: String) -> UpArgs {
     }
 }
 
-/// A process that was started, known by its id and the moment of its start, since ids come again.
+/// A process, identified by its id and the moment of its start, because ids are reused.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Process {
     pid: u32,
@@ -203,7 +203,7 @@ fn forget(directory: &Directory) -> eyre::Result<()> {
     std::fs::remove_file(processes_file(directory)).wrap_err("cannot remove the list of what runs")
 }
 
-/// Ends what a killed run left running, and takes away what it left mounted. The lock says that it is gone.
+/// Ends processes and removes mounts that a killed run left behind. This run holds the lock, so the earlier one has ended.
 fn sweep(directory: &Directory) -> eyre::Result<()> {
     let text = std::fs::read_to_string(processes_file(directory)).unwrap_or_default();
     let left: Vec<Process> = serde_json::from_str(&text).unwrap_or_default();
@@ -219,7 +219,7 @@ fn sweep(directory: &Directory) -> eyre::Result<()> {
     Ok(())
 }
 
-/// The binary beside this one that audits the peg.
+/// The auditor's binary, beside this one.
 ///
 /// # Errors
 /// When it is not there.

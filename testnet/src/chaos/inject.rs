@@ -1,4 +1,4 @@
-//! Doing the faults of the schedule, one after the other, and repairing them.
+//! Performs the faults of the schedule, one after the other, and repairs them.
 
 use std::{
     fs::File,
@@ -19,20 +19,20 @@ use crate::chaos::{
     schedule::{Class, Entry, Fault},
 };
 
-/// How often processes are looked at while something else is waited for.
+/// Pause between two checks of the processes while waiting.
 const SLICE: Duration = Duration::from_millis(100);
 /// Time between two samples of memory and descriptors.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// How long a node may go on with a broken disk: it writes at every block, and blocks come twice a second.
+/// How long a node may run on a broken disk: it writes at every block, twice a second.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
-/// How long is waited until everybody is at the head again. The bounds are lower; this is when waiting ends.
+/// How long to wait until all nodes are at the head again. The bounds in the report are lower.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(60);
-/// Chunks on their way when a link is cut were let through before.
+/// A chunk that left the relay just before the cut may still arrive in this time.
 const UNDER_WAY: Duration = Duration::from_millis(200);
-/// What a node must say about its broken disk, in the system's words.
+/// The system's error texts that a node must log about its broken disk.
 const DISK_WORDS: [&str; 4] = ["No space left on device", "Input/output error", "os error 28", "os error 5"];
 
-/// What came of a fault.
+/// The outcome of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Done {
@@ -42,13 +42,13 @@ pub struct Done {
     pub class: Class,
     /// What was done.
     pub what: String,
-    /// Until it was repaired and everybody had recovered, in milliseconds.
+    /// Time until it was repaired and all nodes had recovered, in milliseconds.
     pub took_ms: u64,
-    /// What was noticed, if anything.
+    /// An observation, if there is one.
     pub note: Option<String>,
 }
 
-/// Breaks a testnet and mends it.
+/// Breaks and repairs a testnet.
 #[derive(Debug)]
 pub struct Injector<'a> {
     ground: &'a mut Ground,
@@ -58,7 +58,7 @@ pub struct Injector<'a> {
     /// The machine's load at each sample.
     pub load: Vec<f64>,
     sampled: Option<Instant>,
-    /// Nodes that are down because they were brought down.
+    /// Nodes that this injector has stopped.
     down: Vec<usize>,
 }
 
@@ -69,10 +69,10 @@ impl<'a> Injector<'a> {
         Self { ground, court, samples, load: Vec::new(), sampled: None, down: Vec::new() }
     }
 
-    /// Does a fault, repairs it, waits until everybody has recovered, and then for the quiet after it.
+    /// Performs a fault, repairs it, waits until all nodes have recovered, and then for the quiet time after it.
     ///
     /// # Errors
-    /// When the fault could not be done: that is no verdict on the chain.
+    /// When the fault could not be performed. That says nothing about the chain.
     pub async fn perform(&mut self, index: usize, entry: &Entry) -> eyre::Result<Done> {
         let began = self.court.now();
         if entry.may_stop(self.ground.names.len()) {
@@ -96,7 +96,7 @@ impl<'a> Injector<'a> {
         let returning = match &entry.fault {
             Fault::Kill(nodes) => {
                 self.down.clone_from(nodes);
-                // All signals first: they die at the same moment.
+                // All signals are sent first, so that the nodes die at the same moment.
                 for node in nodes {
                     self.ground.node(*node)?.signal(Signal::SIGKILL)?;
                 }
@@ -178,7 +178,7 @@ impl<'a> Injector<'a> {
         Ok(())
     }
 
-    /// Cuts the nodes off from the others, and watches that nothing crosses. Answers who had no quorum, and what crossed.
+    /// Cuts the nodes off from the others, and watches that nothing crosses. Returns the nodes without a quorum, and how many bytes crossed.
     async fn cut(&mut self, nodes: &[usize], cut: Cut, lasts: Duration) -> eyre::Result<(Vec<usize>, String)> {
         let others: Vec<usize> = (0..self.ground.names.len()).filter(|node| !nodes.contains(node)).collect();
         let across = nodes.iter().flat_map(|a| others.iter().flat_map(move |b| [(*a, *b), (*b, *a)]));
@@ -249,10 +249,10 @@ impl<'a> Injector<'a> {
         self.ground.remember_processes()
     }
 
-    /// Waits, and meanwhile looks at the processes: none may end by itself, and none may go past the relay.
+    /// Waits, and meanwhile checks the processes: none may end by itself, and none may connect past the relay.
     ///
     /// # Errors
-    /// When a process cannot be looked at.
+    /// When a process cannot be inspected.
     pub async fn wait(&mut self, time: Duration) -> eyre::Result<()> {
         let until = Instant::now() + time;
         loop {
@@ -295,7 +295,7 @@ impl<'a> Injector<'a> {
     }
 }
 
-/// What was appended to a log after its first `from` bytes.
+/// The text appended to a log after its first `from` bytes.
 fn text_from(log: &std::path::Path, from: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;

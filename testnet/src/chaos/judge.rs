@@ -1,6 +1,6 @@
-//! What may never be seen from outside, and how long things take. Pure: observations and times come in.
+//! Rules over what nodes show from outside, and the times of recovery. Pure: observations and times are passed in.
 //!
-//! Times are since the run's start. A head is final on this chain, so whatever was shown once must stay.
+//! Times count from the run's start. A head is final on this chain, so every block that was shown once must stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,9 +10,9 @@ use std::{
 use alloy_primitives::B256;
 use serde::Serialize;
 
-/// A node that was cut off may still get what was under way for this long.
+/// A node that was cut off may still receive data that was in flight for this long.
 const UNDER_WAY: Duration = Duration::from_secs(2);
-/// Violations kept in words; more are only counted.
+/// Violations kept as text; further ones are only counted.
 const MAX_VIOLATIONS: usize = 50;
 
 /// A block as a node shows it.
@@ -22,7 +22,7 @@ pub struct ShownBlock {
     pub number: u64,
     /// Its hash.
     pub hash: B256,
-    /// The hash of the block before.
+    /// The hash of the previous block.
     pub parent: B256,
     /// Its state root.
     pub state_root: B256,
@@ -30,46 +30,46 @@ pub struct ShownBlock {
     pub transactions: Vec<B256>,
 }
 
-/// Something that must not be.
+/// A violated rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
     /// Milliseconds since the run's start.
     pub at_ms: u64,
-    /// Which rule.
+    /// The rule.
     pub rule: &'static str,
-    /// What was seen.
+    /// The observation.
     pub seen: String,
 }
 
-/// How long a node took to be at the head again.
+/// The time a node took to be at the head again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejoin {
     /// Which node.
     pub node: usize,
-    /// After which fault: its place in the schedule.
+    /// The fault, by its place in the schedule.
     pub fault: usize,
     /// Milliseconds from the repair.
     pub ms: u64,
 }
 
-/// Everything seen so far.
+/// All observations so far.
 #[derive(Debug, Default)]
 pub struct Judge {
     blocks: BTreeMap<u64, (ShownBlock, usize)>,
-    /// When a height was first seen at any node.
+    /// Time at which each height was first seen at any node.
     first_seen: BTreeMap<u64, Duration>,
     /// The greatest head and the greatest final block each node has shown.
     heads: HashMap<usize, u64>,
     finals: HashMap<usize, u64>,
     /// The block each transaction was shown in.
     included: HashMap<B256, u64>,
-    /// Nodes that must stand still, since when, and the head they stand at.
+    /// Nodes that must not advance: since when, and their head.
     cut_off: BTreeMap<usize, (Duration, Option<u64>)>,
     returning: BTreeMap<usize, (Duration, usize)>,
     resuming: Option<(Duration, u64)>,
-    /// Times in which blocks may stop.
+    /// Periods in which blocks may stop.
     excused: Vec<(Duration, Option<Duration>)>,
     rejoins: Vec<Rejoin>,
     resumptions_ms: Vec<u64>,
@@ -82,7 +82,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Judge {
-    /// Takes note of something that must not be.
+    /// Records a violation.
     pub fn violate(&mut self, at: Duration, rule: &'static str, seen: String) {
         self.violated = self.violated.saturating_add(1);
         tracing::error!("{rule}: {seen}");
@@ -115,7 +115,7 @@ impl Judge {
         self.blocks.insert(number, (block, node));
     }
 
-    /// A node says which block is its newest.
+    /// A node reports its head.
     pub fn head(&mut self, at: Duration, node: usize, number: u64) {
         let highest = self.highest();
         self.first_seen.entry(number).or_insert(at);
@@ -140,7 +140,7 @@ impl Judge {
         }
     }
 
-    /// A node says which block is its newest final one.
+    /// A node reports its newest final block.
     pub fn finalised(&mut self, at: Duration, node: usize, number: u64) {
         if let Some(known) = self.finals.insert(node, number)
             && number < known
@@ -166,7 +166,7 @@ impl Judge {
         }
     }
 
-    /// From now on no quorum reaches these nodes, so they must stand still.
+    /// From now on no quorum reaches these nodes, so they must not advance.
     pub fn cut_off(&mut self, at: Duration, nodes: &[usize]) {
         self.cut_off = nodes.iter().map(|node| (*node, (at, None))).collect();
     }
@@ -182,7 +182,7 @@ impl Judge {
         }
     }
 
-    /// The fault is repaired: these nodes are to be at the head soon, and blocks are to come.
+    /// The fault is repaired: from now on these nodes have to reach the head, and blocks have to come.
     pub fn repaired(&mut self, at: Duration, fault: usize, nodes: &[usize]) {
         self.cut_off.clear();
         self.returning.extend(nodes.iter().map(|node| (*node, (at, fault))));
@@ -191,7 +191,7 @@ impl Judge {
         }
     }
 
-    /// What is still waited for; `None` when everybody is at the head and blocks come.
+    /// What the run still waits for; `None` when all nodes are at the head and blocks come.
     pub fn waits_for(&self) -> Option<String> {
         if let Some((_, height)) = self.resuming {
             return Some(format!("a block after {height}"));
@@ -200,7 +200,7 @@ impl Judge {
             .then(|| format!("nodes {:?} at the head", self.returning.keys().collect::<Vec<_>>()))
     }
 
-    /// Stops waiting, and takes note that it was in vain.
+    /// Stops waiting, and records the violation.
     pub fn give_up(&mut self, at: Duration) {
         let Some(waited) = self.waits_for() else { return };
         let since = self.resuming.map(|(since, _)| since);
@@ -219,7 +219,7 @@ impl Judge {
         self.heads.values().copied().max().unwrap_or(0)
     }
 
-    /// Heights below the highest of which nobody has shown the block, oldest first.
+    /// Heights below the highest one whose block no node has shown yet, lowest first.
     pub fn unseen(&self, node: usize, most: usize) -> Vec<u64> {
         let head = self.heads.get(&node).copied().unwrap_or(0);
         let first = self.first_seen.keys().next().copied().unwrap_or(head);
@@ -242,7 +242,7 @@ impl Judge {
         self.included.len()
     }
 
-    /// Every rejoining so far.
+    /// Every rejoin so far.
     pub fn rejoins(&self) -> &[Rejoin] {
         &self.rejoins
     }
@@ -252,7 +252,7 @@ impl Judge {
         &self.resumptions_ms
     }
 
-    /// What must not be, and how often it was.
+    /// The kept violations, and the number of all.
     pub fn violations(&self) -> (&[Violation], usize) {
         (&self.violations, self.violated)
     }

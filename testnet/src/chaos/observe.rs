@@ -1,4 +1,4 @@
-//! Watching every node over its JSON-RPC all along, whatever happens to it.
+//! Watches every node over its JSON-RPC during the whole run.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,11 +16,11 @@ use crate::{
     rpc::Rpc,
 };
 
-/// Pause between two looks at a node.
+/// Pause between two polls of a node.
 const POLL: Duration = Duration::from_millis(100);
-/// A node that hangs does not hold its watcher for longer.
+/// Deadline of one request: a node may hang.
 pub const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
-/// Most blocks asked for at once when many are new.
+/// Largest number of blocks in one request.
 const MAX_BLOCKS: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -33,10 +33,10 @@ struct Block {
     transactions: Vec<B256>,
 }
 
-/// Reads a block of an answer.
+/// Parses a block in an answer.
 ///
 /// # Errors
-/// When it is none.
+/// When the answer is not a block.
 pub fn block(answer: Value) -> eyre::Result<ShownBlock> {
     let block: Block = serde_json::from_value(answer).wrap_err("a malformed block")?;
     Ok(ShownBlock {
@@ -48,7 +48,7 @@ pub fn block(answer: Value) -> eyre::Result<ShownBlock> {
     })
 }
 
-/// The judge with the run's clock, for everybody who sees something.
+/// The judge with the run's clock, shared by all watchers.
 #[derive(Clone, Debug)]
 pub struct Court {
     judge: Arc<Mutex<Judge>>,
@@ -56,7 +56,7 @@ pub struct Court {
 }
 
 impl Court {
-    /// A judge who has seen nothing; the clock starts.
+    /// A new judge; the clock starts.
     pub fn open() -> Self {
         Self { judge: Arc::default(), started: Instant::now() }
     }
@@ -71,7 +71,7 @@ impl Court {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of something that must not be.
+    /// Records a violation.
     pub fn violate(&self, rule: &'static str, seen: String) {
         self.judge().violate(self.now(), rule, seen);
     }

@@ -1,4 +1,4 @@
-//! Faults inside a node's process: a small C library (`preload.c` says why) that the node is started with, and its switches.
+//! Faults inside a node's process: a small C library that is loaded into the node (see `preload.c`), and its switches.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,10 +10,10 @@ use std::{
 use eyre::{WrapErr as _, ensure};
 
 const SOURCE: &str = include_str!("preload.c");
-/// Where the library's switches stand in the control file.
+/// Offsets of the library's switches in the control file.
 const SYNCS_LEFT_AT: u64 = 0;
 const FULL_AT: u64 = 4;
-/// What the first switch says while the disk is well.
+/// Value of the first switch while the disk is healthy.
 const ALL_SYNCS_SUCCEED: i32 = -1;
 
 /// The library, compiled.
@@ -26,7 +26,7 @@ impl Preload {
     /// Compiles the library into `directory` with the compiler that linked this program: `cc`.
     ///
     /// # Errors
-    /// When there is no compiler, or it complains.
+    /// When there is no compiler, or it fails.
     pub fn compile(directory: &Path) -> eyre::Result<Self> {
         let (source, library) = (directory.join("preload.c"), directory.join("preload.so"));
         std::fs::write(&source, SOURCE).wrap_err_with(|| format!("cannot write {}", source.display()))?;
@@ -37,7 +37,7 @@ impl Preload {
         Ok(Self { library })
     }
 
-    /// What a process needs in its environment. `redirects`: ports at which it reaches a relay's port instead.
+    /// Environment variables of a process. `redirects`: ports that are replaced by a relay's port.
     pub fn environment(&self, switches: &Switches, redirects: &[(u16, u16)]) -> Vec<(String, String)> {
         let redirects: Vec<String> = redirects.iter().map(|(real, relay)| format!("{real}={relay}")).collect();
         vec![
@@ -48,7 +48,7 @@ impl Preload {
     }
 }
 
-/// The switches of one process, over its restarts.
+/// The switches of one node, kept over its restarts.
 #[derive(Debug)]
 pub struct Switches {
     path: PathBuf,
@@ -56,7 +56,7 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// Makes the control file, with everything well.
+    /// Creates the control file of a healthy disk.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -68,7 +68,7 @@ impl Switches {
         Ok(switches)
     }
 
-    /// Every sync after `more` of them fails.
+    /// Makes every sync fail after `more` further ones.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -76,7 +76,7 @@ impl Switches {
         self.set(SYNCS_LEFT_AT, i32::try_from(more)?)
     }
 
-    /// Nothing more fits into files.
+    /// Makes the disk full.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -84,7 +84,7 @@ impl Switches {
         self.set(FULL_AT, 1)
     }
 
-    /// The disk is well again.
+    /// Heals the disk.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -132,7 +132,7 @@ mod tests {
             bash.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         }
 
-        /// Writes a byte and syncs it, as `dd` does; answers what it complains about.
+        /// Writes a byte and syncs it with `dd`; returns its error output.
         fn write_and_sync(&self) -> String {
             let output = self.start("dd if=/dev/zero of=file bs=1 count=1 conv=fsync", &[]).wait_with_output().unwrap();
             if output.status.success() { String::new() } else { String::from_utf8_lossy(&output.stderr).into_owned() }

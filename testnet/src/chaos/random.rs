@@ -19,13 +19,13 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `low` to `high`, both possible. The bias of the remainder does not matter here.
+    /// A number from `low` to `high`, both possible. The small bias of the remainder does not matter here.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         let width = high.saturating_sub(low).saturating_add(1).max(1);
         low.saturating_add(self.bits() % width)
     }
 
-    /// Whether an event of so many thousandths happens.
+    /// True with a probability of this many thousandths.
     pub fn happens(&mut self, thousandths: u64) -> bool {
         self.bits() % 1_000 < thousandths
     }

@@ -1,13 +1,13 @@
 //! The links between the nodes: a TCP relay of our own with a port for every ordered pair of nodes.
 //!
-//! Each direction of a link has its own condition. What these mean for a stream, which never loses a byte:
+//! Each direction of a link has its own condition. A stream never loses a byte, so the conditions mean:
 //!
-//! - *Delay*: every chunk arrives so much later, give or take the jitter, in order.
-//! - *Loss*: what TCP makes of it, seen from above. A chunk that is lost is sent again after 200 ms, then 400, and so on, while all behind it
-//!   waits; one lost six times in a row is the end of the connection.
-//! - *Cut, silent*: nothing arrives and nobody is told, as when a cable is pulled. What was sent arrives after the link is healed,
-//!   unless the node has given the connection up. New connections get no answer.
-//! - *Cut, reset*: connections are reset and new ones are, too, as behind a firewall that rejects.
+//! - *Delay*: every chunk arrives later by the delay and the jitter, in order.
+//! - *Loss*: as an application over TCP sees it. A lost chunk is sent again after 200 ms, then 400, and so on, while all later
+//!   chunks wait; a chunk lost six times in a row ends the connection.
+//! - *Cut, silent*: nothing arrives and neither side is told, as when a cable is pulled. Sent data arrives after the link is
+//!   healed, unless the node has closed the connection. New connections get no answer.
+//! - *Cut, reset*: existing and new connections are reset, as by a firewall that rejects.
 
 use std::{
     collections::BTreeMap,
@@ -36,29 +36,29 @@ use crate::chaos::random::Random;
 
 /// Most bytes read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Chunks of a connection's direction under way; beyond them the sender waits.
+/// Chunks in flight in one direction of a connection; the sender waits for more room.
 const CHUNKS_UNDER_WAY: usize = 256;
-/// TCP's least wait before it sends a lost segment again, in milliseconds.
+/// TCP's shortest retransmission time-out, in milliseconds.
 const RETRANSMISSION_MS: u64 = 200;
-/// A chunk lost so often in a row ends its connection.
+/// A chunk lost this many times in a row ends its connection.
 const LOSSES_OF_A_RESET: u32 = 6;
 
 /// How a link is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Cut {
-    /// Nothing arrives and nobody is told.
+    /// Nothing arrives, and neither side is told.
     Silent,
     /// Connections are reset.
     Reset,
 }
 
-/// How one direction of a link is. The default is a good one.
+/// Condition of one direction of a link. The default is a good link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// Milliseconds every chunk takes.
+    /// Delay of every chunk in milliseconds.
     pub delay_ms: u64,
-    /// Milliseconds that differ from chunk to chunk.
+    /// Jitter in milliseconds.
     pub jitter_ms: u64,
     /// Thousandths of the chunks that are lost and sent again.
     pub loss: u64,
@@ -123,26 +123,26 @@ impl Relay {
         self.ports.get(&(from, to)).copied()
     }
 
-    /// Changes what happens to bytes from one node to another.
+    /// Sets the condition of the link from one node to another.
     pub fn set(&self, from: usize, to: usize, condition: Condition) {
         if let Some(sender) = self.conditions.get(&(from, to)) {
             sender.send_replace(condition);
         }
     }
 
-    /// Changes every link.
+    /// Sets the condition of every link.
     pub fn set_all(&self, condition: Condition) {
         self.conditions.values().for_each(|sender| {
             sender.send_replace(condition);
         });
     }
 
-    /// Every link is good again.
+    /// Heals every link.
     pub fn heal(&self) {
         self.set_all(Condition::default());
     }
 
-    /// Bytes handed over from one node to another so far.
+    /// Bytes delivered from one node to another so far.
     pub fn carried(&self, from: usize, to: usize) -> u64 {
         self.carried.get(&(from, to)).map_or(0, |bytes| bytes.load(Ordering::Relaxed))
     }
@@ -199,7 +199,7 @@ async fn connection(mut near: TcpStream, target: SocketAddr, mut there: Link, mu
     }
 }
 
-/// Lets the end of a connection be a reset, and not an orderly one.
+/// Makes a connection end with a reset.
 fn reset(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
         tracing::debug!(%error, "a connection ends in order instead");
@@ -217,7 +217,7 @@ impl Link {
     }
 }
 
-/// Moves one direction's bytes as the link's condition has it.
+/// Moves the bytes of one direction under the link's condition.
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut link: Link, mut random: Random) -> io::Result<()> {
     let (queue, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_UNDER_WAY);
     let condition = link.condition.clone();
@@ -229,7 +229,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut link: Link, mut
             let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
             let now = *condition.borrow();
             let takes = takes(&now, &mut random).ok_or(io::ErrorKind::ConnectionReset)?;
-            // Nothing overtakes in a stream.
+            // A stream keeps its order.
             last = last.max(Instant::now() + takes);
             if queue.send((last, bytes.to_vec())).await.is_err() {
                 return Ok(());
@@ -240,7 +240,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut link: Link, mut
         while let Some((at, bytes)) = due.recv().await {
             tokio::time::sleep_until(at).await;
             link.open().await?;
-            // Counted first: whoever has read them finds them counted.
+            // Counted before they are delivered, so that read bytes are always counted.
             link.carried.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             to.write_all(&bytes).await?;
         }
@@ -250,7 +250,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut link: Link, mut
     tokio::try_join!(read, write).map(|_: ((), ())| ())
 }
 
-/// How long a chunk takes; `None` when it is lost too often.
+/// Time that a chunk takes; `None` when it is lost too often.
 fn takes(condition: &Condition, random: &mut Random) -> Option<Duration> {
     let earliest = condition.delay_ms.saturating_sub(condition.jitter_ms);
     let delay = random.between(earliest, condition.delay_ms.saturating_add(condition.jitter_ms));

@@ -1,4 +1,4 @@
-//! What a chaos run came to, and whether every bound held.
+//! The result of a chaos run, and whether every bound held.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::{
     load::report::Latency,
 };
 
-/// Most milliseconds until 99 of 100 returning nodes are at the head.
+/// Bound on the 99th percentile of the time until a returning node is at the head, in milliseconds.
 pub const REJOIN_P99_MS: u64 = 10_000;
-/// Most milliseconds from a repair to the next block.
+/// Bound on the time from a repair to the next block, in milliseconds.
 pub const RESUME_MS: u64 = 5_000;
-/// Most milliseconds without a block while a quorum is up and connected.
+/// Bound on the time without a block while a quorum is up and connected, in milliseconds.
 pub const GAP_MS: u64 = 15_000;
 
 /// Figures of one run.
@@ -37,17 +37,17 @@ pub struct Report {
     pub seconds: u64,
     /// The machine's load average: mean and greatest of the samples.
     pub load_average: (f64, f64),
-    /// How a disk was made full.
+    /// How the full disk was made.
     pub disk: &'static str,
     /// Faults by class.
     pub classes: BTreeMap<Class, usize>,
-    /// Classes that did not come.
+    /// Classes of faults that did not occur.
     pub skipped: Vec<Class>,
-    /// What was found at the end.
+    /// The findings of the checks at the end.
     pub findings: Findings,
     /// Transfers offered, and offered again.
     pub transfers: (usize, usize),
-    /// Transfers over the peg.
+    /// Counts of transfers over the peg.
     pub crossings: Counts,
     /// Milliseconds until a returning node is within one block of the head.
     pub rejoin_ms: Latency,
@@ -61,17 +61,17 @@ pub struct Report {
     pub resumptions: usize,
     /// Longest time without a block in milliseconds: overall, and while a quorum was up and well connected.
     pub longest_gap_ms: (u64, u64),
-    /// What the nodes took of the machine.
+    /// Resources of the nodes.
     pub usage: Vec<Usage>,
     /// What was done.
     pub faults: Vec<Done>,
-    /// What must not be, in the order it was seen; at most 50.
+    /// Violations in the order they were seen; at most 50.
     pub violations: Vec<Violation>,
-    /// How much of it there was.
+    /// Number of violations.
     pub violated: usize,
 }
 
-/// What the run knows beside the judge.
+/// Facts of the run that the judge does not have.
 #[derive(Debug)]
 pub struct Run {
     /// The schedule's seed.
@@ -80,26 +80,26 @@ pub struct Run {
     pub validators: u8,
     /// Time of the run with its closing.
     pub took: Duration,
-    /// Time at which blocks were not waited for any more.
+    /// Time at which the run stopped waiting for blocks.
     pub watched: Duration,
     /// Load averages.
     pub load: Vec<f64>,
-    /// How a disk was made full.
+    /// How the full disk was made.
     pub disk: &'static str,
-    /// What was found at the end.
+    /// The findings of the checks at the end.
     pub findings: Findings,
     /// Transfers offered, and offered again.
     pub transfers: (usize, usize),
-    /// Transfers over the peg.
+    /// Counts of transfers over the peg.
     pub crossings: Counts,
-    /// What the nodes took.
+    /// Resources of the nodes.
     pub usage: Vec<Usage>,
     /// What was done.
     pub faults: Vec<Done>,
 }
 
 impl Report {
-    /// Puts everything together and judges the bounds.
+    /// Assembles the report and checks the bounds.
     pub fn new(run: Run, judge: &mut Judge) -> Self {
         let rejoins = judge.rejoins().to_vec();
         let rejoin_ms = latency(rejoins.iter().map(|rejoin| rejoin.ms));
@@ -150,7 +150,7 @@ impl Report {
         }
     }
 
-    /// For people.
+    /// As text for a person.
     pub fn text(&self) -> String {
         let mut out = String::new();
         self.write(&mut out).expect("writing to a String never fails");

@@ -1,18 +1,18 @@
-//! What the nodes take of the machine over time, as the kernel counts it, and connections that pass no relay.
+//! Memory and descriptors of the nodes over time, as the kernel counts them, and connections that bypass the relay.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use serde::Serialize;
 
-/// Samples of a life that the slope leaves out: a node that starts reads its database.
+/// Samples at the start of a process that the slope leaves out: a node that starts reads its database.
 const WARM_UP: Duration = Duration::from_secs(60);
 
-/// One look at one process.
+/// One sample of one process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Since the run's start.
+    /// Time since the run's start.
     pub at: Duration,
-    /// Which process: a restarted node is another.
+    /// Process id. A restarted node has another one.
     pub pid: u32,
     /// Resident memory.
     pub rss_kib: u64,
@@ -21,7 +21,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Looks at a process; `None` when it has gone.
+    /// Samples a process; `None` when it has ended.
     pub fn take(at: Duration, pid: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -31,19 +31,19 @@ impl Sample {
     }
 }
 
-/// What one node took.
+/// Resources of one node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Which node.
     pub node: usize,
-    /// Processes it had.
+    /// Number of its processes over the run.
     pub lives: usize,
     /// Greatest resident memory.
     pub rss_max_mib: f64,
     /// Resident memory at the end.
     pub rss_last_mib: f64,
-    /// Growth of it in the longest life after its first minute; absent when no life was that long.
+    /// Growth of resident memory in the longest-lived process after its first minute; absent when no process lived that long.
     pub rss_slope_mib_per_minute: Option<f64>,
     /// Most file descriptors.
     pub fds_max: u64,
@@ -68,7 +68,7 @@ impl Usage {
     }
 }
 
-/// Least squares over the longest life, in MiB a minute.
+/// Slope by least squares over the longest-lived process, in MiB a minute.
 fn slope(samples: &[Sample]) -> Option<f64> {
     let lives = samples.chunk_by(|a, b| a.pid == b.pid).filter_map(|life| {
         let warm = life.first()?.at.saturating_add(WARM_UP);
@@ -88,13 +88,13 @@ fn slope(samples: &[Sample]) -> Option<f64> {
     (variance > 0.0).then(|| covariance / variance)
 }
 
-/// The machine's load of the last minute.
+/// The machine's load average of the last minute.
 pub fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
 }
 
-/// Connections of a process that go straight to one of the ports, past the relay.
+/// Connections of a process to one of the ports, which bypass the relay.
 pub fn direct_connections(pid: u32, ports: &BTreeSet<u16>) -> usize {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let inodes = links.filter_map(|entry| {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_slope_is_that_of_the_longest_life_without_its_first_minute() {
-        // A short life that grows fast, then a long one: a jump in its first minute, and then a mebibyte a minute.
+        // A short-lived process that grows fast, then a long-lived one: it jumps in its first minute and then grows by a mebibyte a minute.
         let short = (0..20).map(|i| sample(i * 5, 1, 10 + i * 10));
         let long = (0..100).map(|i| sample(200 + i * 6, 2, if i < 10 { 500 } else { 100 + i / 10 }));
         let samples: Vec<Sample> = short.chain(long).collect();

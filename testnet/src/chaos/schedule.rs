@@ -1,7 +1,7 @@
-//! Which fault comes when, as it follows from a seed.
+//! The order and the times of the faults, derived from a seed.
 //!
-//! Classes are dealt like cards: all of them in a random order, then all of them again, so that a run of any length has seen each
-//! about as often as the others.
+//! Classes are dealt like cards: all of them in a random order, then all of them again, so that a run of any length has about
+//! as many of each.
 
 use std::fmt;
 
@@ -27,11 +27,11 @@ pub enum Class {
     Isolate,
     /// The nodes are cut in halves.
     Split,
-    /// Nothing that one node sends arrives, though it hears everything.
+    /// Nothing that one node sends arrives; it still receives everything.
     OneWay,
     /// Every link is slow.
     Delay,
-    /// Every link loses.
+    /// Every link loses data.
     Loss,
     /// A node's data directory is full.
     DiskFull,
@@ -39,14 +39,14 @@ pub enum Class {
     SyncFails,
     /// The parent hangs.
     ParentHangs,
-    /// The parent is gone, and comes back with its state.
+    /// The parent is stopped, and starts again with its state.
     ParentGone,
     /// The parent replaces blocks that are not final.
     ParentReorg,
 }
 
 impl Class {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 15] = [
         Self::KillOne,
         Self::KillTwo,
@@ -66,43 +66,43 @@ impl Class {
     ];
 }
 
-/// What is done, to whom, for how long.
+/// An action of the injector, with its targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// SIGKILL, and a start after the pause.
     Kill(Vec<usize>),
     /// SIGSTOP, and SIGCONT after the pause.
     Pause(Vec<usize>),
-    /// No link between the nodes named and the others.
+    /// No link works between the named nodes and the others.
     Cut(Vec<usize>, Cut),
     /// Nothing leaves the node.
     OneWay(usize),
-    /// Every link delays by the first, give or take the second, milliseconds.
+    /// Every link delays by the first number of milliseconds, with the second as jitter.
     Delay(u64, u64),
-    /// Every link loses so many thousandths.
+    /// Every link loses this many thousandths of its chunks.
     Loss(u64),
     /// The node's data directory is full.
     DiskFull(usize),
-    /// The node's syncs fail after so many more.
+    /// The node's syncs fail after this many more.
     SyncFails(usize, u32),
     /// SIGSTOP of the parent.
     ParentHangs,
-    /// End of the parent.
+    /// Orderly stop of the parent.
     ParentGone,
-    /// The parent replaces so many blocks.
+    /// The parent replaces this many blocks.
     ParentReorg(u64),
 }
 
 /// One entry of the schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// For counting.
+    /// Class, for counting.
     pub class: Class,
     /// What is done.
     pub fault: Fault,
     /// How long it lasts, in milliseconds.
     pub ms: u64,
-    /// Quiet after everybody has recovered, in milliseconds.
+    /// Quiet time after all nodes have recovered, in milliseconds.
     pub quiet_ms: u64,
 }
 
@@ -140,12 +140,12 @@ impl fmt::Display for Entry {
     }
 }
 
-/// How hard and how long.
+/// Strength and length of the faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// Faults of up to 20 s, with quiet of seconds between them.
+    /// Faults of up to 20 s, with quiet seconds between them.
     Full,
-    /// Every class once, for a second or three.
+    /// Every class once, for one to three seconds.
     Brief,
 }
 
@@ -155,18 +155,18 @@ pub struct Schedule {
     random: Random,
     validators: usize,
     pace: Pace,
-    /// The validator whose data directory can be full.
+    /// The validator whose data directory can become full.
     small_disk: usize,
     deck: Vec<Class>,
 }
 
 impl Schedule {
-    /// The list that follows from `seed`.
+    /// The list of a seed.
     pub fn new(seed: u64, validators: usize, small_disk: usize, pace: Pace) -> Self {
         Self { random: Random::new(seed), validators, pace, small_disk, deck: Vec::new() }
     }
 
-    /// How many of its depth the parent may replace: fewer than separate its head from its last final block.
+    /// Depth to which the parent may replace blocks: less than the distance from its head to its last final block.
     pub const DEEPEST_REORG: u64 = 3;
 
     fn nodes(&mut self, count: usize) -> Vec<usize> {

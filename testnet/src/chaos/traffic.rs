@@ -1,6 +1,6 @@
-//! Transfers all along: sent to nodes that may be gone, sent again until they are in a block, and their receipts asked for.
+//! Transfers during the run: sent to nodes that may be down, sent again until they are in a block, until a receipt is returned.
 //!
-//! A receipt that was returned is an acknowledgement: at the end it must be there on every node, with the same block.
+//! A returned receipt is an acknowledgement: at the end every node must have it, with the same block.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,9 +20,9 @@ use crate::{
 
 /// How often a lane sends.
 const TICK: Duration = Duration::from_millis(50);
-/// A transaction that is in no block for so long is sent again: a node that died may have taken it along.
+/// A transaction that is in no block for this long is sent again: a node that died may have lost it.
 const RESEND_AFTER: Duration = Duration::from_secs(3);
-/// Transactions of one account under way.
+/// Pending transactions of one account.
 const ACCOUNT_WINDOW: usize = 16;
 /// Most calls in one request.
 const MAX_BATCH: usize = 100;
@@ -30,7 +30,7 @@ const MAX_BATCH: usize = 100;
 /// A receipt as a node returned it: the height and hash of its block.
 pub type Acknowledged = HashMap<B256, (u64, B256)>;
 
-/// What the lanes have done.
+/// Counts of all lanes.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Transactions offered at least once.
@@ -45,7 +45,7 @@ pub struct Tally {
     pub acknowledged: Acknowledged,
 }
 
-/// Transfers that are being sent, until this is dropped.
+/// Sends transfers until this is dropped.
 #[derive(Debug)]
 pub struct Traffic {
     tally: Arc<Mutex<Tally>>,
@@ -73,14 +73,14 @@ struct Lane {
     tally: Arc<Mutex<Tally>>,
     stop: tokio::sync::watch::Receiver<bool>,
     turn: usize,
-    /// Included transactions whose receipt nobody returned yet.
+    /// Included transactions whose receipt no node has returned yet.
     unconfirmed: Vec<B256>,
-    /// This lane's part of the tally's sum.
+    /// This lane's part of the sum in the tally.
     noted: usize,
 }
 
 impl Traffic {
-    /// Sends each account's transactions in order, `rate` of all a second: a lane for each node, which moves on where that is gone.
+    /// Sends each account's transactions in order, `rate` a second in all. Each node has a lane, which moves on to the next node when it is down.
     pub fn start(nodes: &[Rpc], accounts: Vec<Vec<Signed>>, rate: u32, court: &Court) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -111,17 +111,17 @@ impl Traffic {
         Self { tally, stop, lanes }
     }
 
-    /// Sends nothing new from now on; what is under way is still sent again and confirmed.
+    /// Stops new transactions; pending ones are still sent again and confirmed.
     pub fn stop_sending(&self) {
         self.stop.send_replace(true);
     }
 
-    /// How many are in no block, or in one without a returned receipt.
+    /// Number of transactions without a block or without a returned receipt.
     pub fn under_way(&self) -> usize {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).under_way
     }
 
-    /// Ends the lanes and answers what they did.
+    /// Ends the lanes and returns their counts.
     pub async fn finish(mut self) -> Tally {
         self.lanes.shutdown().await;
         std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
@@ -138,7 +138,7 @@ impl Lane {
             tick.tick().await;
             let now = Instant::now();
             due += self.per_second * now.duration_since(last).as_secs_f64();
-            // What could not be sent while a node hung is not made up for at once.
+            // After a node hung, the missed transactions are not all sent at once.
             due = due.min(MAX_BATCH as f64);
             last = now;
             self.settle();
@@ -158,7 +158,7 @@ impl Lane {
         }
     }
 
-    /// Takes out what has been seen in a block.
+    /// Removes transactions that were seen in a block.
     fn settle(&mut self) {
         let judge = self.court.judge();
         for account in &mut self.accounts {
@@ -201,7 +201,7 @@ impl Lane {
         taken
     }
 
-    /// A refusal is no matter: what a pool has, or has had, is settled by blocks, and the rest is sent again.
+    /// A refusal is ignored: inclusion is read from blocks, and everything else is sent again.
     async fn offer(&mut self, batch: &[Bytes], resent: usize) {
         {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,7 +212,7 @@ impl Lane {
             self.ask("eth_sendRawTransaction", chunk.iter().map(|raw| json!([raw])).collect()).await;
         }
         if resent > 0 {
-            // The next time another node is asked: this one may sit on them.
+            // The next time another node is used: this one may not gossip them.
             self.endpoints.rotate_left(1);
         }
     }
@@ -226,7 +226,7 @@ impl Lane {
         let Some(answers) = self.ask("eth_getTransactionReceipt", calls).await else { return };
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         for (hash, answer) in asked.iter().zip(answers) {
-            // A node that is behind has none yet.
+            // A node that is behind has no receipt yet.
             if let Some(place) = answer.ok().as_ref().and_then(place) {
                 tally.acknowledged.insert(*hash, place);
             }
@@ -246,7 +246,7 @@ impl Lane {
         None
     }
 
-    /// The lanes' sum is kept by difference.
+    /// The sum over the lanes is updated by the difference.
     fn note(&mut self, under_way: usize) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.under_way = tally.under_way.saturating_sub(self.noted).saturating_add(under_way);

@@ -1,12 +1,12 @@
-//! How much is signed before the first transaction is sent with `--rate max`.
+//! Number of transactions signed before the first is sent, with `--rate max`.
 
-/// Transactions for each second of the load: more than any chain on one machine has taken from this tool.
+/// Transactions for each second of the load: more than any chain on one machine has accepted.
 const SIGNED_PER_SECOND: u64 = 20_000;
 /// Memory that one transaction takes from signing to the report: its bytes, and its hash in the tables of what was sent and seen.
 const BYTES_PER_TRANSACTION: u64 = 1_024;
 /// The part of the free memory that may be used: the nodes on this machine need the rest.
 const MEMORY_DIVISOR: u64 = 4;
-/// Free memory where the system does not say: 2 GiB.
+/// Free memory to assume where the system does not report it: 2 GiB.
 const UNKNOWN_MEMORY_BYTES: u64 = 2 << 30;
 
 /// Transactions to sign for a load of so many seconds, within a part of this machine's free memory.
@@ -20,7 +20,7 @@ fn within(seconds: u64, free_bytes: u64) -> u64 {
     seconds.saturating_mul(SIGNED_PER_SECOND).min(fit).max(1)
 }
 
-/// What `/proc/meminfo` says is free for new work.
+/// The memory available for new work, from `/proc/meminfo`.
 fn available_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)

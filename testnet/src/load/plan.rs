@@ -1,4 +1,4 @@
-//! What is sent: accounts with coin and tokens, and their transactions, signed.
+//! The workload: accounts with coin and tokens, and their signed transactions.
 
 use std::{num::NonZero, thread};
 
@@ -56,7 +56,7 @@ impl Workload {
         let funder = PrivateKeySigner::from_bytes(funder).wrap_err("the funding key is no secp256k1 key")?;
         let chain_id = rpc.chain_id().await?;
         let start = rpc.nonce(funder.address()).await?;
-        // Fresh accounts for each load: they follow from the funder and its nonce.
+        // Each load has new accounts, derived from the funder and its nonce.
         let signers: Vec<PrivateKeySigner> =
             (0..count).map(|i| derive(&funder, chain_id, start, i)).collect::<Result<_, _>>()?;
         let addresses: Vec<Address> = signers.iter().map(PrivateKeySigner::address).collect();
@@ -85,7 +85,7 @@ fn derive(funder: &PrivateKeySigner, chain_id: u64, nonce: u64, index: u32) -> e
 
 async fn fund(rpc: &Rpc, funder: &PrivateKeySigner, addresses: &[Address]) -> eyre::Result<()> {
     let balance = rpc.balance(funder.address()).await?;
-    // A fifth stays for gas and for the next load.
+    // A fifth is kept for gas and for the next load.
     let share = balance / U256::from(5) * U256::from(4) / U256::from(addresses.len().max(1));
     let each = share.min(coins(MAX_COINS_EACH));
     ensure!(!each.is_zero(), "{} has {balance} wei, which is too little to fund accounts", funder.address());
@@ -137,7 +137,7 @@ fn sign_all(
     let chunk = signers.len().div_ceil(threads).max(1);
     let each = total.div_ceil(u64::try_from(signers.len().max(1))?);
     let sign_one = |signer: &PrivateKeySigner, index: usize, nonce: u64| -> eyre::Result<Signed> {
-        // A neighbour receives, so that all accounts live on.
+        // The next account receives, so that no account runs out of coin.
         let neighbour = addresses.get(index.wrapping_add(1) % addresses.len()).copied().unwrap_or_default();
         let call = match (kind, token) {
             (LoadKind::Erc20, Some(token)) => token_transfer(token, neighbour, U256::from(1)),

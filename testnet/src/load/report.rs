@@ -1,4 +1,4 @@
-//! What a load came to.
+//! The result of a load.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -26,17 +26,17 @@ pub struct Report {
     pub signed: usize,
     /// Endpoints they were sent to.
     pub endpoints: usize,
-    /// Transactions that the endpoints took.
+    /// Transactions that the endpoints accepted.
     pub accepted: usize,
-    /// Transactions that they refused, by their words.
+    /// Refused transactions, by the endpoint's error text.
     pub rejected: BTreeMap<String, u64>,
-    /// Requests that an endpoint did not answer: it was gone, or overwhelmed.
+    /// Requests without an answer: the endpoint was down or overloaded.
     pub failed_requests: u64,
     /// Transactions sent again because they were in no block for some seconds.
     pub resent: usize,
     /// Accepted transactions that were seen final.
     pub included: usize,
-    /// Accepted transactions that were not, half a minute later.
+    /// Accepted transactions that were not seen final half a minute later.
     pub missing: usize,
     /// Included each second, from the first sent to the last seen final.
     pub included_per_second: f64,
@@ -55,13 +55,13 @@ pub struct Report {
 /// Milliseconds: from submission to finality, or between blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
-    /// Half are faster.
+    /// Median.
     pub p50: u64,
-    /// 90 of 100 are faster.
+    /// 90th percentile.
     pub p90: u64,
-    /// 99 of 100 are faster.
+    /// 99th percentile.
     pub p99: u64,
-    /// The slowest.
+    /// Maximum.
     pub max: u64,
 }
 
@@ -102,7 +102,7 @@ impl Report {
         }
     }
 
-    /// For people.
+    /// As text for a person.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let latency = self.latency_ms;

@@ -23,19 +23,19 @@ const MAX_BATCH: usize = 100;
 /// How often a connection sends.
 const TICK: Duration = Duration::from_millis(25);
 
-/// How long a transaction may be in no block before it is sent again, with margin over a block interval.
+/// A transaction that is in no block for this long is sent again. Well above a block interval.
 const RESEND_AFTER: Duration = Duration::from_secs(5);
-/// Pause between two looks for what is late.
+/// Pause between two checks for late transactions.
 const SETTLE_POLL: Duration = Duration::from_millis(50);
-/// What pools say to a transaction they have.
+/// Error texts of pools for a transaction that they already hold.
 const ALREADY_KNOWN: &str = "already known";
 
 /// How fast to send.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// So many each second, over all connections.
+    /// This many each second, over all connections.
     Steady(u32),
-    /// As many as the chain takes, with at most so many on their way.
+    /// As many as the chain accepts, with at most this many pending.
     Flood {
         /// Sent and not seen in a block yet.
         in_flight: usize,
@@ -45,9 +45,9 @@ pub enum Pace {
 /// What was sent.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// When the endpoint was given each transaction that it took.
+    /// When each accepted transaction was handed to an endpoint.
     pub accepted: HashMap<B256, Instant>,
-    /// Refused transactions by the endpoint's words.
+    /// Refused transactions, by the endpoint's error text.
     pub rejected: BTreeMap<String, u64>,
     /// When the first one was sent.
     pub started: Option<Instant>,
@@ -93,7 +93,7 @@ impl Senders {
         Ok(Self { lanes: lanes.collect::<eyre::Result<_>>()? })
     }
 
-    /// Sends for `duration`, and answers what was sent when all answers are there.
+    /// Sends for `duration`. Returns when all answers have arrived.
     pub async fn send(self, pace: Pace, duration: Duration, watcher: &HeadWatcher) -> eyre::Result<Sent> {
         let total: usize = self.lanes.iter().map(|lane| lane.queue.len()).sum();
         let seen = watcher.seen_counter();
@@ -147,7 +147,7 @@ struct LanePace {
 }
 
 impl LanePace {
-    /// How many this lane may send now, having sent `done`.
+    /// Number of transactions that this lane may send now, after `done`.
     fn allowance(&self, done: usize) -> usize {
         use std::sync::atomic::Ordering::Relaxed;
         match self.pace {
@@ -172,7 +172,7 @@ impl Lane {
         let mut done = 0usize;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // One look more after the time is over, so that a steady rate sends its last share.
+        // One more round after the end, so that a steady rate sends its last share.
         let mut over = false;
         while !over {
             tick.tick().await;
@@ -194,7 +194,7 @@ impl Lane {
         Ok(sent)
     }
 
-    /// Sends a batch, to another endpoint where one does not answer, and answers how many of it were refused.
+    /// Sends a batch, to another endpoint where one does not answer, and returns how many of it were refused.
     async fn offer(&mut self, batch: Vec<Signed>, sent: &mut Sent) -> eyre::Result<usize> {
         let at = Instant::now();
         sent.ended = Some(at);
@@ -220,12 +220,12 @@ impl Lane {
 }
 
 impl Sent {
-    /// Takes note of a batch's answers, and answers how many were refusals.
+    /// Takes note of a batch's answers, and returns how many were refusals.
     fn note(&mut self, at: Instant, batch: Vec<Signed>, answers: BatchAnswers) -> usize {
         let mut refused = 0usize;
         for (signed, answer) in batch.into_iter().zip(answers) {
             match answer {
-                // An endpoint that died may have passed it on before.
+                // An endpoint that died may have gossiped it before.
                 Err(text) if !text.contains(ALREADY_KNOWN) => {
                     refused = refused.saturating_add(1);
                     *self.rejected.entry(text).or_default() += 1;
@@ -239,8 +239,8 @@ impl Sent {
         refused
     }
 
-    /// Waits until everything accepted was seen in a block, or for `patience`. What is late is sent again, to each endpoint
-    /// in turn: a node that took a transaction and died before it passed it on has taken it along.
+    /// Waits until every accepted transaction was seen in a block, or for `patience`. Late transactions are sent again, to each
+    /// endpoint in turn: a node that died before it gossiped a transaction has lost it.
     pub async fn settle(
         &mut self,
         watcher: &HeadWatcher,
@@ -267,7 +267,7 @@ impl Sent {
         }
     }
 
-    /// Sends transactions again. Only blocks tell what came of it.
+    /// Sends transactions again. The answers are ignored: inclusion is read from blocks.
     async fn resend(&self, rpc: &Rpc, hashes: &[B256]) {
         for chunk in hashes.chunks(MAX_BATCH) {
             let raw = chunk.iter().filter_map(|hash| self.raw.get(hash));

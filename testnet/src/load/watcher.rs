@@ -28,7 +28,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause before another endpoint is tried.
 const POLL: Duration = Duration::from_millis(50);
 
-/// What was seen of a block.
+/// An observed block.
 #[derive(Clone, Debug)]
 pub struct SeenBlock {
     /// Its number.
@@ -41,7 +41,7 @@ pub struct SeenBlock {
     pub gas_used: u64,
 }
 
-/// Everything that was seen.
+/// All observations.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// When the head with each transaction arrived.
@@ -95,18 +95,18 @@ impl HeadWatcher {
         Ok(Self { seen, count, task: tokio::spawn(watch.run(order)) })
     }
 
-    /// Transactions seen in blocks so far, for senders that keep a bound on those under way.
+    /// Number of transactions seen in blocks so far, for senders that limit the pending ones.
     pub fn seen_counter(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.count)
     }
 
-    /// Those of the transactions that were seen in no block yet.
+    /// The transactions that were not yet seen in a block.
     pub fn unseen(&self, sent: &HashMap<B256, Instant>) -> Vec<B256> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         sent.keys().filter(|hash| !seen.transactions.contains_key(*hash)).copied().collect()
     }
 
-    /// Ends watching and answers what was seen.
+    /// Stops watching and returns the observations.
     pub fn finish(self) -> Seen {
         self.task.abort();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

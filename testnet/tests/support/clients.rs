@@ -26,7 +26,7 @@ pub fn foundry(tool: &str) -> PathBuf {
     directory().join(format!("node_modules/@foundry-rs/{tool}-linux-{architecture}/bin/{tool}"))
 }
 
-/// Runs `cast` and answers what it printed.
+/// Runs `cast` and returns what it printed.
 pub fn cast(arguments: &[&str]) -> String {
     run(&foundry("cast"), arguments)
 }

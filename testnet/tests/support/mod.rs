@@ -29,7 +29,7 @@ use tokio::{
 const UP_PATIENCE: Duration = Duration::from_secs(90);
 /// The testnet's directory inside the test's own.
 const NET: &str = "net";
-/// Pause between two looks.
+/// Pause between two checks.
 const POLL: Duration = Duration::from_millis(50);
 
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -118,7 +118,7 @@ impl Net {
         self.record = TestnetRecord::load(&self.dir()).unwrap();
     }
 
-    /// `testnet/node add`; answers the node's place in the record.
+    /// `testnet/node add`; returns the node's place in the record.
     pub fn add(&mut self, name: &str, options: &[&str]) -> usize {
         let dir = self.dir().display().to_string();
         run(launcher(), &[["node", "add", name, "--dir", &dir].as_slice(), options].concat());
@@ -203,7 +203,7 @@ async fn ready(dir: &Path, launcher: &mut Child) -> TestnetRecord {
     }
 }
 
-/// Runs a program to its end and answers what it printed. Panics with everything it said when it fails.
+/// Runs a program to its end and returns what it printed. Panics with everything it said when it fails.
 pub fn run(program: &Path, arguments: &[&str]) -> String {
     let output = output(program, arguments);
     assert!(
@@ -238,7 +238,7 @@ impl Drop for Background {
     }
 }
 
-/// Runs a program that must fail, and answers all it said.
+/// Runs a program that must fail, and returns all it said.
 pub fn run_failing(program: &Path, arguments: &[&str]) -> String {
     let output = output(program, arguments);
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -279,7 +279,7 @@ pub async fn block(rpc: &Rpc, number: u64) -> Value {
     rpc.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await.unwrap()
 }
 
-/// Whole coins in wei.
+/// Converts whole coins to wei.
 pub fn coins(amount: u64) -> U256 {
     causeway_testnet::cli::coins(amount)
 }

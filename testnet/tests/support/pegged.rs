@@ -24,7 +24,7 @@ pub fn key_file(net: &Net, account: usize) -> String {
     path.display().to_string()
 }
 
-/// `causeway peg deposit`; answers the deposit's nonce.
+/// `causeway peg deposit`; returns the deposit's nonce.
 pub fn deposit(net: &Net, account: usize, to: Address, amount: &str) -> u64 {
     let (key, to) = (key_file(net, account), to.to_string());
     let (genesis, parent) = (net.genesis(), net.record.parent.rpc.as_str());
@@ -33,7 +33,7 @@ pub fn deposit(net: &Net, account: usize, to: Address, amount: &str) -> u64 {
     causeway_json(&[common.as_slice(), &own].concat())["nonce"].as_u64().unwrap()
 }
 
-/// `causeway peg withdraw`; answers the withdrawal's index.
+/// `causeway peg withdraw`; returns the withdrawal's index.
 pub fn withdraw(net: &Net, account: usize, to: Address, amount: &str) -> u64 {
     let (key, to, rpc) = (key_file(net, account), to.to_string(), net.record.rpc[0].as_str());
     let arguments = ["peg", "withdraw", "--rpc", rpc, "--to", &to, "--amount", amount, "--key-file", &key, "--json"];
@@ -48,7 +48,7 @@ pub fn claim(net: &Net, account: usize, index: u64) {
     causeway_json(&[common.as_slice(), &["--index", &index, "--key-file", &key]].concat());
 }
 
-/// Waits until an account has exactly so much coin, and answers how long that took.
+/// Waits until an account has exactly so much coin, and returns how long that took.
 pub async fn arrives(rpc: &Rpc, account: Address, amount: U256, patience: Duration) -> Duration {
     let started = Instant::now();
     eventually(patience, &format!("{account} has {amount} wei at {}", rpc.url()), || async {
@@ -68,7 +68,7 @@ pub async fn claimable(net: &Net, index: u64, patience: Duration) {
     .await;
 }
 
-/// `peg-audit` of both live chains; answers its report and the evidence.
+/// `peg-audit` of both live chains; returns its report and the evidence.
 pub fn audit(net: &Net) -> (Value, Value) {
     let (genesis, sidechain, parent) = (net.genesis(), net.record.rpc[0].as_str(), net.record.parent.rpc.as_str());
     let path = net.dir().join("bundle.json").display().to_string();
@@ -77,7 +77,7 @@ pub fn audit(net: &Net) -> (Value, Value) {
     (report, serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap())
 }
 
-/// `peg-audit` of altered evidence, which must not hold; answers everything it said.
+/// `peg-audit` of altered evidence, which must not hold; returns everything it said.
 pub fn audit_refuses(net: &Net, evidence: &Value) -> String {
     let (genesis, path) = (net.genesis(), net.dir().join("altered.json").display().to_string());
     std::fs::write(&path, evidence.to_string()).unwrap();
@@ -124,7 +124,7 @@ pub async fn submitter(net: &Net, account: usize) -> Submitter {
     Submitter::connect(config, signer, Arc::new(Http::new().unwrap())).await.unwrap()
 }
 
-/// Sends a call that the contract must refuse, and answers the error it names.
+/// Sends a call that the contract must refuse, and returns the error it names.
 pub async fn refused<C: SolCall>(submitter: &Submitter, to: Address, call: C) -> String {
     let input = Bytes::from(call.abi_encode());
     match submitter.send(TxKind::Call(to), U256::ZERO, input).await {

@@ -11,12 +11,12 @@ use causeway_testnet::{
 };
 use serde_json::{Value, json};
 
-/// Sends coin and answers the transaction's hash.
+/// Sends coin and returns the transaction's hash.
 pub async fn send(rpc: &Rpc, key: &B256, to: Address, value: U256) -> B256 {
     call(rpc, key, TxKind::Call(to), value, Bytes::new(), 21_000).await
 }
 
-/// Sends any transaction and answers its hash.
+/// Sends any transaction and returns its hash.
 pub async fn call(rpc: &Rpc, key: &B256, to: TxKind, value: U256, input: Bytes, gas_limit: u64) -> B256 {
     let signer = accounts::signer(key);
     let nonce = rpc.nonce(signer.address()).await.unwrap();

@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-/// How long is waited for what must come, in milliseconds.
+/// Deadline for an expected byte, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;
 
-/// Node 1 of two: it says every byte again.
+/// Node 1 of two: it echoes every byte.
 struct Fixture {
     relay: Relay,
 }
@@ -33,7 +33,7 @@ impl Fixture {
     }
 }
 
-/// Sends a byte and waits for it to come back, for so long.
+/// Sends a byte and waits this long for its echo.
 async fn echo(stream: &mut TcpStream, patience_ms: u64) -> Option<io::Result<u8>> {
     let turn = async {
         stream.write_all(&[7]).await?;
@@ -86,7 +86,7 @@ async fn a_cut_with_resets_ends_old_connections_and_new_ones() {
     fixture.relay.set(1, 0, Condition { cut: Some(Cut::Reset), ..Condition::default() });
     let ended = tokio::time::timeout(Duration::from_millis(PATIENCE_MS), old.read_u8()).await.unwrap().unwrap_err();
     assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
-    // The reset may come before this side has seen that it is connected.
+    // The reset may come before this side knows that it is connected.
     if let Ok(mut new) = fixture.try_connect().await {
         assert!(echo(&mut new, PATIENCE_MS).await.unwrap().is_err());
     }
