@@ -182,7 +182,7 @@ impl Supervisor {
     /// A node by its name or number.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it is empty.
     pub fn node(&mut self, wanted: &str) -> eyre::Result<&mut Node> {
         let numbered = format!("validator-{wanted}");
         let names: Vec<&str> = self.nodes.iter().map(Node::name).collect();

@@ -115,7 +115,7 @@ impl Ground {
     /// A validator by its number.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it is empty.
     pub fn node(&mut self, node: usize) -> eyre::Result<&mut Node> {
         let name = self.names.get(node).ok_or_else(|| eyre!("there is no validator {node}"))?;
         self.supervisor.node(name)

@@ -18,26 +18,26 @@ use crate::{
 
 /// The stack of a run: the machine below contracts may nest a thousand calls.
 const STACK_BYTES: usize = 32 << 20;
-/// Failures that are kept with their text.
+/// Number of failures kept with their text.
 const KEPT_FAILURES: usize = 50;
-/// Runs that are kept for their cost.
+/// Number of the most expensive runs to keep.
 const KEPT_SLOWEST: usize = 3;
-/// A run that is under way for so long is named, in case it never ends.
+/// A run that takes longer than this is named, in case it never ends.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What is to be run.
+/// A campaign to run.
 pub struct Campaign<'a> {
     /// How many runs.
     pub count: u64,
-    /// Each of them.
+    /// The case of each index.
     pub case: &'a (dyn Fn(u64) -> Case + Sync),
     /// Threads.
     pub jobs: usize,
-    /// Whether each case is run a second time, on another thread, and has to come to the same.
+    /// Whether each case runs a second time, on another thread, and must give the same result.
     pub twice: bool,
-    /// Whether the first failure ends it.
+    /// Whether the first failure ends the campaign.
     pub fail_fast: bool,
-    /// How often `watch` is called.
+    /// Interval of the calls of `watch`.
     pub watch_every: Duration,
 }
 
@@ -56,14 +56,14 @@ pub struct Failure {
     pub fault: String,
 }
 
-/// What runs came to, added up.
+/// Summed results of runs.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// Runs that are over.
+    /// Finished runs.
     pub runs: u64,
-    /// Those that failed.
+    /// Failed runs.
     pub failed: u64,
-    /// The first of these, in the order of their cases.
+    /// The first failures, in the order of their cases.
     pub failures: Vec<Failure>,
     /// Heights in all.
     pub heights: u64,
@@ -77,11 +77,11 @@ pub struct Tally {
     pub wall: Duration,
     /// The largest set.
     pub largest: usize,
-    /// The costliest runs, the costliest first.
+    /// The most expensive runs, in descending order of cost.
     pub slowest: Vec<(Duration, Case)>,
-    /// What was met.
+    /// Coverage.
     pub coverage: Coverage,
-    /// Memory in use before and after, and the most that ever was, MiB.
+    /// Memory in use before and after, and its peak, MiB.
     pub memory_mib: (u64, u64, u64),
 }
 
@@ -127,24 +127,24 @@ impl Tally {
     }
 }
 
-/// How far a campaign is.
+/// Progress of a campaign.
 #[derive(Debug)]
 pub struct Progress<'a> {
-    /// What is over.
+    /// Results so far.
     pub tally: &'a Tally,
     /// Runs in all.
     pub count: u64,
     /// Time since the beginning.
     pub wall: Duration,
-    /// A run that is under way for long.
+    /// A run that takes long.
     pub long: Option<(Case, Duration)>,
 }
 
 impl Campaign<'_> {
-    /// Runs all of it. `watch` is told how far it is from time to time, `each` of every run as it ends.
+    /// Runs the campaign. Calls `watch` with the progress at intervals, and `each` with every finished run.
     ///
     /// # Panics
-    /// When the system gives no threads.
+    /// When no thread can be started.
     pub fn run(&self, watch: &mut dyn FnMut(&Progress<'_>), each: &mut dyn FnMut(Case, &Outcome)) -> Tally {
         let (began, cpu, memory) = (Instant::now(), process_cpu(), memory_mib().0);
         let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -200,7 +200,7 @@ impl Campaign<'_> {
     }
 }
 
-/// A thread that runs again what another has run.
+/// A thread that repeats the runs of another one.
 struct Partner {
     ask: mpsc::Sender<Case>,
     answers: mpsc::Receiver<Outcome>,
@@ -240,7 +240,7 @@ fn run_case(case: Case, partner: Option<&Partner>) -> Outcome {
     outcome
 }
 
-/// How two runs of one case differ.
+/// The difference between two runs of one case.
 fn differs(one: &Outcome, other: &Outcome) -> Option<String> {
     if let Some(fault) = &other.fault {
         return Some(format!("only the second run fails: {fault}"));

@@ -1,4 +1,4 @@
-//! One run: which plan, what counts as its success, what it met and what it cost.
+//! One run: its plan, its success criterion, its coverage and its cost.
 
 use std::{
     any::Any,
@@ -41,10 +41,10 @@ impl fmt::Display for Case {
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Why it failed.
+    /// The failure, if any.
     pub fault: Option<String>,
     /// The trace's hash.
     pub hash: u64,
@@ -52,13 +52,13 @@ pub struct Outcome {
     pub events: u64,
     /// The greatest height of a machine.
     pub heights: u64,
-    /// How long it took by the world's clock.
+    /// Duration by the world's clock.
     pub simulated_ms: u64,
-    /// How long it kept its thread busy.
+    /// CPU time of its thread.
     pub cpu: Duration,
     /// Validators at genesis.
     pub validators: usize,
-    /// What it met.
+    /// Its coverage.
     pub coverage: Coverage,
 }
 
@@ -75,7 +75,7 @@ impl Case {
         }
     }
 
-    /// The arguments of `testnet/sim` that run it again.
+    /// The command that repeats it.
     pub fn replay(&self) -> String {
         match self {
             Self::Seed(profile, seed) => format!("testnet/sim --profile {} --seeds {seed} --trace", profile.name()),
@@ -89,7 +89,7 @@ impl Case {
         }
     }
 
-    /// Runs it; with a transcript where one is wanted. A panic is a failure like any other.
+    /// Runs the case, with a transcript when one is wanted. A panic counts as a failure.
     pub fn run(&self, transcript: Option<Box<dyn Write + Send>>) -> Outcome {
         let before = thread_cpu();
         let ran = caught(|| self.run_world(transcript));
@@ -107,7 +107,7 @@ impl Case {
         }
         let ran = match *self {
             Self::Point(scenario, ..) => prelude(scenario, &mut world).and_then(|()| world.run()),
-            // A fork that convicts is what has to come.
+            // Here the run must fork, and the fork must convict.
             Self::Seed(Profile::Control, seed) => Control::of(seed).run(&mut world).map(|_| ()),
             Self::Seed(..) | Self::Strategy(..) => world.run(),
         };
@@ -132,10 +132,10 @@ impl Case {
     }
 }
 
-/// The writes and syncs of a scenario's machine before the healing, in order, and what its base run met.
+/// The writes and syncs of a scenario's machine before the healing, in order, and the coverage of its base run.
 ///
 /// # Errors
-/// The invariant that does not hold without any failing write, or what the scenario promises and did not meet.
+/// A violated invariant without any failing write, or required coverage that the scenario did not meet.
 pub fn points(scenario: Scenario) -> Result<(Vec<Point>, Coverage), String> {
     let mut world = World::new(&scenario.plan());
     let until = world.plan.faults_until_ms;
@@ -167,7 +167,7 @@ thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs something that may panic: what it said, with its place, instead of a message on the standard error.
+/// Runs a closure that may panic. Returns the panic's text and place instead of printing them.
 fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

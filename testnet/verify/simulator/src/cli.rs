@@ -12,19 +12,19 @@ use crate::{
 
 /// Whole Causeway nodes under faults, replayed from seeds.
 ///
-/// Each seed is one run: a chain of validators on a simulated network, with simulated disks, clocks and parent chain, whose
-/// faults follow from the seed and the profile alone. Invariants are checked at every event. Exits with 1 when a run fails or a
-/// campaign of 200 seeds or more never met what its profile requires, or one of 20 or more never saw its strategy act.
+/// Each seed is one run: a chain of validators on a simulated network, with simulated disks, clocks and a parent chain. The
+/// faults follow from the seed and the profile alone. Invariants are checked at every event. Exits with 1 when a run fails, when a
+/// campaign of 200 seeds or more does not meet the coverage of its profile, or when one of 20 or more never saw its strategy act.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version)]
 pub struct Cli {
-    /// Which seeds: A..B (B not included), or one
+    /// Seeds: A..B (without B), or one number
     #[arg(long, value_name = "A..B", default_value = "0..200")]
     pub seeds: Seeds,
-    /// What kind of trouble they bring
+    /// Profile: the kind of faults
     #[arg(long, value_name = "PROFILE", default_value = "default", conflicts_with_all = ["crash_points", "strategies"])]
     pub profile: Profiles,
-    /// Threads; each run has one for itself [default: the cores there are]
+    /// Threads; each run uses one [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub jobs: Option<u16>,
     /// Run each seed twice, on different threads, and compare their traces
@@ -33,19 +33,19 @@ pub struct Cli {
     /// Stop at the first failure
     #[arg(long)]
     pub fail_fast: bool,
-    /// Let every write and sync of a machine fail, in each of six ways, in a run of its own
+    /// Make every write and sync of a machine fail, in each of six ways, one run for each
     #[arg(long, conflicts_with = "strategies")]
     pub crash_points: bool,
-    /// Of these, one only: scenario, number and way, as in pegged:12:torn_prefix
+    /// Run only one of these: scenario, number and way, such as pegged:12:torn_prefix
     #[arg(long, value_name = "SCENARIO:POINT:FAULT", requires = "crash_points")]
     pub point: Option<CrashPointName>,
-    /// Every Byzantine strategy, for as many seeds as --per says; how soon blocks are decided after the healing
+    /// Run every Byzantine strategy with --per seeds, and print how soon blocks are decided after the healing
     #[arg(long)]
     pub strategies: bool,
     /// Seeds for each strategy
     #[arg(long, value_name = "K", default_value_t = 1_000, requires = "strategies", conflicts_with = "strategy")]
     pub per: u64,
-    /// Of the strategies, one only; its seeds are those of --seeds
+    /// Run only one strategy, with the seeds of --seeds
     #[arg(long, value_name = "NAME", requires = "strategies", value_parser = strategy)]
     pub strategy: Option<StrategyKind>,
     /// Print everything that happens in one run
@@ -101,7 +101,7 @@ impl FromStr for Profiles {
     }
 }
 
-/// A write or sync of a scenario, and how it fails.
+/// A write or sync of a scenario, and the way in which it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrashPointName(pub Scenario, pub u64, pub WriteFault);
 
@@ -123,7 +123,7 @@ impl FromStr for CrashPointName {
     }
 }
 
-/// A fault's name without what tells it from other counters.
+/// A fault's name without the prefix of its counter.
 fn short(fault: WriteFault) -> &'static str {
     fault.name().trim_start_matches("disk:")
 }

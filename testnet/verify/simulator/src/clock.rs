@@ -1,4 +1,4 @@
-//! A machine's clocks: off, fast or slow, and set back and forth; the steady one never goes back.
+//! A machine's clocks: wrong, fast or slow, and set back and forth; the steady clock never goes back.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ const MILLION: i64 = 1_000_000;
 struct State {
     /// World time at which the rate last changed or the machine started.
     since_ms: u64,
-    /// What the steady clock showed then.
+    /// The steady clock at that time.
     steady_ms: u64,
     /// Parts per million by which it is fast; negative when slow.
     ppm: i64,
-    /// How far the wall clock is ahead of the steady one.
+    /// Lead of the wall clock over the steady clock.
     wall_ahead_ms: i64,
 }
 
@@ -41,14 +41,14 @@ pub struct MachineClock {
 }
 
 impl MachineClock {
-    /// Clocks that are right.
+    /// Correct clocks.
     pub fn new(now: Now) -> Self {
         let since_ms = now.ms();
         let state = State { since_ms, steady_ms: START_UNIX_MS + since_ms, ppm: 0, wall_ahead_ms: 0 };
         Self { now, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A process starts: its steady clock begins at what the wall clock shows.
+    /// A process starts: its steady clock begins at the wall clock's value.
     pub fn boot(&self) {
         let mut state = self.state.lock();
         let now_ms = self.now.ms();
@@ -76,28 +76,28 @@ impl MachineClock {
         self.jump(-off);
     }
 
-    /// How far the wall clock is ahead of the true time.
+    /// Lead of the wall clock over the true time.
     pub fn off_ms(&self) -> i64 {
         let truth = i64::try_from(START_UNIX_MS + self.now.ms()).unwrap_or(i64::MAX);
         i64::try_from(self.wall_ms()).unwrap_or(i64::MAX) - truth
     }
 
-    /// What the wall clock shows, Unix milliseconds.
+    /// The wall clock, Unix milliseconds.
     pub fn wall_ms(&self) -> u64 {
         self.state.lock().wall_ms(self.now.ms())
     }
 
-    /// What the steady clock shows.
+    /// The steady clock.
     pub fn steady_ms(&self) -> u64 {
         self.state.lock().steady_ms(self.now.ms())
     }
 
-    /// The world's time when the steady clock shows `steady_ms`, or now if it has.
+    /// The world's time at which the steady clock reaches `steady_ms`, or now if it has passed.
     pub fn when(&self, steady_ms: u64) -> u64 {
         let state = *self.state.lock();
         let wait = steady_ms.saturating_sub(state.steady_ms).min(u64::MAX / (2 * MILLION as u64));
         let rate = MILLION.saturating_add(state.ppm).unsigned_abs();
-        // A little early, for the rounding.
+        // Slightly early, because of rounding.
         let mut at = state.since_ms + (wait * MILLION as u64 / rate).saturating_sub(1);
         while state.steady_ms(at) < steady_ms {
             at += 1;
@@ -105,7 +105,7 @@ impl MachineClock {
         at.max(self.now.ms())
     }
 
-    /// The clocks as the node reads them.
+    /// The clocks for the node.
     pub fn clocks(&self) -> Clocks {
         let (wall, steady) = (self.clone(), self.clone());
         let wall: Clock = Arc::new(move || wall.wall_ms());

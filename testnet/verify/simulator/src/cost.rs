@@ -1,17 +1,17 @@
-//! What runs cost: CPU time and memory, as the kernel counts them. On systems that do not say, the figures are zero.
+//! Costs of runs: CPU time and memory, as the kernel counts them. On systems without these counts the figures are zero.
 
 use std::time::Duration;
 
 /// Ticks of the kernel's process clock in a second.
 const TICKS: u64 = 100;
 
-/// The time this thread has run for.
+/// CPU time of this thread.
 pub fn thread_cpu() -> Duration {
     let counted = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(counted.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0))
 }
 
-/// The time this process has run for, over all its threads.
+/// CPU time of this process, over all its threads.
 pub fn process_cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The fields after the program's name, which may hold spaces; user and system time are the 12th and 13th of them.
@@ -20,7 +20,7 @@ pub fn process_cpu() -> Duration {
     Duration::from_millis(ticks * 1_000 / TICKS)
 }
 
-/// Memory in use, and the most that ever was, MiB.
+/// Memory in use, and its peak, MiB.
 pub fn memory_mib() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {

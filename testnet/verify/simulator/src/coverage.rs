@@ -1,10 +1,10 @@
-//! What a run has met, counted: a campaign in which a fault that its profile promises never happened proves nothing.
+//! Coverage of a run. A campaign in which a required fault never happened proves nothing.
 
 use std::collections::BTreeMap;
 
 use crate::strategies::StrategyKind;
 
-/// What is counted, and what one of it is. Disks, the parent and strategies count under names of their own beside these.
+/// The counters and their meaning. Disks, the parent and strategies add counters under their own names.
 pub const COUNTERS: &[(&str, &str)] = &[
     ("height", "a height was decided"),
     ("transaction", "a transaction was included"),
@@ -66,10 +66,10 @@ pub const COUNTERS: &[(&str, &str)] = &[
     ("pool_made_room", "a full pool of a node took a transaction: another one was evicted or replaced"),
 ];
 
-/// What every run of a profile, or every campaign of it, has to meet.
+/// Coverage required of every run of a profile, or of every campaign.
 const ALWAYS: &[&str] = &["height", "healed", "transaction", "submitted", "included"];
 
-/// What a campaign in a profile has to have met at least once; a profile that is not known needs what all need.
+/// Coverage required of a campaign in a profile; an unknown profile has the common requirements.
 pub fn required(profile: &str) -> Vec<&'static str> {
     let own: &[&str] = match profile {
         "default" => &[
@@ -161,7 +161,7 @@ pub fn required(profile: &str) -> Vec<&'static str> {
             "set_acknowledged",
             "parent_reorganised",
         ],
-        // What comes after a fork is no chain's history.
+        // After a fork there is no single history.
         "control" => return vec!["height", "fork", "fork_evidence", "fork_by_twins", "fork_by_equivocators"],
         _ => &[],
     };
@@ -169,33 +169,33 @@ pub fn required(profile: &str) -> Vec<&'static str> {
     ALWAYS.iter().chain(own).copied().chain(strategies).collect()
 }
 
-/// Counts by name, and samples of what has a size.
+/// Counts by name, and samples of sizes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
     counts: BTreeMap<&'static str, u64>,
-    /// By name: how often each value came.
+    /// By name: the number of each value.
     samples: BTreeMap<&'static str, BTreeMap<u64, u64>>,
 }
 
 impl Coverage {
-    /// Counts one `what`.
+    /// Adds one to the count of `what`.
     pub fn hit(&mut self, what: &'static str) {
         self.add(what, 1);
     }
 
-    /// Counts `times` of `what`.
+    /// Adds `times` to the count of `what`.
     pub fn add(&mut self, what: &'static str, times: u64) {
         if times > 0 {
             *self.counts.entry(what).or_default() += times;
         }
     }
 
-    /// Notes a value of `what`.
+    /// Adds a sample of `what`.
     pub fn sample(&mut self, what: &'static str, value: u64) {
         *self.samples.entry(what).or_default().entry(value).or_default() += 1;
     }
 
-    /// How often.
+    /// The count.
     pub fn count(&self, what: &str) -> u64 {
         self.counts.get(what).copied().unwrap_or(0)
     }
@@ -235,7 +235,7 @@ impl Coverage {
         }
     }
 
-    /// What a campaign in `profile` should have met and has not.
+    /// Required coverage that a campaign in `profile` has not met.
     pub fn missing(&self, profile: &str) -> Vec<&'static str> {
         required(profile).into_iter().filter(|what| self.count(what) == 0).collect()
     }

@@ -1,4 +1,4 @@
-//! What a campaign came to, as one line that can be kept.
+//! The result of a campaign, as one line of JSON.
 
 use std::{collections::BTreeMap, fs::OpenOptions, io::Write as _, path::Path, process::Command, time::SystemTime};
 
@@ -13,25 +13,25 @@ const YEAR_MS: f64 = 365.25 * 24.0 * 3_600_000.0;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// When it ended, Unix seconds.
+    /// Time of its end, Unix seconds.
     pub at: u64,
     /// The commit, with `+dirty` where files differ from it.
     pub revision: String,
-    /// What was run: `seeds`, `crash-points` or `strategies`.
+    /// Kind of campaign: `seeds`, `crash-points` or `strategies`.
     pub kind: &'static str,
     /// Profile, scenario or strategy.
     pub name: String,
     /// Hash of the profile, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_hash: Option<String>,
-    /// Which seeds, where there are any.
+    /// The seeds, if it has seeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seeds: Option<String>,
-    /// Whether each was run twice and compared.
+    /// Whether each case ran twice and was compared.
     pub twice: bool,
     /// Runs.
     pub runs: u64,
-    /// Those that failed.
+    /// Failed runs.
     pub failed: u64,
     /// CPU seconds.
     pub cpu_seconds: f64,
@@ -53,31 +53,31 @@ pub struct Entry {
     pub events_per_cpu_second: f64,
     /// The largest set.
     pub largest_set: usize,
-    /// Memory before, after, and the most, MiB.
+    /// Memory before, after, and its peak, MiB.
     pub memory_mib: [u64; 3],
-    /// The costliest runs.
+    /// The most expensive runs.
     pub slowest: Vec<String>,
-    /// What was met, counted.
+    /// Coverage counters.
     pub counters: BTreeMap<&'static str, u64>,
-    /// Median and 99th percentile of what has a size.
+    /// Median and 99th percentile of each sampled size.
     pub percentiles: BTreeMap<&'static str, [u64; 2]>,
-    /// Writes and syncs that were made to fail, of those enumerated, by what they are.
+    /// Enumerated writes and syncs, and those that were made to fail, by kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<String, Covered>,
-    /// What had to be met and was not.
+    /// Required coverage that was not met.
     pub missing: Vec<String>,
-    /// Failures: which run, why, and how it is run again.
+    /// Failures: the run, the reason, and the command that repeats it.
     pub failures: Vec<Failed>,
 }
 
-/// How much of something was covered.
+/// Coverage of one kind of point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Covered {
-    /// Points there are.
+    /// Number of points.
     pub points: u64,
     /// Runs in which one of them failed.
     pub runs: u64,
-    /// Runs that did not hold.
+    /// Runs that failed.
     pub failed: u64,
 }
 
@@ -88,7 +88,7 @@ pub struct Failed {
     pub case: String,
     /// Why.
     pub fault: String,
-    /// How it is run again.
+    /// The command that repeats it.
     pub replay: String,
 }
 
@@ -141,7 +141,7 @@ impl Entry {
         }
     }
 
-    /// Whether everything held and was met.
+    /// Whether all runs held and all required coverage was met.
     pub fn holds(&self) -> bool {
         self.failed == 0 && self.missing.is_empty()
     }

@@ -5,8 +5,8 @@
 //! events: the same [`Plan`] gives the same [`Trace`] hash. [`checks`] hold the invariants of docs/reliability.md at every
 //! event.
 //!
-//! The crate decides what a fault is and when it happens. It knows nothing of how a node works inside: what it needs of one is
-//! what an operator, a peer, a user or a disk sees. Start at [`World::step`].
+//! The crate decides which faults happen and when. It knows nothing of a node's inside: it uses only
+//! what an operator, a peer, a user or a disk can see. Start at [`World::step`].
 
 pub mod campaign;
 pub mod case;

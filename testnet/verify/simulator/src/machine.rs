@@ -32,7 +32,7 @@ use crate::{
 /// Entries of each of a node's state caches. Small, so that tables are read too, as on a chain larger than memory.
 const CACHE_ENTRIES: usize = 1_024;
 
-/// What a machine is there for.
+/// The role of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A validator at genesis.
@@ -47,13 +47,13 @@ pub enum Role {
 pub struct Machine {
     /// Its number.
     pub index: usize,
-    /// What it is there for.
+    /// Its role.
     pub role: Role,
     /// Its keys; a follower's are never used.
     pub keys: NodeKeys,
     /// The account of its operator.
     pub operator: PrivateKeySigner,
-    /// Whether it does what the protocol says.
+    /// Whether it follows the protocol.
     pub honest: bool,
     /// Its disk.
     pub disk: MachineDisk,
@@ -61,26 +61,26 @@ pub struct Machine {
     pub tables: MachineTables,
     /// Its clocks.
     pub clock: MachineClock,
-    /// What its operator tells its node of the past.
+    /// The trust in the past that its operator configures.
     pub trust: Trust,
-    /// How often it has started or gone down: what was on its way to an earlier life never arrives.
+    /// Number of starts and stops so far: messages to an earlier life never arrive.
     pub life: u64,
-    /// Why its node has stopped by itself, until it starts again.
+    /// The reason why its node has stopped by itself, until it starts again.
     pub stopped: Option<String>,
     pub(crate) strategy: Option<Box<dyn Strategy>>,
     pub(crate) up: Option<Up>,
     validator: ValidatorId,
 }
 
-/// What runs while a machine is up.
+/// The running parts of a machine that is up.
 pub(crate) struct Up {
     pub(crate) performer: Performer,
     pub(crate) admission: Admission,
     /// Its view of the parent.
     pub(crate) outlook: Option<Outlook>,
-    /// When its earliest wake-up is in the queue; `u64::MAX` for none.
+    /// Time of its earliest wake-up in the queue; `u64::MAX` for none.
     pub(crate) wakes_ms: u64,
-    /// When its pool's transactions are gossiped next; `u64::MAX` for never.
+    /// Time of the next gossip of its pool; `u64::MAX` for never.
     pub(crate) announces_ms: u64,
 }
 
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// A machine on which nothing has run but `causeway init`.
+    /// A machine after `causeway init`.
     pub fn new(index: usize, keys: NodeKeys, role: Role, disk: MachineDisk, clock: MachineClock) -> Self {
         let validator = keys.validator_id();
         Self {
@@ -112,7 +112,7 @@ impl Machine {
         }
     }
 
-    /// Writes what `causeway init` writes.
+    /// Writes the files of `causeway init`.
     ///
     /// # Errors
     /// When the disk fails.
@@ -168,7 +168,7 @@ impl Machine {
         Ok(Storage::open_on(Box::new(self.tables.boot(disk)), genesis, options)?)
     }
 
-    /// Puts the node together from the disk, up to where it can take its first event.
+    /// Assembles the node from the disk, until it can take its first event.
     pub(crate) fn assemble(&self, genesis: &Arc<Genesis>, plan: &Plan) -> eyre::Result<Assembled> {
         self.clock.boot();
         let disk = self.disk.boot();
@@ -204,7 +204,7 @@ fn pool(genesis: &Genesis, plan: &Plan) -> PoolConfig {
     }
 }
 
-/// Where a machine's files are.
+/// Path of a machine's files.
 pub fn dir() -> DataDir {
     DataDir(root())
 }

@@ -1,4 +1,4 @@
-//! Links between machines: what is lost, how long the rest takes, and who is cut off from whom.
+//! Links between machines: losses, delays and partitions.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -29,22 +29,22 @@ impl MachineSet {
         self.0[machine / 64] &= !(1 << (machine % 64));
     }
 
-    /// Whether a machine is in it.
+    /// Whether the set contains a machine.
     pub fn contains(&self, machine: usize) -> bool {
         self.0[machine / 64] & (1 << (machine % 64)) != 0
     }
 
-    /// How many are in it.
+    /// Number of machines in the set.
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Whether nobody is in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; MAX_MACHINES / 64]
     }
 
-    /// Those of it that are not in `other`.
+    /// The machines that are not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let mut rest = *self;
@@ -75,22 +75,22 @@ impl FromIterator<usize> for MachineSet {
 /// A message on its way by gossip.
 #[derive(Debug)]
 pub struct Packet {
-    /// A hash of what it is, for the trace.
+    /// A hash of its content, for the trace.
     pub digest: u64,
-    /// Whose node published it.
+    /// The machine that published it.
     pub origin: usize,
-    /// The message, as the codec made it of the bytes that crossed the wire.
+    /// The message, decoded from the bytes on the wire.
     pub message: GossipMessage,
-    /// To whom a copy is on its way or has come.
+    /// Machines to which a copy was sent.
     pub reached: Cell<MachineSet>,
 }
 
 /// What a link does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passage {
-    /// After how long it arrives; `None` when it is lost.
+    /// Delay until it arrives; `None` when it is lost.
     pub arrives_ms: Option<u64>,
-    /// After how long it arrives again.
+    /// Delay until it arrives a second time.
     pub again_ms: Option<u64>,
 }
 
@@ -99,15 +99,15 @@ pub struct Passage {
 pub struct Network {
     machines: usize,
     faults: NetworkFaults,
-    /// By sender: to whom nothing passes.
+    /// By sender: machines to which the link is cut.
     cut: Vec<MachineSet>,
-    /// By sender: to whom everything takes [`Network::slow_ms`] longer.
+    /// By sender: machines to which everything takes [`Network::slow_ms`] longer.
     slow: Vec<MachineSet>,
     slow_ms: u64,
 }
 
 impl Network {
-    /// Links between so many machines.
+    /// Links between `count` machines.
     ///
     /// # Panics
     /// Above [`MAX_MACHINES`].
@@ -122,13 +122,13 @@ impl Network {
         self.cut[from].insert(to);
     }
 
-    /// Makes a link slower in one direction, by as much as every other slow one.
+    /// Makes a link slow in one direction. All slow links have the same extra delay.
     pub fn slow(&mut self, from: usize, to: usize, by_ms: u64) {
         self.slow[from].insert(to);
         self.slow_ms = by_ms;
     }
 
-    /// Whether everything takes longer.
+    /// Whether the link is slow.
     pub fn is_slow(&self, from: usize, to: usize) -> bool {
         self.slow[from].contains(to)
     }
@@ -139,17 +139,17 @@ impl Network {
         self.slow[from].remove(to);
     }
 
-    /// Whether nothing passes.
+    /// Whether the link is cut.
     pub fn is_cut(&self, from: usize, to: usize) -> bool {
         self.cut[from].contains(to)
     }
 
-    /// How many machines there are.
+    /// Number of machines.
     pub fn machines(&self) -> usize {
         self.machines
     }
 
-    /// The faults that may happen.
+    /// The possible faults.
     pub fn faults(&self) -> &NetworkFaults {
         &self.faults
     }
@@ -162,7 +162,7 @@ impl Network {
         self.faults = NetworkFaults { delay_ms: (least.min(50), most.min(50)), ..NetworkFaults::default() };
     }
 
-    /// What becomes of one copy of a message.
+    /// The fate of one copy of a message.
     pub fn pass(&self, rng: &mut Rng, from: usize, to: usize) -> Passage {
         if self.is_cut(from, to) || rng.percent(self.faults.loss_percent) {
             return Passage { arrives_ms: None, again_ms: None };

@@ -21,10 +21,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::MachineClock;
 
-/// A machine's way to the parent: what it is told of the date is what its own clock shows.
+/// A machine's connection to the parent, with the machine's own clock.
 #[derive(Debug)]
 pub(crate) struct MachineWire {
-    /// The way.
+    /// The connection.
     pub(crate) wire: Arc<dyn Wire>,
     /// The machine's clocks.
     pub(crate) clock: MachineClock,
@@ -56,10 +56,10 @@ impl Wire for MachineWire {
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How long a relayer waits before it tries to reach the parent again, as the node's does.
+/// Pause of a relayer before it tries to reach the parent again, as in the node.
 const RECONNECT: Duration = Duration::from_secs(5);
 
-/// The machines whose tasks have something to do, in the order in which that was found.
+/// Machines whose tasks were woken, in the order of the wake-ups.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Woken(Arc<Mutex<Vec<usize>>>);
 
@@ -88,16 +88,16 @@ impl Wake for Bell {
     }
 }
 
-/// What a machine knows of the parent.
+/// A machine's configuration of the parent.
 #[derive(Debug, Clone)]
 pub(crate) struct Ways {
     /// Its endpoints.
     pub(crate) endpoints: Vec<String>,
     /// The contracts.
     pub(crate) peg: PegSpec,
-    /// The way there.
+    /// The connection.
     pub(crate) wire: Arc<dyn Wire>,
-    /// Who pays for what it relays, and how long it lets others go first; `None` when it does not relay.
+    /// The account that pays for its relaying, and the delay in favour of other relayers; `None` when it does not relay.
     pub(crate) relays: Option<(PrivateKeySigner, Duration)>,
 }
 
@@ -117,7 +117,7 @@ impl fmt::Debug for Outlook {
 }
 
 impl Outlook {
-    /// Starts watching, and relaying where the machine does; `None` on a standalone chain.
+    /// Starts the watcher, and the relayer when the machine relays; `None` on a standalone chain.
     pub(crate) fn start(machine: usize, performer: &Performer, ways: &Ways, woken: &Woken) -> Option<Self> {
         let from = performer.node.desk()?.watch_from();
         let peg = &ways.peg;
@@ -142,10 +142,10 @@ impl Outlook {
         Some(Self { watcher: Box::pin(watcher.run()), relayer, updates, _status: status, waker })
     }
 
-    /// Lets the tasks go on as far as they can.
+    /// Polls the tasks until none can make progress.
     pub(crate) fn poll(&mut self) {
         let mut context = Context::from_waker(&self.waker);
-        // Neither task ends: the watcher as long as its updates are read, the relayer never.
+        // Neither task ends: the watcher runs while its updates are read, the relayer for ever.
         let _pending = self.watcher.as_mut().poll(&mut context);
         if let Some(relayer) = &mut self.relayer {
             let _pending = relayer.as_mut().poll(&mut context);

@@ -1,13 +1,13 @@
-//! What one run is: how many machines, and which faults befall them. A plan is a value; equal plans run alike.
+//! The plan of a run: the machines and their faults. A plan is a value; equal plans give equal runs.
 
 use causeway_consensus::Timeouts;
 
 use crate::{disk::CrashPoint, parent::ParentFaults, strategies::StrategyKind};
 
-/// What one run is.
+/// The plan of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where all randomness comes from.
+    /// Seed of all randomness.
     pub seed: u64,
     /// Validators at genesis: machines `0..validators`.
     pub validators: usize,
@@ -27,7 +27,7 @@ pub struct Plan {
     pub unbonding_s: u64,
     /// The timeouts of every node.
     pub timeouts: Timeouts,
-    /// Faults of links.
+    /// Faults of the links.
     pub network: NetworkFaults,
     /// Crashes.
     pub crashes: CrashFaults,
@@ -35,15 +35,15 @@ pub struct Plan {
     pub clocks: ClockFaults,
     /// Faults of the parent chain and its endpoints.
     pub parent: ParentFaults,
-    /// What users and operators do.
+    /// Actions of users and operators.
     pub churn: ChurnPlan,
-    /// The limits of every node's transaction pool, where they are tighter than usual.
+    /// Limits of every node's transaction pool, when they are tighter than usual.
     pub pool: Option<PoolLimits>,
     /// The Byzantine members, by machine.
     pub byzantine: Vec<(usize, StrategyKind)>,
-    /// When the world heals, milliseconds after it began.
+    /// Time of the healing, milliseconds after the start.
     pub faults_until_ms: u64,
-    /// How many heights must be decided after that.
+    /// Heights that must be decided after the healing.
     pub heights_after_heal: u64,
     /// A crash at one exact write or sync.
     pub disk_point: Option<CrashPoint>,
@@ -52,52 +52,52 @@ pub struct Plan {
 /// Faults of links between machines.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkFaults {
-    /// The chance that one copy of a message is lost, 0 to 100.
+    /// Probability that a copy of a message is lost, 0 to 100.
     pub loss_percent: u64,
-    /// The chance that it arrives twice, 0 to 100.
+    /// Probability that it arrives twice, 0 to 100.
     pub duplicate_percent: u64,
-    /// The usual delay of a message, least and most. A wide range reorders.
+    /// Usual delay of a message, minimum and maximum. A wide range reorders messages.
     pub delay_ms: (u64, u64),
-    /// The chance that a message is slow, 0 to 100.
+    /// Probability that a message is slow, 0 to 100.
     pub slow_percent: u64,
-    /// The most a slow message takes.
+    /// Largest delay of a slow message.
     pub slow_ms: u64,
     /// Cuts, with their times.
     pub partitions: Vec<Partition>,
 }
 
-/// Links that are cut for a time.
+/// A partition: links that are cut for a time.
 #[derive(Debug, Clone)]
 pub struct Partition {
-    /// When it begins, milliseconds after the world began.
+    /// Start, milliseconds after the world's start.
     pub from_ms: u64,
-    /// When it ends.
+    /// End.
     pub until_ms: u64,
     /// The machines on one side.
     pub side: Vec<usize>,
     /// Machines on neither side: their links stay as they are. All others are on the other side.
     pub neutral: Vec<usize>,
-    /// Which links are cut.
+    /// The cut links.
     pub kind: PartitionKind,
 }
 
-/// Which links between two sides are cut.
+/// The cut links between two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionKind {
     /// Both directions.
     Symmetric,
-    /// Only what the side sends.
+    /// Only messages from the side.
     Mute,
-    /// Only what is sent to the side.
+    /// Only messages to the side.
     Deaf,
-    /// None is cut: what crosses takes so much longer, in both directions.
+    /// No link is cut: messages between the sides take longer, in both directions.
     Slow {
-        /// How much longer.
+        /// Extra delay.
         by_ms: u64,
     },
-    /// Both directions, cut and restored in turn, each for so long.
+    /// Both directions, cut and restored in turn, each for the given time.
     Flapping {
-        /// How long, at least 1.
+        /// Duration, at least 1.
         period_ms: u64,
     },
 }
@@ -105,30 +105,30 @@ pub enum PartitionKind {
 /// Crashes of machines.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CrashFaults {
-    /// The mean time between two crashes of one machine; 0 for none.
+    /// Mean time between two crashes of one machine; 0 for none.
     pub every_ms: u64,
-    /// How long a machine is down, least and most.
+    /// Downtime of a machine, minimum and maximum.
     pub down_ms: (u64, u64),
-    /// Of the crashes, how many strike at a write or sync of the disk instead of between two events, 0 to 100.
+    /// Percentage of crashes that strike at a write or sync of the disk instead of between two events.
     pub at_disk_percent: u64,
-    /// The most machines that are down by crashes at once; 0 for no limit.
+    /// Largest number of machines that are down by crashes at once; 0 for no limit.
     pub most_down: usize,
 }
 
 /// Faults of the machines' clocks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClockFaults {
-    /// The most a wall clock is off at the start, in either direction.
+    /// Largest error of a wall clock at the start, in either direction.
     pub offset_ms: u64,
-    /// The most a clock is fast or slow, in parts per million.
+    /// Largest drift of a clock, in parts per million.
     pub drift_ppm: u64,
     /// The mean time between two jumps of a machine's wall clock; 0 for none.
     pub jump_every_ms: u64,
-    /// The furthest jump, in either direction.
+    /// Largest jump, in either direction.
     pub jump_ms: u64,
 }
 
-/// What users and operators do, all along.
+/// Actions of users and operators during the whole run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChurnPlan {
     /// The mean time between two actions of users (transfers, calls, deposits, withdrawals, claims); 0 for none.
@@ -138,10 +138,10 @@ pub struct ChurnPlan {
     pub staking_every_ms: u64,
 }
 
-/// Limits of a transaction pool that a few users reach.
+/// Limits of a transaction pool that few users can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Most transactions.
+    /// Most transactions in the pool.
     pub transactions: usize,
     /// Most of them that wait for an earlier nonce or for coin.
     pub queued: usize,

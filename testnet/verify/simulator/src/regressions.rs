@@ -1,7 +1,7 @@
-//! Seeds that have found something, kept for ever: `regressions.txt` beside this crate's Cargo.toml.
+//! Seeds that have found a bug, kept for ever: `regressions.txt` beside this crate's Cargo.toml.
 //!
-//! A line is a profile (or `strategy:` and a name), a seed and the reason, with spaces between. A seed means what it meant only
-//! as long as its profile draws alike: what it found has a test of its own where the mistake was.
+//! A line has a profile (or `strategy:` and a name), a seed and the reason, separated by spaces. A seed keeps its meaning only
+//! while its profile draws the same values, so every bug found has its own test in the crate with the bug.
 
 use crate::{case::Case, profiles::Profile, strategies::StrategyKind};
 
@@ -10,7 +10,7 @@ const LINES: &str = include_str!("../regressions.txt");
 /// The kept seeds, with the reason of each.
 ///
 /// # Errors
-/// The first line that is none.
+/// The first malformed line.
 pub fn cases() -> Result<Vec<(Case, &'static str)>, String> {
     parse(LINES)
 }

@@ -1,4 +1,4 @@
-//! What a campaign came to, for people.
+//! The report of a campaign, as text.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::{campaign::Progress, ledger::Entry};
 /// Counters on one line of a report.
 const COUNTERS_A_LINE: usize = 4;
 
-/// A line on how far a campaign is.
+/// A progress line of a campaign.
 pub fn progress(name: &str, progress: &Progress<'_>) -> String {
     let tally = progress.tally;
     let seconds = progress.wall.as_secs_f64();
@@ -83,7 +83,7 @@ pub fn report(entry: &Entry) -> String {
     out
 }
 
-/// How soon blocks are decided after the healing, strategy by strategy.
+/// Table of decisions after the healing, by strategy.
 pub fn strategies(entries: &[Entry]) -> String {
     let mut out = String::new();
     let row = |out: &mut String, cells: [&str; 7]| {

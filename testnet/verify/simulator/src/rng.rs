@@ -1,31 +1,31 @@
-//! Randomness from a seed, in independent streams: what one part of a run draws never shifts what another draws.
+//! Randomness from a seed, in independent streams: draws of one part of a run do not change the draws of another.
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore, SeedableRng},
 };
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
     /// Losses, delays, duplicates.
     Network = 1,
-    /// What a crash leaves of unsynced writes; salts.
+    /// Remains of unsynced writes after a crash; salts.
     Disk = 2,
     /// Offsets, drifts and jumps.
     Clock = 3,
-    /// When machines crash and how long they are down.
+    /// Times and durations of crashes.
     Crash = 4,
-    /// What users and operators do.
+    /// Actions of users and operators.
     Users = 5,
     /// The parent chain and its endpoints.
     Parent = 6,
-    /// What Byzantine members do.
+    /// Actions of Byzantine members.
     Strategy = 7,
-    /// How long jobs take.
+    /// Durations of jobs.
     Jobs = 8,
-    /// What a plan is made of.
+    /// The plan itself.
     Plan = 9,
 }
 
@@ -34,7 +34,7 @@ pub enum Purpose {
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// The stream of `seed` for `purpose`; `index` tells those of machines apart.
+    /// The stream of `seed` for `purpose`; `index` distinguishes machines.
     pub fn new(seed: u64, purpose: Purpose, index: u32) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(u64::from(purpose as u32) << 32 | u64::from(index));
@@ -46,7 +46,7 @@ impl Rng {
         self.0.next_u64()
     }
 
-    /// A number below `bound`; 0 when that is 0. The bias of a bound far below 2^64 is of no account here.
+    /// A number below `bound`; 0 when that is 0. The bias is negligible for a bound far below 2^64.
     pub fn below(&mut self, bound: u64) -> u64 {
         let wide = u128::from(self.bits()) * u128::from(bound);
         (wide >> 64) as u64
@@ -67,9 +67,9 @@ impl Rng {
         percent > 0 && self.below(100) < percent
     }
 
-    /// A waiting time with the mean `mean_ms`, at least 1: how long until an event that may come at any moment.
+    /// A waiting time with the mean `mean_ms`, at least 1, until a random event.
     pub fn wait(&mut self, mean_ms: u64) -> u64 {
-        // The sum of two uniform draws: near enough to the exponential, and no floating point that could differ by machine.
+        // The sum of two uniform draws approximates the exponential distribution without floating point, which could differ by machine.
         let spread = mean_ms.max(1);
         self.below(spread).saturating_add(self.below(spread)).max(1)
     }
@@ -77,7 +77,7 @@ impl Rng {
     /// One of `items`.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it is empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         assert!(!items.is_empty(), "nothing to pick from");
         &items[self.index(items.len())]

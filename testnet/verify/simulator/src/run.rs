@@ -18,14 +18,14 @@ use crate::{
     strategies::StrategyKind,
 };
 
-/// A campaign of so many seeds has to have met what its profile requires.
+/// From this number of seeds on, a campaign must meet the coverage of its profile.
 pub const TELLING_SEEDS: u64 = 200;
-/// A campaign of so many seeds of one strategy has to have met that it did what it is named for.
+/// From this number of seeds on, a campaign of one strategy must have seen the strategy act.
 pub const TELLING_STRATEGY_SEEDS: u64 = 20;
-/// How often progress is shown.
+/// Interval of progress lines.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
-/// How campaigns are run.
+/// Settings of campaigns.
 pub struct Manner<'a> {
     /// Threads.
     pub jobs: usize,
@@ -33,7 +33,7 @@ pub struct Manner<'a> {
     pub twice: bool,
     /// Whether the first failure ends a campaign.
     pub fail_fast: bool,
-    /// Is told how far a campaign is: its name, and how far.
+    /// Called with a campaign's name and progress.
     pub watch: &'a mut dyn FnMut(&str, &Progress<'_>),
 }
 
@@ -82,7 +82,7 @@ impl Manner<'_> {
         entry
     }
 
-    /// Every write and sync of a scenario's machine, made to fail in the ways that `ways` gives for the point of that number.
+    /// Makes every write and sync of a scenario's machine fail, in the ways that `ways` returns for its number.
     pub fn crash_points(&mut self, scenario: Scenario, ways: &dyn Fn(u64) -> Vec<WriteFault>) -> Entry {
         let (points, base) = match points(scenario) {
             Ok(found) => found,
@@ -118,18 +118,18 @@ impl Manner<'_> {
     }
 }
 
-/// The strategy's own counter, when a campaign that was long enough never met it: such a campaign shows nothing.
+/// The strategy's own counter, when a long enough campaign never met it: such a campaign proves nothing.
 fn idle(kind: StrategyKind, tally: &Tally) -> Vec<String> {
     let acted = tally.coverage.count(kind.counter()) > 0;
     if acted || tally.runs < TELLING_STRATEGY_SEEDS { Vec::new() } else { vec![kind.counter().to_owned()] }
 }
 
-/// The index of what is counted from 1.
+/// Converts a number counted from 1 to an index.
 fn index(number: u64) -> usize {
     usize::try_from(number - 1).unwrap_or(usize::MAX)
 }
 
-/// Does what the command line says; whether everything held.
+/// Runs the command line. Returns whether everything held.
 ///
 /// # Errors
 /// When output or the ledger cannot be written, or `--trace` is asked for more than one run.
@@ -140,7 +140,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> eyre::Result<
     let jobs = cli.jobs.map(usize::from).or_else(|| thread::available_parallelism().ok().map(NonZero::get));
     let mut entries = Vec::new();
     let mut watch = |name: &str, progress: &Progress<'_>| {
-        // Whoever has closed the standard error does not want to know.
+        // A closed standard error is ignored.
         let _closed = writeln!(err, "{}", report::progress(name, progress)).is_err();
     };
     let mut manner = Manner { jobs: jobs.unwrap_or(1), twice: cli.twice, fail_fast: cli.fail_fast, watch: &mut watch };
@@ -206,7 +206,7 @@ fn one_case(cli: &Cli) -> eyre::Result<Option<Case>> {
     eyre::bail!("--trace is for one run: one seed of one profile or strategy, or one --point")
 }
 
-/// Runs one case, with its transcript where it is wanted; whether it held.
+/// Runs one case, with its transcript when it is wanted. Returns whether it held.
 fn trace(case: Case, transcript: bool, out: &mut dyn Write, err: &mut dyn Write) -> eyre::Result<bool> {
     let transcript = transcript.then(|| -> Box<dyn Write + Send> { Box::new(BufWriter::new(std::io::stdout())) });
     let outcome = case.run(transcript);
@@ -241,7 +241,7 @@ mod tests {
                 tally.add(Case::Strategy(kind, seed), &Outcome::default());
             }
             assert!(idle(kind, &tally).is_empty(), "too few seeds to tell");
-            // What another strategy did does not count.
+            // Counters of other strategies are ignored.
             let other = StrategyKind::ALL.iter().find(|other| **other != kind).map(|other| other.counter());
             let mut coverage = Coverage::default();
             coverage.hit(other.unwrap_or_default());

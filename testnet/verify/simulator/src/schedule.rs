@@ -1,4 +1,4 @@
-//! The virtual clock and the queue of what happens when: ordered by time, and by the order of scheduling within a millisecond.
+//! The virtual clock and the event queue, ordered by time, and by the order of scheduling within a millisecond.
 
 use std::{
     cmp::Ordering,
@@ -42,7 +42,7 @@ impl<E> PartialOrd for Entry<E> {
 }
 
 impl<E> Ord for Entry<E> {
-    /// The greatest is the earliest: the heap gives its greatest first.
+    /// The order is reversed: the heap returns its greatest element first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at_ms, other.sequence).cmp(&(self.at_ms, self.sequence))
     }
@@ -79,7 +79,7 @@ impl<E> Schedule<E> {
         self.at(self.now.ms().saturating_add(delay_ms), event);
     }
 
-    /// When the next event is due.
+    /// Time of the next event.
     pub fn next_ms(&self) -> Option<u64> {
         self.queue.peek().map(|entry| entry.at_ms)
     }
@@ -96,12 +96,12 @@ impl<E> Schedule<E> {
         self.now.0.fetch_max(to_ms, Relaxed);
     }
 
-    /// Events that wait.
+    /// Number of waiting events.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether none waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

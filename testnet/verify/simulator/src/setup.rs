@@ -1,4 +1,4 @@
-//! What a world begins with: keys, the genesis of its chain, and how its machines find each other.
+//! The setup of a world: keys, the genesis of its chain, and the machines' names.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use crate::{
     world::{CHAIN_ID, START_UNIX_MS},
 };
 
-/// Stake of each validator at genesis, and what each other node's operator may stake, in tokens.
+/// Stake of each validator at genesis, and staking tokens of each other node's operator.
 pub const STAKE_TOKENS: u64 = 1_000;
 
-/// So many tokens of stake.
+/// An amount of staking tokens.
 pub fn stake(tokens: u64) -> U256 {
     U256::from(tokens) * U256::from(10).pow(U256::from(18))
 }
 
-/// The name by which peers know a machine.
+/// The peer identity of a machine.
 pub fn token(machine: usize) -> PeerToken {
     machine as PeerToken + 1
 }
 
-/// The machine that peers know by this name.
+/// The machine with this peer identity.
 pub fn machine_of(token: PeerToken) -> usize {
     usize::try_from(token.saturating_sub(1)).unwrap_or(usize::MAX)
 }
@@ -66,7 +66,7 @@ pub fn user(index: usize) -> PrivateKeySigner {
     account(6, index)
 }
 
-/// Who deploys the contracts on the parent.
+/// The account that deploys the contracts on the parent.
 pub const DEPLOYER: Address = Address::repeat_byte(0xdd);
 
 /// The contracts on the parent.

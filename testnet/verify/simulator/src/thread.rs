@@ -1,5 +1,5 @@
-//! One world, one thread: what production code spreads over a pool of threads stays on the one that runs the world. Results do
-//! not depend on it, time does: handing a microsecond's work to another thread costs more than doing it.
+//! One world, one thread: work that production code spreads over a thread pool stays on the world's thread. The results do
+//! not depend on this, but the speed does: handing a microsecond of work to another thread costs more than doing it.
 
 use std::cell::Cell;
 
@@ -7,10 +7,10 @@ thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has this thread be a pool of its own, for as long as it lives.
+/// Makes this thread a thread pool of its own, for its whole life.
 pub(crate) fn work_alone() {
     if !ALONE.replace(true) {
-        // It fails only on a thread that is in a pool already, and then nothing need be done.
+        // This fails only on a thread that already is in a pool, where nothing is to be done.
         let _pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     }
 }

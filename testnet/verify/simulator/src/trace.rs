@@ -1,4 +1,4 @@
-//! What happened, as a hash that two runs of one seed share, and as a transcript where one is wanted.
+//! The trace of a run: a hash that two runs of one seed share, and an optional transcript.
 
 use std::{
     fmt::Display,
@@ -27,7 +27,7 @@ impl Default for Trace {
 }
 
 impl Trace {
-    /// From now on, writes a line for each thing that happens.
+    /// From now on, writes a line for each event.
     pub fn write_to(&mut self, out: Box<dyn Write + Send>) {
         self.transcript = Some(out);
     }
@@ -59,7 +59,7 @@ impl Trace {
         self.hasher.finish()
     }
 
-    /// How much was noted.
+    /// Number of recorded events.
     pub fn events(&self) -> u64 {
         self.events
     }

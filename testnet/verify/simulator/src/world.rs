@@ -57,7 +57,7 @@ pub struct Scene<'a> {
     pub machines: &'a [Machine],
     /// The parent chain, on a pegged one.
     pub parent: Option<&'a mut Parent>,
-    /// What was met.
+    /// Coverage.
     pub coverage: &'a mut Coverage,
     /// Whether all faults have ended.
     pub healed: bool,
@@ -81,7 +81,7 @@ pub struct World {
     pub users: Users,
     /// The invariants.
     pub checks: Checks,
-    /// What was met.
+    /// Coverage.
     pub coverage: Coverage,
     /// What happened.
     pub trace: Trace,

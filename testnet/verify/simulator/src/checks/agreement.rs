@@ -4,7 +4,7 @@
 
 use super::{Commit, Violation, canon::Canon, ensure, violation::AGREEMENT};
 
-/// The block that an honest node has made durable is the one that others have, and its database says so too.
+/// The block that an honest node has made durable equals the other nodes' block, also in its database.
 pub(crate) fn check(canon: &Canon, commit: &Commit<'_>) -> Result<(), Violation> {
     let (height, hash) = (commit.height(), commit.executed.hash);
     let computed = commit.executed.block.header.hash_slow();

@@ -1,7 +1,7 @@
-//! I5, signing, of the peg: an honest peg key attests one thing of a subject, over crashes too, and only what is.
+//! I5, signing, of the peg: an honest peg key signs one attestation for a subject, also over crashes, and only a true one.
 //!
-//! One parent view for each deposit nonce it reaches, one checkpoint for each number, one set in force for each epoch; and all
-//! honest keys name one next set for each epoch: that is what may be signed once. A checkpoint is of a block that the machine
+//! One parent view for each last deposit nonce, one checkpoint for each number, one set in force for each epoch; and all
+//! honest keys name one next set for each epoch. Each of these may be signed once. A checkpoint is of a block that the machine
 //! has made durable, with the state root that was decided; it is compared with the chain kept here, not with the module's slots.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use causeway_peg::{Attestation, Checkpoint, PegMessage};
 
 use super::{Violation, canon::Canon, ensure, violation::SIGNING};
 
-/// What an attestation is about.
+/// The subject of an attestation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     /// Deposits up to a nonce.
@@ -22,7 +22,7 @@ enum Subject {
     SetInForce(u64),
 }
 
-/// What honest peg keys have signed.
+/// The attestations of honest peg keys.
 #[derive(Debug)]
 pub(crate) struct Attested {
     honest: BTreeSet<Address>,
@@ -32,13 +32,13 @@ pub(crate) struct Attested {
 }
 
 impl Attested {
-    /// Of the peg keys with these addresses.
+    /// Starts with the peg keys of these addresses.
     pub(crate) fn new(honest: impl IntoIterator<Item = Address>) -> Self {
         let honest = honest.into_iter().collect();
         Self { honest, signed: BTreeMap::new(), next_sets: BTreeMap::new(), in_force: BTreeMap::new() }
     }
 
-    /// An honest machine, whose durable head is `head`, has let an attestation out.
+    /// An honest machine, whose durable head is `head`, has sent an attestation.
     pub(crate) fn sent(&mut self, canon: &Canon, head: u64, message: &PegMessage) -> Result<(), Violation> {
         let (signer, height) = (message.signer, canon.height());
         if !self.honest.contains(&signer) {

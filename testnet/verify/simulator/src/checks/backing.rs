@@ -1,7 +1,7 @@
-//! I7, backing: what the vault holds is the sidechain's coin, the deposits not minted yet and the burns not paid yet.
+//! I7, backing: the vault's coin equals the sidechain's coin, the deposits not yet minted and the burns not yet paid.
 //!
-//! The coin is the sum of all balances, kept from what blocks changed; deposits and burns are added up one by one. The module's
-//! own count of its supply is held against that sum at every height.
+//! The coin is the sum of all balances, updated by the changes of blocks; deposits and burns are added up one by one. The module's
+//! own count of its supply is compared with that sum at every height.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::parent::{At, Parent};
 
-/// The peg module's slot of its supply.
+/// Storage slot of the peg module's supply.
 const SUPPLY: u64 = 5;
 
-/// What the vault has on the parent's newest block, wei.
+/// The vault at the parent's newest block, wei.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vault {
-    /// What it says it owes.
+    /// Coin that the vault counts as locked.
     pub(crate) locked: U256,
     /// The coin in its account.
     pub(crate) balance: U256,
 }
 
 impl Vault {
-    /// As it stands now.
+    /// The present state.
     pub(crate) fn of(parent: &Parent) -> Self {
         Self { locked: parent.vault_locked(At::Head), balance: parent.balance(parent.vault(), At::Head) }
     }
@@ -51,7 +51,7 @@ pub(crate) fn of_sidechain(canon: &Canon, crossings: &Crossings) -> Result<(), V
     ensure(counted == coin, BACKING, height, || format!("there are {coin} wei, the module counts {counted}"))
 }
 
-/// Both chains, as they stand.
+/// The present state of both chains.
 pub(crate) fn of_both(
     canon: &Canon,
     crossings: &Crossings,
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_vault_covers_coin_deposits_and_burns_to_the_wei() {
         let Crossed2 { canon, mut held, crossings, .. } = crossed();
-        // Deposited were 2^64 - 1 and 70, burned 40 and 50.
+        // The deposits were 2^64 - 1 and 70, the burns 40 and 50.
         let locked = U256::from(u64::MAX) + U256::from(70);
         let vault = |locked: U256| Vault { locked, balance: locked };
         of_sidechain(&canon, &crossings).unwrap();

@@ -1,16 +1,16 @@
-//! I10, bounds: nothing a node holds grows past its named limit: the pool, what consensus keeps of votes, bodies and decisions,
-//! the queue of catching up, the peg desk, pending evidence, the write-ahead log.
+//! I10, bounds: nothing in a node grows past its named limit: the pool, the votes, bodies and decisions kept by consensus,
+//! the queue of catching up, the federation's attestations, pending evidence, the write-ahead log.
 //!
-//! Sizes and limits are what the nodes say of themselves: this holds that limits are kept, not that everything has one.
+//! Sizes and limits are reported by the nodes: this checks that limits are kept, not that everything has a limit.
 
 use causeway_consensus::Size;
 
 use super::{Violation, violation::BOUNDS};
 
-/// Events of one machine between two looks at its sizes.
+/// Events of one machine between two checks of its sizes.
 pub(crate) const LOOK_EVERY: u64 = 16;
 
-/// What a machine holds at one moment.
+/// Sizes of a machine at one moment.
 pub(crate) fn check(height: u64, machine: usize, sizes: impl IntoIterator<Item = Size>) -> Result<(), Violation> {
     match sizes.into_iter().find(|size| size.held > size.most) {
         None => Ok(()),

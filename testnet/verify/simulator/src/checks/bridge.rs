@@ -1,9 +1,9 @@
-//! I8, the bridge: each deposit is minted at most once and each withdrawal paid at most once, to whom and as much as was meant,
-//! and only what is final on one chain has effects on the other.
+//! I8, the bridge: each deposit is minted at most once and each withdrawal is paid at most once, with the right recipient and amount,
+//! and only final events of one chain have effects on the other.
 //!
 //! The sidechain's side is read from the logs of decided blocks, the parent's from the events of its canonical blocks; neither
-//! from slots, indexes or what a watcher said. What a checkpoint has to say, its digest and its roots are computed from those in
-//! [`super::checkpoints`]. Whether users get what they wanted is held by [`crate::users`].
+//! from slots, indexes or a watcher. The expected checkpoint, its digest and its roots are computed from those in
+//! [`super::checkpoints`]. [`crate::users`] checks that users get what they wanted.
 
 use std::collections::BTreeSet;
 
@@ -22,27 +22,27 @@ use super::{
 };
 use crate::parent::{At, CheckpointAccepted, ClaimPaid, DepositMade, Parent};
 
-/// What the parent's canonical chain holds at one moment.
+/// The parent's canonical chain at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ParentFacts<'a> {
     /// Deposits up to the newest block, by nonce from 1 on.
     pub(crate) deposits: &'a [DepositMade],
-    /// How many of them are final.
+    /// Number of them that are final.
     pub(crate) final_deposits: usize,
     /// Claims up to the newest block.
     pub(crate) claims: &'a [ClaimPaid],
     /// Checkpoints accepted up to the newest block.
     pub(crate) checkpoints: &'a [CheckpointAccepted],
-    /// How many of them are final.
+    /// Number of them that are final.
     pub(crate) final_checkpoints: usize,
 }
 
 impl<'a> ParentFacts<'a> {
-    /// Of a chain without a parent.
+    /// For a chain without a parent.
     pub(crate) const NONE: Self =
         Self { deposits: &[], final_deposits: 0, claims: &[], checkpoints: &[], final_checkpoints: 0 };
 
-    /// As the chain stands now.
+    /// The present state of the chain.
     pub(crate) fn of(parent: &'a Parent) -> Self {
         let (head, finalized, ledger) = (parent.height(At::Head), parent.height(At::Finalized), parent.ledger());
         Self {
@@ -55,20 +55,20 @@ impl<'a> ParentFacts<'a> {
     }
 }
 
-/// What the sidechain has minted and burned.
+/// The mints and burns of the sidechain.
 #[derive(Debug, Default)]
 pub(crate) struct Crossings {
     minted: Vec<Deposit>,
     minted_total: U256,
     burned: Vec<Withdrawal>,
     burned_total: U256,
-    /// By height: how much was minted and burned up to it, where that changed.
+    /// By height: sums of mints and burns up to it, where they changed.
     counts: Vec<(u64, usize, usize)>,
-    /// The checkpoints that the chain's own data give.
+    /// The expected checkpoints, from the chain's own data.
     due: Digests,
 }
 
-/// What a block did across the bridge, for coverage.
+/// Events of a block over the bridge, for coverage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Crossed {
     pub(crate) minted: u64,
@@ -141,17 +141,17 @@ impl Crossings {
         Ok(crossed)
     }
 
-    /// The chain has moved on by a block: the checkpoint of it, where one is due.
+    /// The chain has a new block. Returns its checkpoint, where one is due.
     pub(crate) fn follow(&mut self, canon: &Canon) {
         self.due.follow(canon, &self.minted, &self.burned);
     }
 
-    /// What the checkpoint of a number has to be.
+    /// The expected checkpoint of a number.
     pub(crate) fn due(&self, number: u64) -> Option<Due> {
         self.due.at(number)
     }
 
-    /// The view that an import rests on is of the parent's own deposits.
+    /// Checks that the parent view of an import fits the parent's deposits.
     fn import(&self, height: u64, tx: &Transaction, parent: &ParentFacts<'_>) -> Result<(), Violation> {
         let Some(system) = tx.as_system().filter(|system| system.to == PEG) else { return Ok(()) };
         let Ok(call) = IPeg::importDepositsCall::abi_decode(&system.input) else { return Ok(()) };
@@ -202,7 +202,7 @@ impl Crossings {
         parent.checkpoints.iter().try_for_each(|accepted| self.accepted(canon, accepted))
     }
 
-    /// A checkpoint that the registry took is of a decided block, and says of it what is so.
+    /// Checks that an accepted checkpoint is of a decided block, and true of it.
     fn accepted(&self, canon: &Canon, accepted: &CheckpointAccepted) -> Result<(), Violation> {
         let at = accepted.sidechain_height;
         let (minted, burned) = self.up_to(at);
@@ -237,7 +237,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::checks::kit::{Kit, Made, USER, user_key};
 
-    /// What the parent holds, owned.
+    /// An owned copy of the parent's state.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct Held {
         pub(crate) deposits: Vec<DepositMade>,
@@ -310,7 +310,7 @@ pub(crate) mod tests {
             crossings.follow(&canon);
         }
         assert_eq!((seen[0].minted, seen[1].burned), (2, 2));
-        // The next block stores the checkpoint: what the module makes of it.
+        // The next block stores the checkpoint as the module computes it.
         kit.next(&[]);
         let checkpoint = kit.checkpoint(1);
         held.checkpoints.push(CheckpointAccepted {

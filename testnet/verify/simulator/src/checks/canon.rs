@@ -1,4 +1,4 @@
-//! The one chain: what the first honest node to make a height durable said it is. I1 makes it everybody's.
+//! The canonical chain: for each height the block of the first honest node that made it durable. By I1 all others have the same.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,20 +9,20 @@ use causeway_genesis::Genesis;
 
 use super::{members::Members, mirror::Mirror};
 
-/// What is remembered of a decided height.
+/// The record of a decided height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decided {
     /// The block's hash.
     pub hash: B256,
     /// The root of the state after it.
     pub state_root: B256,
-    /// Its time, seconds.
+    /// Its timestamp, seconds.
     pub timestamp: u64,
-    /// When the first honest node had it durable, milliseconds since the world began.
+    /// Time at which the first honest node made it durable, milliseconds since the world began.
     pub at_ms: u64,
 }
 
-/// The chain as far as any honest node has it.
+/// The chain up to the highest durable block of an honest node.
 #[derive(Debug)]
 pub struct Canon {
     /// The chain's rules.
@@ -31,7 +31,7 @@ pub struct Canon {
     head: Header,
     /// The state after the head.
     pub mirror: Mirror,
-    /// By the first height they decide.
+    /// Validator sets, by the first height that they decide.
     sets: BTreeMap<u64, Arc<Members>>,
 }
 
@@ -39,7 +39,7 @@ impl Canon {
     /// The chain at its genesis.
     ///
     /// # Errors
-    /// When the genesis state names no validators, or has another root than its header.
+    /// When the genesis state names no validators, or its root differs from the header's.
     pub fn new(genesis: Arc<Genesis>) -> Result<Self, String> {
         let mirror = Mirror::genesis(&genesis);
         let (root, expected) = (mirror.root()?, genesis.header.state_root);
@@ -62,12 +62,12 @@ impl Canon {
         &self.head
     }
 
-    /// What was decided at a height.
+    /// The record of a height.
     pub fn at(&self, height: u64) -> Option<&Decided> {
         self.decided.get(&height)
     }
 
-    /// Who decides a height, at most the one after the head.
+    /// The set that decides a height, which is at most the one after the head.
     pub fn members(&self, height: u64) -> Option<&Arc<Members>> {
         if height > self.height() + 1 {
             return None;
@@ -75,10 +75,10 @@ impl Canon {
         self.sets.range(..=height).next_back().map(|(_, set)| set)
     }
 
-    /// Moves on by the block after the head; whether another epoch begins with the height after it.
+    /// Appends the block after the head. Returns whether a new epoch begins with the height after it.
     ///
     /// # Errors
-    /// When the block's changes do not fit the state before it, or leave no set that could decide.
+    /// When the block's changes do not fit the state before it, or leave no valid set.
     pub(crate) fn advance(&mut self, executed: &ExecutedBlock, at_ms: u64) -> Result<bool, String> {
         let header = &executed.block.header;
         self.mirror.apply(&executed.diff)?;

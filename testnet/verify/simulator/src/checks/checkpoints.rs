@@ -1,5 +1,5 @@
-//! The checkpoints that a pegged chain has to make, from its decided blocks and what they minted and burned: written out from
-//! EIP-712 and the contracts' type strings, with a tree built from its leaves. No function of the peg's room takes part.
+//! The checkpoints that a pegged chain has to make, from its decided blocks, mints and burns: written from
+//! EIP-712 and the contracts' type strings, with a tree built from its leaves. It uses no function of the crate `peg`.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ const DEPOSIT: &str = "Deposit(uint64 nonce,address token,address sender,address
 const WITHDRAWAL: &str =
     "Withdrawal(uint64 index,address token,address sender,address recipient,uint256 amount,uint256 relayerFee)";
 
-/// What the checkpoint of a number is known by.
+/// The identity of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) digest: B256,
@@ -30,7 +30,7 @@ pub(crate) struct Due {
 #[derive(Debug, Default)]
 pub(crate) struct Digests {
     due: Vec<Due>,
-    /// The accumulator after so many deposits.
+    /// The accumulator after this number of deposits.
     folded: (usize, B256),
 }
 
@@ -40,7 +40,7 @@ impl Digests {
         usize::try_from(number.checked_sub(1)?).ok().and_then(|at| self.due.get(at)).copied()
     }
 
-    /// A block was decided. `minted` and `burned` are all deposits and withdrawals up to it.
+    /// Adds a decided block. `minted` and `burned` are all deposits and withdrawals up to it.
     pub(crate) fn follow(&mut self, canon: &Canon, minted: &[Deposit], burned: &[Withdrawal]) {
         let (Some(peg), height) = (&canon.genesis.spec.peg, canon.height()) else { return };
         let (Some(0), Some(decided)) = (height.checked_rem(canon.genesis.spec.checkpoint_interval), canon.at(height))
@@ -110,7 +110,7 @@ fn withdrawal_leaf(withdrawal: &Withdrawal) -> B256 {
     keccak256(hash_struct(WITHDRAWAL, &words))
 }
 
-/// Of members, each an address of 20 bytes and a power of 8; zero for nobody.
+/// Commitment of members, each an address of 20 bytes and a power of 8 bytes; zero when there are none.
 fn commitment(members: &[(Address, u64)]) -> B256 {
     if members.is_empty() {
         return B256::ZERO;
@@ -128,7 +128,7 @@ static EMPTY: LazyLock<Vec<B256>> = LazyLock::new(|| {
     empty
 });
 
-/// The root over leaves in their places, level by level.
+/// The root over leaves at their positions, level by level.
 fn root(mut layer: Vec<B256>) -> B256 {
     for empty in &EMPTY[..DEPTH] {
         let pair = |pair: &[B256]| keccak256([pair[0].0, pair.get(1).unwrap_or(empty).0].concat());

@@ -1,4 +1,4 @@
-//! What checks read of a node's database: what an operator's tools could.
+//! The part of a node's database that checks read: no more than an operator's tools can read.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use causeway_trie::{Nibbles, NodeSource};
 
 use crate::{Machine, disk::MachineTables};
 
-/// A state whole, row by row, as the flat tables hold it.
+/// A whole state, row by row, from the flat tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Accounts, by address.
@@ -24,14 +24,14 @@ pub struct Rows {
 pub trait Database {
     /// The height of the last durable block.
     fn head(&self) -> u64;
-    /// The hash of the block at a height; `None` where there is none, or it cannot be read.
+    /// The hash of the block at a height; `None` when it is absent or unreadable.
     fn hash(&self, height: u64) -> Option<B256>;
     /// The encoding of the state trie's root node after the last durable block.
     fn root_node(&self) -> Option<Bytes>;
-    /// The latest state's flat tables, whole.
+    /// All flat tables of the latest state.
     ///
     /// # Errors
-    /// When a row does not decode.
+    /// When a row cannot be decoded.
     fn rows(&self) -> Result<Rows, String>;
     /// The height of the block that holds a transaction.
     fn block_of(&self, transaction: &B256) -> Option<u64>;
@@ -90,11 +90,11 @@ impl Database for NodeDatabase<'_> {
     }
 }
 
-/// A block that a database holds, executed again on the state before it: what a commit would have shown, where the machine
-/// went down before it could.
+/// A stored block, executed again on the state before it. It replaces the result of a commit when the machine
+/// went down during that commit.
 ///
 /// # Errors
-/// When the database cannot give it, or execution refuses it.
+/// When the database cannot return it, or execution refuses it.
 pub(crate) fn committed_block(
     genesis: &Arc<Genesis>,
     storage: &Storage,
@@ -112,7 +112,7 @@ pub(crate) fn committed_block(
     let older = storage.state_at(before.saturating_sub(1)).map_err(|error| text(&error))?;
     let (parent_validators, _) = validator_set_at(older.as_ref()).map_err(|error| text(&error))?;
     let operators = operators.into_values().collect();
-    // Decided: no clock has a say in it.
+    // The block is decided, so no clock is checked.
     let context = ValidationContext { now_ms: u64::MAX, parent_validators: &parent_validators, operators: &operators };
     let executor = Executor::new(genesis.clone());
     let executed =

@@ -1,6 +1,6 @@
-//! I4, durability: what a node acknowledged as final is there after every restart, at the same height and under the same hash.
+//! I4, durability: everything that a node acknowledged as final exists after every restart, at the same height and under the same hash.
 //!
-//! Acknowledged is what its commit returned for, and every transaction in it: users look theirs up again here.
+//! Acknowledged are blocks whose commit returned, and every transaction in them: users look up theirs again.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use alloy_primitives::B256;
 
 use super::{Commit, Database, Violation, canon::Canon, ensure, violation::DURABILITY};
 
-/// Blocks below the acknowledged head that are compared at a start.
+/// Number of blocks below the acknowledged head that are compared at a start.
 const COMPARED: u64 = 32;
-/// Acknowledged transactions of the latest blocks that are looked up at a start, at most.
+/// Largest number of acknowledged transactions of the latest blocks that are looked up at a start.
 const LOOKED_UP: usize = 16;
 
-/// What each machine has acknowledged.
+/// The acknowledgements of each machine.
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledged {
     heads: BTreeMap<usize, u64>,
-    /// Transactions of the latest blocks, by height: any node that has the block answers for them.
+    /// Transactions of the latest blocks, by height: every node that has the block must have them.
     transactions: Vec<(u64, B256)>,
 }
 
 impl Acknowledged {
-    /// An honest machine's commit of a height has returned: heights follow one another.
+    /// The commit of a height has returned on an honest machine: heights are consecutive.
     pub(crate) fn committed(&mut self, commit: &Commit<'_>) -> Result<(), Violation> {
         let (machine, height) = (commit.machine, commit.height());
         let before = self.heads.insert(machine, height);
@@ -38,7 +38,7 @@ impl Acknowledged {
         Ok(())
     }
 
-    /// A machine's disk is an older copy of itself: what it acknowledged since is for others to have.
+    /// A machine's disk was replaced by an older copy: other machines must have what it acknowledged since.
     pub(crate) fn restored(&mut self, machine: usize) {
         self.heads.remove(&machine);
     }
@@ -49,7 +49,7 @@ impl Acknowledged {
         ensure(head >= acknowledged, DURABILITY, acknowledged, || {
             format!("machine {machine} had acknowledged height {acknowledged} and starts at {head}")
         })?;
-        // A commit that never returned may be there as well; others need not have that block yet.
+        // A block whose commit never returned may exist as well; other machines need not have it yet.
         for height in head.saturating_sub(COMPARED)..=head {
             let (known, found) = (canon.at(height).map(|decided| decided.hash), database.hash(height));
             ensure(found.is_some() && (known.is_none() || found == known), DURABILITY, height, || {

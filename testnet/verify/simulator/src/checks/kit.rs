@@ -1,4 +1,4 @@
-//! For tests of checks: a small chain of real blocks in memory, and ways to spoil them.
+//! For tests of the checks: a small chain of real blocks in memory, and ways to corrupt them.
 #![allow(clippy::unwrap_used)]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -31,7 +31,7 @@ use super::{
     mirror::Mirror,
 };
 
-/// Somebody with coin and stake, whose key is [`user_key`].
+/// An account with coin and stake; its key is [`user_key`].
 pub(crate) const USER: Address = address!("f39fd6e51aad88f6f4ce6ab8827279cfffb92266");
 /// Seconds from block to block.
 const STEP_S: u64 = 5;
@@ -42,7 +42,7 @@ pub(crate) fn user_key() -> PrivateKeySigner {
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80".parse().unwrap()
 }
 
-/// The key of a validator's operator, the first is 1.
+/// The key of a validator's operator; the first validator is 1.
 pub(crate) fn operator_key(seed: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&secret(4, seed)).unwrap()
 }
@@ -96,7 +96,7 @@ impl StateSource for State {
     }
 }
 
-/// What a database would answer.
+/// The content of a database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeDatabase {
     pub(crate) head: u64,
@@ -124,7 +124,7 @@ impl Database for FakeDatabase {
     }
 }
 
-/// A block, its certificate and the database that has just taken it.
+/// A block, its certificate, and the database just after its commit.
 #[derive(Clone)]
 pub(crate) struct Made {
     pub(crate) executed: ExecutedBlock,
@@ -148,12 +148,12 @@ impl Made {
         }
     }
 
-    /// Changes the header and has everybody sign the block it now is.
+    /// Changes the header and signs the changed block with all keys.
     pub(crate) fn header(&mut self, change: impl FnOnce(&mut Header)) {
         self.block(|block| change(&mut block.header));
     }
 
-    /// Changes the block and has everybody sign it.
+    /// Changes the block and signs it with all keys.
     pub(crate) fn block(&mut self, change: impl FnOnce(&mut Block)) {
         let mut block = Block::clone(&self.executed.block);
         change(&mut block);
@@ -179,7 +179,7 @@ fn certify(chain: B256, validators: u8, height: u64, block_hash: B256) -> Commit
     CommitCertificate { height: Height(height), round: Round(0), block_hash, signatures }
 }
 
-/// A chain in memory, with four validators of one power.
+/// A chain in memory, with four validators of equal power.
 pub(crate) struct Kit {
     pub(crate) genesis: Arc<Genesis>,
     executor: Executor,
@@ -201,7 +201,7 @@ impl Kit {
         Self::new(None, change)
     }
 
-    /// A chain with a peg: nobody holds coin.
+    /// A chain with a peg: no account has coin.
     pub(crate) fn pegged() -> (Self, Canon) {
         Self::new(ceremony::predicted_peg(1, Address::repeat_byte(0xdd), 0), |spec| spec.epoch_length = 9)
     }
@@ -277,7 +277,7 @@ impl Kit {
         }
     }
 
-    /// What a node's database holds now.
+    /// The present content of a node's database.
     pub(crate) fn database(&self) -> FakeDatabase {
         FakeDatabase {
             head: self.head.number,
@@ -369,7 +369,7 @@ impl Kit {
         causeway_peg::PegModule::checkpoint(&mut Peg(self.mirror()), number).unwrap().unwrap()
     }
 
-    /// A set of validators with these powers, as the nodes have it and as the checks have it.
+    /// A set of validators with these powers, in the nodes' type and in the checks' type.
     pub(crate) fn set_of(powers: &[u64]) -> (ValidatorSet, Members) {
         let key = |seed: u8| Ed25519Signer::new(&secret(1, seed)).key();
         let seeded = || powers.iter().zip(1u8..);

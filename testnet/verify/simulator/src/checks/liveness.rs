@@ -1,5 +1,5 @@
-//! I6, liveness: once all faults have ended, each height is decided within a bounded number of rounds, heights go on, and every
-//! honest node that is up follows.
+//! I6, liveness: after all faults have ended, each height is decided within a bounded number of rounds, new heights follow, and every
+//! running honest node keeps up.
 //!
 //! Rounds are those of the certificates; times are the world's. The bounds follow from the nodes' timeouts and from how many
 //! members may waste rounds.
@@ -8,23 +8,23 @@ use causeway_consensus::Timeouts;
 
 use super::{Violation, ensure, violation::LIVENESS};
 
-/// Rounds that a height may take for every Byzantine member, and at the least: its own turns, and what it can spoil of the next.
+/// Rounds that a height may take for each Byzantine member, and the minimum: its own turns, and the next round, which it can spoil.
 const ROUNDS_FOR_EACH: u32 = 3;
 const ROUNDS_AT_LEAST: u32 = 10;
-/// How far behind the head an honest node may be at the end of a run, in heights.
+/// Heights by which an honest node may be behind the head at the end of a run.
 const MOST_BEHIND: u64 = 3;
 
-/// How long things may take.
+/// Bounds on times.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) timeouts: Timeouts,
     pub(crate) block_interval_ms: u64,
     pub(crate) byzantine: u32,
-    /// What clocks, restarts and catching up may cost beside the rounds.
+    /// Allowance for clocks, restarts and catching up, in addition to the rounds.
     pub(crate) slack_ms: u64,
 }
 
-/// What happened after the healing.
+/// Progress after the healing.
 #[derive(Debug)]
 pub(crate) struct Liveliness {
     patience: Patience,
@@ -34,7 +34,7 @@ pub(crate) struct Liveliness {
 #[derive(Debug)]
 struct Healed {
     at_ms: u64,
-    /// The height that was in progress, and the greatest round anybody was in.
+    /// The height in progress, and the greatest round of any node.
     height: u64,
     round: u32,
     /// The last decision, or the healing.
@@ -42,10 +42,10 @@ struct Healed {
     first: bool,
 }
 
-/// The first decision after the healing, for the figures.
+/// The first decision after the healing, for the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FirstDecision {
-    /// Rounds it took beyond the one that the healing found.
+    /// Rounds after the one in progress at the healing.
     pub(crate) rounds: u32,
     /// Milliseconds.
     pub(crate) ms: u64,
@@ -56,7 +56,7 @@ impl Patience {
         ROUNDS_AT_LEAST + ROUNDS_FOR_EACH * self.byzantine
     }
 
-    /// The longest that so many rounds from `round` on take.
+    /// The longest duration of this number of rounds from `round` on.
     fn lasting_ms(&self, round: u32) -> u64 {
         let step =
             |base_ms: u64, round: u32| (base_ms + self.timeouts.delta_ms * u64::from(round)).min(Timeouts::MAX_MS);
@@ -72,12 +72,12 @@ impl Liveliness {
         Self { patience, healed: None }
     }
 
-    /// All faults have ended; honest nodes work on `height`, one of them in `round`, none in a later one.
+    /// All faults have ended; honest nodes work on `height`, and their greatest round is `round`.
     pub(crate) fn healed(&mut self, now_ms: u64, height: u64, round: u32) {
         self.healed = Some(Healed { at_ms: now_ms, height, round, moved_ms: now_ms, first: true });
     }
 
-    /// The first honest node has decided `height` in `round`. Answers with the first decision that comes after the healing.
+    /// The first honest node has decided `height` in `round`. Returns the first decision after the healing.
     pub(crate) fn decided(&mut self, now_ms: u64, height: u64, round: u32) -> Result<Option<FirstDecision>, Violation> {
         let Some(healed) = &mut self.healed else { return Ok(None) };
         let before = if height == healed.height { healed.round } else { 0 };
@@ -90,7 +90,7 @@ impl Liveliness {
         Ok(std::mem::take(&mut healed.first).then(|| FirstDecision { rounds, ms: now_ms - healed.at_ms }))
     }
 
-    /// Time passes; `head` is the greatest height that an honest node has.
+    /// Time passes; `head` is the greatest height of an honest node.
     pub(crate) fn waited(&self, now_ms: u64, head: u64) -> Result<(), Violation> {
         let Some(healed) = &self.healed else { return Ok(()) };
         let round = if head < healed.height { healed.round } else { 0 };

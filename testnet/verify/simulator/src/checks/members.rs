@@ -1,4 +1,4 @@
-//! Who decides a height, with which power, and whose turn it is: read from the state before it and computed here, by plain sums
+//! The members and powers that decide a height, and its proposer: read from the state before it and computed here, by plain sums
 //! and whole numbers, without the validator sets that the nodes use.
 
 use std::{
@@ -30,12 +30,12 @@ pub struct Member {
 /// The set of some heights.
 #[derive(Debug)]
 pub struct Members {
-    /// The epoch it is of.
+    /// Its epoch.
     pub epoch: u64,
-    /// By power, the greatest first, then by id.
+    /// Members by descending power, then by id.
     members: Vec<Member>,
     places: BTreeMap<Address, usize>,
-    /// Made at the first signature: most sets are only compared with the one before.
+    /// Computed at the first signature: most sets are only compared with the previous set.
     keys: Vec<OnceLock<Option<VerifyingKey>>>,
     rotation: OnceLock<Vec<usize>>,
 }
@@ -47,10 +47,10 @@ impl PartialEq for Members {
 }
 
 impl Members {
-    /// The set that the state `mirror` names for the next height.
+    /// The set for the next height, from the state `mirror`.
     ///
     /// # Errors
-    /// When it names nobody, or somebody twice, or somebody who never registered.
+    /// When the set is empty, names a member twice, or names one that never registered.
     pub(crate) fn of_next(mirror: &Mirror) -> Result<Self, String> {
         let slots = StakeSlots(mirror);
         let epoch = slots.epoch().number;
@@ -87,7 +87,7 @@ impl Members {
         self.places.get(id).and_then(|place| self.members.get(*place))
     }
 
-    /// The power of all.
+    /// The total power.
     pub fn power(&self) -> u128 {
         self.members.iter().map(|member| u128::from(member.power)).sum()
     }
@@ -97,15 +97,15 @@ impl Members {
         3 * power > 2 * self.power()
     }
 
-    /// Who proposes in a round of a height.
+    /// The proposer of a round of a height.
     pub fn proposer(&self, height: u64, round: u32) -> &Member {
         let slot = (u128::from(height) + u128::from(round)) % PROPOSER_WINDOW as u128;
         let rotation = self.rotation.get_or_init(|| self.turns());
         &self.members[rotation[usize::try_from(slot).unwrap_or(0)]]
     }
 
-    /// The smooth rotation of docs and paper (Tijdeman 1980): at each slot, of those who would not get ahead of their share by
-    /// more than 1 - 1/(2n-2), the one whose last chance not to fall behind by more than that comes first.
+    /// The smooth rotation of the documentation and of the paper (Tijdeman 1980): at each slot, among the members that would not exceed their share by
+    /// more than 1 - 1/(2n-2), the one with the earliest deadline not to fall behind by more than that.
     fn turns(&self) -> Vec<usize> {
         let total = i128::try_from(self.power()).unwrap_or(i128::MAX);
         let n = i128::try_from(self.members.len()).unwrap_or(1);
@@ -115,7 +115,7 @@ impl Members {
         let mut had = vec![0i128; self.members.len()];
         let mut turns = Vec::with_capacity(PROPOSER_WINDOW);
         for slot in 0..i128::try_from(PROPOSER_WINDOW).unwrap_or(0) {
-            // Times (2n-2) * total, to stay with whole numbers.
+            // All values are multiplied by (2n-2) * total, so that they are whole numbers.
             let whole = (2 * n - 2) * total;
             let chances = self.members.iter().zip(&had).zip(0usize..).filter_map(|((member, had), place)| {
                 let power = i128::from(member.power);
@@ -139,7 +139,7 @@ impl Members {
     /// certificates of one height share most of theirs, so each is verified once, not once for each node.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why it is invalid.
     pub(crate) fn prove(
         &self,
         chain: B256,
@@ -172,7 +172,7 @@ impl Members {
         Ok(())
     }
 
-    /// Whether the member at `place` signed `bytes`, by the library that does the curve's arithmetic and nothing of the nodes'.
+    /// Whether the member at `place` signed `bytes`. Uses only the curve library, and no code of the nodes.
     fn signed(&self, place: usize, bytes: &[u8], signature: &[u8; 64]) -> bool {
         let (Some(member), Some(key)) = (self.members.get(place), self.keys.get(place)) else { return false };
         let key = key.get_or_init(|| VerifyingKey::from_bytes(&member.key.0).ok());
@@ -180,10 +180,10 @@ impl Members {
     }
 }
 
-/// Precommits that were found valid, by height and block: the nodes' certificates share most of theirs.
+/// Precommits found valid, by height and block: the nodes' certificates share most of their signatures.
 pub(crate) type SeenSignatures = BTreeMap<(u64, B256), BTreeSet<(Address, u32, [u8; 64])>>;
 
-/// What a vote's signature covers, written out byte by byte.
+/// The bytes that a vote's signature covers, written field by field.
 pub(crate) fn vote_bytes(kind: VoteKind, chain: B256, height: u64, round: u32, block: Option<B256>) -> Vec<u8> {
     let mut bytes = b"causeway".to_vec();
     bytes.push(match kind {

@@ -1,7 +1,7 @@
-//! The state kept by pen and paper: accounts and slots in maps, moved on by what each decided block says it changed.
+//! A second copy of the state: accounts and slots in maps, updated by the changes of each decided block.
 //!
-//! Nothing here reads a node's database or its trie. That a node's tables say the same follows from roots: the root over the
-//! mirror and the root over the tables must both be the header's.
+//! Nothing here reads a node's database or trie. The roots prove that a node's tables are equal: the root over the
+//! mirror and the root over the tables must both equal the header's.
 
 use std::collections::BTreeMap;
 
@@ -39,10 +39,10 @@ impl Mirror {
         mirror
     }
 
-    /// Moves on by a block.
+    /// Applies a block.
     ///
     /// # Errors
-    /// When the block says that something was what it was not, or that nothing changed.
+    /// When a "before" value of the block differs from this state, or a change changes nothing.
     pub fn apply(&mut self, diff: &StateDiff) -> Result<(), String> {
         for (address, (before, after)) in &diff.accounts {
             let known = self.accounts.get(address);
@@ -69,7 +69,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// All coin there is: the sum of all balances.
+    /// All coin: the sum of all balances.
     pub fn coin(&self) -> U256 {
         self.coin
     }
@@ -104,7 +104,7 @@ impl Mirror {
         self.slots.iter()
     }
 
-    /// The state root, from nothing: see [`root_of`].
+    /// The state root, computed from scratch: see [`root_of`].
     ///
     /// # Errors
     /// As [`root_of`].
@@ -113,11 +113,11 @@ impl Mirror {
     }
 }
 
-/// The state root of a state given whole, without any trie that was there before: sorted leaves and alloy's hash builder, which
-/// the chain's own trie knows nothing of. Slots come in order of their address.
+/// The state root of a whole state, without an existing trie: sorted leaves and alloy's hash builder, which
+/// shares no code with the chain's trie. Slots must be in the order of their addresses.
 ///
 /// # Errors
-/// When an account says that its storage has another root than the slots give, or slots have no account.
+/// When an account's storage root differs from the root of its slots, or slots have no account.
 pub fn root_of(
     accounts: impl Iterator<Item = (Address, Account)>,
     slots: impl Iterator<Item = ((Address, U256), U256)>,

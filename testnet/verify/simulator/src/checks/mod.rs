@@ -1,8 +1,8 @@
-//! The invariants of docs/reliability.md, asserted at every event.
+//! The invariants of docs/reliability.md, checked at every event.
 //!
-//! Each check computes what it expects by itself: from the blocks that honest nodes made durable (kept as the one chain,
-//! [`canon`]), from the state that those blocks' changes add up to ([`mirror`]), from signatures and logs, and from the parent's
-//! own account of its contracts. A check reads of a node what its operator could: the database, what it sends, how much it holds.
+//! Each check computes its expectation by itself: from the blocks that honest nodes made durable (the canonical chain,
+//! [`canon`]), from the state that those blocks' changes give ([`mirror`]), from signatures and logs, and from the parent's
+//! own record of its contracts. A check reads only what a node's operator can read: the database, sent messages, sizes.
 //! Byzantine machines are not judged.
 
 mod agreement;
@@ -54,7 +54,7 @@ use crate::{Coverage, Plan, machine::Machine, world::Scene};
 
 pub use violation::Violation;
 
-/// What clocks, restarts, listening after a start, catching up and the parent may cost after the healing, beside rounds.
+/// Allowance after the healing for clocks, restarts, listening after a start, catching up and the parent, in addition to the rounds.
 const SLACK_MS: u64 = 60_000;
 
 /// An honest node has made a block durable.
@@ -63,13 +63,13 @@ pub(crate) struct Commit<'a> {
     pub(crate) machine: usize,
     /// Milliseconds since the world began.
     pub(crate) now_ms: u64,
-    /// What the furthest wall clock of an honest machine shows, Unix milliseconds.
+    /// The latest wall clock of any honest machine, Unix milliseconds.
     pub(crate) latest_wall_ms: u64,
     /// The block.
     pub(crate) executed: &'a ExecutedBlock,
-    /// What it was committed with.
+    /// Its commit certificate.
     pub(crate) certificate: &'a CommitCertificate,
-    /// The node's database, which has it.
+    /// The node's database, which contains it.
     pub(crate) database: &'a dyn Database,
 }
 
@@ -84,7 +84,7 @@ impl Commit<'_> {
 pub struct Checks {
     inner: Option<Box<Inner>>,
     muted: bool,
-    /// Whether a fork is no violation but what has to come.
+    /// Whether a fork is required instead of forbidden.
     awaits_fork: bool,
     fork: Option<Violation>,
 }
@@ -114,7 +114,7 @@ impl Inner {
     fn new(scene: &Scene<'_>) -> Result<Self, Violation> {
         let canon = Canon::new(scene.genesis.clone()).map_err(|fault| Violation::new(STATE, 0, fault))?;
         let honest = || scene.machines.iter().filter(|machine| machine.honest);
-        // A twin's key is not honest, whichever of the two signs.
+        // A twin's key counts as Byzantine, whichever of the two nodes signs.
         let dishonest = |id| scene.machines.iter().any(|machine| !machine.honest && machine.validator() == id);
         let keys = honest().filter(|machine| !dishonest(machine.validator()));
         Ok(Self {
@@ -198,7 +198,7 @@ impl Inner {
         Ok(())
     }
 
-    /// After its start a node begins the height in progress without having waited for its time.
+    /// After its start a node begins the height in progress at once.
     fn follow_start(&mut self, now_ms: u64, machine: &Machine) {
         let Some(node) = machine.node().filter(|node| !node.is_held()) else { return };
         if self.starting.remove(&machine.index) && node.height().0 > self.canon.height() {
@@ -244,7 +244,7 @@ fn patience(plan: &Plan) -> Patience {
     }
 }
 
-/// The checks, made when the first event comes; and the parent's facts.
+/// The checks, created at the first event, and the facts of the parent.
 macro_rules! open {
     ($checks:ident, $scene:ident) => {{
         if $checks.muted {
@@ -340,7 +340,7 @@ impl Checks {
     /// A machine has started from its disk.
     ///
     /// # Errors
-    /// I4; and what [`Checks::committed`] finds in blocks that became durable as every machine went down.
+    /// I4; and the checks of [`Checks::committed`] for blocks that became durable while every machine went down.
     pub fn started(&mut self, scene: &mut Scene<'_>, machine: usize) -> Result<(), Violation> {
         let outcome = self.recovered(scene, machine);
         self.judged(outcome)
@@ -414,7 +414,7 @@ impl Checks {
     /// All faults have ended.
     ///
     /// # Errors
-    /// None of its own.
+    /// No check of its own.
     pub fn healed(&mut self, scene: &mut Scene<'_>) -> Result<(), Violation> {
         let inner = open!(self, scene);
         let height = inner.canon.height() + 1;
@@ -425,7 +425,7 @@ impl Checks {
         Ok(())
     }
 
-    /// The run ends; what had to happen after the healing has happened. Every honest database is compared whole.
+    /// The run ends, after everything required after the healing has happened. Compares every honest database completely.
     ///
     /// # Errors
     /// I1, I3, I6, I7.
@@ -442,28 +442,28 @@ impl Checks {
         inner.crossings.parent_block(&inner.canon, &facts)
     }
 
-    /// The chain as honest machines have it; `None` before the first event.
+    /// The canonical chain; `None` before the first event.
     pub fn canon(&self) -> Option<&Canon> {
         self.inner.as_ref().map(|inner| &inner.canon)
     }
 
-    /// From here on a fork is what has to come: the first one is kept for [`Checks::fork`], the machine that made it goes on, and
-    /// nothing is judged after it, as what follows is not one chain's history.
+    /// From here on a fork is required: the first one is kept for [`Checks::fork`], its machine goes on, and
+    /// nothing is checked after it, because there is no single history any more.
     pub fn await_fork(&mut self) {
         self.awaits_fork = true;
     }
 
-    /// The fork that has come.
+    /// The fork, if one has happened.
     pub fn fork(&self) -> Option<&Violation> {
         self.fork.as_ref()
     }
 
-    /// Whether nothing is judged.
+    /// Whether the checks are switched off.
     pub fn is_muted(&self) -> bool {
         self.muted
     }
 
-    /// What a block that became durable amounts to.
+    /// The checks of a block that became durable.
     fn judged(&mut self, outcome: Result<(), Violation>) -> Result<(), Violation> {
         match outcome {
             Err(fork) if self.awaits_fork && fork.invariant == violation::AGREEMENT => {
@@ -477,7 +477,7 @@ impl Checks {
 }
 
 impl Inner {
-    /// A whole database against the one chain, and its tables against its head.
+    /// Compares a whole database with the canonical chain, and its tables with its head.
     fn compare(&self, machine: usize, database: &dyn Database) -> Result<(), Violation> {
         let head = database.head();
         for height in 0..=head {
@@ -499,7 +499,7 @@ fn is_partitioned(scene: &Scene<'_>) -> bool {
     !scene.healed && scene.plan.network.partitions.iter().any(|partition| holds(partition.from_ms, partition.until_ms))
 }
 
-/// What the names of the invariants stand for, in the order of docs/reliability.md.
+/// Descriptions of the invariants, in the order of docs/reliability.md.
 pub const INVARIANTS: [(&str, &str); 10] = [
     (violation::AGREEMENT, "agreement: one block a height"),
     (VALIDITY, "validity: what is decided follows the rules"),

@@ -1,28 +1,28 @@
-//! I6, pace: blocks do not follow each other faster than the block interval, whatever anybody claims.
+//! I6, pace: blocks do not follow each other faster than the block interval, whatever messages claim.
 //!
-//! Less than a third of the power cannot decide alone, so a height is decided no sooner than the first honest node has begun it by
-//! itself. A node begins a height one interval after it began the one before, and not before that one is decided; at once begins who
-//! has its block already or hears more than a third of the power there, so after an honest one, and who starts, or has listened
-//! long enough after a start. From these the earliest time at which a height may be decided follows, height by height; no clock of
-//! a node is asked, only how much faster than the true one it may run.
+//! Less than a third of the power cannot decide alone, so a height is not decided before the first honest node has begun it by
+//! itself. A node begins a height one interval after it began the previous one, and after that one is decided. It begins at once when it
+//! already has the height's block, when more than a third of the power is there (so after an honest node), when it starts, or when it has listened
+//! long enough after a start. These rules give the earliest time at which each height may be decided. No clock of
+//! a node is read; only its largest drift is used.
 
 use super::{Violation, ensure, violation::LIVENESS};
 
 const MILLION: u64 = 1_000_000;
 
-/// When the next height may be decided.
+/// Earliest time at which the next height may be decided.
 #[derive(Debug)]
 pub(crate) struct Pace {
     interval_ms: u64,
-    /// No honest node begins the height in progress sooner.
+    /// Earliest time at which an honest node begins the height in progress.
     earliest_ms: u64,
 }
 
 impl Pace {
-    /// Of nodes whose clocks are fast by so many parts per million at the most.
+    /// For nodes whose clocks are fast by at most this many parts per million.
     pub(crate) fn new(block_interval_ms: u64, fast_ppm: u64) -> Self {
         let interval_ms = block_interval_ms * MILLION / (MILLION + fast_ppm);
-        // Clocks show whole milliseconds.
+        // Clocks are read in whole milliseconds.
         Self { interval_ms: interval_ms.saturating_sub(1), earliest_ms: 0 }
     }
 
@@ -52,7 +52,7 @@ mod tests {
     fn a_height_that_comes_too_soon_is_noticed() {
         let mut pace = Pace::new(100, 0);
         pace.decided(1_000, 1).unwrap();
-        // The first height may have taken all its time to be decided.
+        // The first height may have taken its whole interval.
         pace.decided(1_010, 2).unwrap();
         assert!(pace.decided(1_098, 3).unwrap_err().text.contains("1 ms before"));
         pace.decided(1_099, 3).unwrap();

@@ -1,10 +1,10 @@
-//! I5, signing: an honest consensus key never signs two conflicting messages, over crashes too, and keeps its locks.
+//! I5, signing: an honest consensus key never signs two conflicting messages, also over crashes, and keeps its locks.
 //!
-//! Everything that leaves an honest machine is written down here, for ever: no sign state, log or index takes part. Beside
-//! equivocations (two prevotes, precommits or proposals of one height and round), the rules of the paper that keep its proof
-//! are held: a precommit of a block needs a polka of its own round, and after it a prevote of another block needs a polka of that
-//! block in a round from the lock's on. What Byzantine members said is not looked at: they are taken to have prevoted everything,
-//! so a polka is called impossible only when it is.
+//! Everything that leaves an honest machine is recorded here for the whole run, without any sign state, log or index of a node. In addition to
+//! equivocations (two prevotes, precommits or proposals of one height and round), the locking rules of the paper
+//! are checked: a precommit of a block needs a polka of its own round, and after it a prevote of another block needs a polka of that
+//! block in the lock's round or a later one. Votes of Byzantine members are ignored: they count as having prevoted everything,
+//! so a polka is reported as impossible only when it really is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use causeway_consensus::{CommitCertificate, ConsensusMessage, SignedProposal, Si
 
 use super::{Violation, canon::Canon, members::Members, violation::SIGNING};
 
-/// Heights below the head of which prevotes and locks are remembered: nobody may sign that far back, and what was signed once
-/// is remembered for ever.
+/// Number of heights below the head whose prevotes and locks are remembered: no node signs further back, and signatures
+/// are remembered for the whole run.
 const LOCKED_HEIGHTS: u64 = 64;
 
-/// Where in a round a signature stands.
+/// The kind of message within a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Propose,
@@ -25,7 +25,7 @@ enum Step {
     Precommit,
 }
 
-/// What one height's honest members said.
+/// The messages of one height's honest members.
 #[derive(Debug, Default)]
 struct Said {
     prevoted: BTreeMap<(u32, B256), BTreeSet<Address>>,
@@ -33,7 +33,7 @@ struct Said {
     locks: BTreeMap<Address, (u32, B256)>,
 }
 
-/// What honest consensus keys have signed.
+/// The signatures of honest consensus keys.
 #[derive(Debug)]
 pub(crate) struct Signatures {
     honest: BTreeSet<Address>,
@@ -41,7 +41,7 @@ pub(crate) struct Signatures {
     heights: BTreeMap<u64, Said>,
 }
 
-/// What a message did that is worth counting.
+/// An event of a message, for coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Noted {
     /// Nothing.
@@ -55,12 +55,12 @@ pub(crate) enum Noted {
 }
 
 impl Signatures {
-    /// Of the validators with these ids.
+    /// Starts with the validators of these ids.
     pub(crate) fn new(honest: impl IntoIterator<Item = Address>) -> Self {
         Self { honest: honest.into_iter().collect(), signed: BTreeMap::new(), heights: BTreeMap::new() }
     }
 
-    /// An honest machine has let a message out. Only what the machine's own key, or another honest one, signed is looked at.
+    /// An honest machine has sent a message. Only signatures of honest keys are checked.
     pub(crate) fn sent(&mut self, canon: &Canon, message: &ConsensusMessage) -> Result<Noted, Violation> {
         let noted = match message {
             ConsensusMessage::Vote(vote) => self.vote(canon, vote)?,
@@ -84,18 +84,18 @@ impl Signatures {
         Ok(noted)
     }
 
-    /// A certificate that decided a block, wherever its signatures came from.
+    /// A certificate that decided a block, whatever the source of its signatures.
     pub(crate) fn certificate(&mut self, canon: &Canon, certificate: &CommitCertificate) -> Result<(), Violation> {
         certificate.votes().try_for_each(|vote| self.vote(canon, &vote).map(drop))
     }
 
-    /// Forgets locks of heights that nobody votes in any more.
+    /// Forgets locks of heights that get no more votes.
     pub(crate) fn committed(&mut self, height: u64) {
         let oldest = height.saturating_sub(LOCKED_HEIGHTS);
         self.heights = self.heights.split_off(&oldest);
     }
 
-    /// Writes a signature down; whether it is news.
+    /// Records a signature. Returns whether it is new.
     fn write(&mut self, at: (u64, Address, u32, Step), content: B256) -> Result<bool, Violation> {
         match self.signed.insert(at, content) {
             None => Ok(true),
@@ -115,7 +115,7 @@ impl Signatures {
             return Ok(Noted::Usual);
         }
         let step = if vote.kind == VoteKind::Prevote { Step::Prevote } else { Step::Precommit };
-        // Nil and a block of hash zero are told apart by this: no block has the hash zero.
+        // Nil is represented by the hash zero, which no block has.
         let news = self.write((height, signer, round, step), vote.block_hash.unwrap_or_default())?;
         let (true, Some(block)) = (news, vote.block_hash) else { return Ok(later(round)) };
         let Some(members) = canon.members(height) else {
@@ -125,7 +125,7 @@ impl Signatures {
         if height <= canon.height().saturating_sub(LOCKED_HEIGHTS) {
             return Ok(later(round));
         }
-        // A node may let its precommit out before the prevote it rests on, in one step: its own counts unless it said otherwise.
+        // In one step a node may send its precommit before its prevote: its own prevote counts as cast unless it was for something else.
         let own = |round: u32| {
             let prevoted = self.signed.get(&(height, signer, round, Step::Prevote));
             prevoted.is_none_or(|prevoted| *prevoted == block).then_some(signer)
@@ -168,7 +168,7 @@ impl Signatures {
             return Ok(Noted::Usual);
         }
         let (height, round) = (proposal.height.0, proposal.round.0);
-        // All that is signed: also the parts and the polka's round must be the same.
+        // All signed fields: the parts and the polka's round must be equal, too.
         let content = keccak256(proposal.sign_bytes(B256::ZERO));
         let news = self.write((height, proposal.proposer, round, Step::Propose), content)?;
         Ok(if news && proposal.pol_round.is_some() { Noted::ProposedAgain } else { later(round) })
@@ -214,7 +214,7 @@ mod tests {
     const B: Option<B256> = Some(B256::repeat_byte(0xbb));
     use VoteKind::{Precommit, Prevote};
 
-    /// Four validators of one power, of which the first three are honest.
+    /// Four validators of equal power; the first three are honest.
     fn fresh() -> (Canon, Signatures) {
         let (_, canon) = Kit::standalone();
         (canon, Signatures::new((1..=3).map(id)))
@@ -284,7 +284,7 @@ mod tests {
         assert!(signatures.sent(&canon, &proposal(None, b"b")).is_err());
     }
 
-    /// Everybody honest prevotes a block; with the one who is not, that is a polka.
+    /// All honest validators prevote a block; together with the Byzantine one that is a polka.
     fn polka(canon: &Canon, signatures: &mut Signatures, round: u32, block: Option<B256>, seeds: &[u8]) {
         for seed in seeds {
             say(canon, signatures, vote(*seed, Prevote, round, block)).unwrap();
@@ -300,7 +300,7 @@ mod tests {
         polka(&canon, &mut signatures, 0, A, &[1, 2]);
         say(&canon, &mut signatures, vote(1, Precommit, 0, A)).unwrap();
         assert!(say(&canon, &mut signatures, vote(2, Precommit, 1, A)).is_err(), "a polka of another round");
-        // The prevote may leave after the precommit, but it may not have been for something else.
+        // The prevote may be sent after the precommit, but it must be for the same block.
         let (canon, mut signatures) = fresh();
         polka(&canon, &mut signatures, 0, A, &[2]);
         say(&canon, &mut signatures, vote(1, Precommit, 0, A)).unwrap();
@@ -329,7 +329,7 @@ mod tests {
         say(&canon, &mut signatures, vote(1, Prevote, 3, B)).unwrap();
         polka(&canon, &mut signatures, 3, B, &[2, 3]);
         assert_eq!(say(&canon, &mut signatures, vote(1, Precommit, 3, B)), Ok(Noted::LockChanged));
-        // An earlier polka frees nobody.
+        // An earlier polka does not release a lock.
         let (canon, mut signatures) = fresh();
         polka(&canon, &mut signatures, 0, B, &[2, 3]);
         polka(&canon, &mut signatures, 1, A, &[1, 2]);

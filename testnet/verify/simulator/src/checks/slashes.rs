@@ -1,7 +1,7 @@
-//! I9, slashes: whoever is punished loses the same part of all stake that backed it in the epoch of its fault: what is bonded, and
-//! what is on its way out and leaves after that epoch, each rounded up.
+//! I9, slashes: a punished validator loses the same fraction of all stake that backed it in the epoch of its fault: the bonded stake, and
+//! the leaving stake that leaves after that epoch, each rounded up.
 //!
-//! Who was punished is read from the marks of validators, not from logs: jail has none.
+//! Punishments are read from the validators' status, not from logs: jail has no log.
 
 use alloy_primitives::{Address, U256};
 use causeway_execution::ExecutedBlock;
@@ -19,19 +19,19 @@ use super::{
 
 const MILLION: u64 = 1_000_000;
 
-/// A validator that a block punishes, and what it has to be left with.
+/// A validator that a block punishes, and the stake that must remain.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Punished {
     operator: Address,
     bonded: U256,
-    /// Tokens by the epoch they leave in.
+    /// Leaving tokens, by the epoch in which they leave.
     leaving: Vec<(u64, U256)>,
-    /// Whether any stake was on its way out.
+    /// Whether any stake was leaving.
     pub(crate) had_leaving: bool,
 }
 
-/// Whom the block after the head punishes. A validator whose stake moves in the same block for another reason is left out, and so is
-/// everybody where a new epoch issues stake or somebody's move of stake is settled.
+/// The validators that the block after the head punishes. It omits a validator whose stake moves in the same block for another reason, and
+/// returns none when a new epoch issues stake or a redelegation is settled.
 pub(crate) fn punished(canon: &Canon, executed: &ExecutedBlock, last: u64) -> Vec<Punished> {
     let (slots, spec) = (StakeSlots(&canon.mirror), &canon.genesis.spec.staking);
     let mut found = Vec::new();
@@ -65,7 +65,7 @@ pub(crate) fn punished(canon: &Canon, executed: &ExecutedBlock, last: u64) -> Ve
 }
 
 impl Punished {
-    /// What the validator has, now that the block is the head.
+    /// Compares the validator's stake, now that the block is the head.
     pub(crate) fn check(&self, canon: &Canon, last: u64) -> Result<(), Violation> {
         let slots = StakeSlots(&canon.mirror);
         let bonded = slots.record(self.operator).map_or(U256::ZERO, |record| record.tokens);

@@ -1,5 +1,5 @@
-//! The staking module's slots, read by hand from the table in its documentation: no function of the module takes part, so a
-//! module that writes and reads a wrong place alike is found out.
+//! The staking module's slots, read by the table in its documentation without any function of the module. So a
+//! module that writes and reads the same wrong slot is detected.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_genesis::addresses::{PEG, STAKING};
@@ -8,13 +8,13 @@ use super::mirror::Mirror;
 
 /// Slot 1: the epoch.
 const EPOCH: u64 = 1;
-/// Slots 2 to 6: where all stake is.
+/// Slots 2 to 6: the totals of stake.
 const ISSUED: u64 = 2;
 const BONDED: u64 = 3;
 const UNBONDING: u64 = 4;
 const SLASHED: u64 = 5;
 const DUST: u64 = 6;
-/// Slots 9 to 11: where the reward pool's coin is.
+/// Slots 9 to 11: the reward pool's coin.
 const COIN_OWED: u64 = 9;
 const COIN_UNDISTRIBUTED: u64 = 10;
 const COIN_DUST: u64 = 11;
@@ -55,7 +55,7 @@ pub(crate) struct EpochWord {
     pub(crate) extended: u64,
 }
 
-/// Where all stake is.
+/// The totals of stake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StakeTotals {
     pub(crate) issued: U256,
@@ -65,7 +65,7 @@ pub(crate) struct StakeTotals {
     pub(crate) dust: U256,
 }
 
-/// A place in a set's table.
+/// An entry of a set's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seat {
     pub(crate) operator: Address,
@@ -87,7 +87,7 @@ pub(crate) struct Record {
     pub(crate) rewards: U256,
 }
 
-/// What a validator is marked with.
+/// The flags of a validator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) registered: bool,
@@ -96,7 +96,7 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Of a status word.
+    /// The flags in a status word.
     pub(crate) fn of(status: U256) -> Self {
         let flags = lane(status, 0);
         Self { registered: flags & 1 != 0, jailed: flags & 2 != 0, tombstoned: flags & 4 != 0 }
@@ -151,7 +151,7 @@ impl StakeSlots<'_> {
         (epoch <= self.epoch().number).then(|| lane(start, 1))
     }
 
-    /// Where all stake is.
+    /// The totals of stake.
     pub(crate) fn totals(self) -> StakeTotals {
         StakeTotals {
             issued: self.low(ISSUED),
@@ -162,7 +162,7 @@ impl StakeSlots<'_> {
         }
     }
 
-    /// Coin of the reward pool that is accounted for.
+    /// Coin of the reward pool that is owed.
     pub(crate) fn counted_coin(self) -> U256 {
         self.low(COIN_OWED) + self.low(COIN_UNDISTRIBUTED) + self.low(COIN_DUST)
     }
@@ -179,7 +179,7 @@ impl StakeSlots<'_> {
         (0..count).map(seat).collect()
     }
 
-    /// Operators of all validators, the former ones among them.
+    /// Operators of all validators, including former ones.
     pub(crate) fn operators(self) -> Vec<Address> {
         [CANDIDATES, FORMER].into_iter().flat_map(|list| self.list(list)).map(address).collect()
     }
@@ -190,17 +190,17 @@ impl StakeSlots<'_> {
         (0..length).map(|position| self.at(first.wrapping_add(U256::from(position)))).collect()
     }
 
-    /// Where a validator's status word is.
+    /// The slot of a validator's status word.
     pub(crate) fn marks_slot(operator: Address) -> U256 {
         map(word(operator), U256::from(VALIDATORS)).wrapping_add(U256::from(STATUS))
     }
 
-    /// What a validator is marked with.
+    /// The flags of a validator.
     pub(crate) fn marks(self, operator: Address) -> Marks {
         Marks::of(self.at(Self::marks_slot(operator)))
     }
 
-    /// A validator's record; `None` where nobody registered so.
+    /// A validator's record; `None` when it never registered.
     pub(crate) fn record(self, operator: Address) -> Option<Record> {
         let base = map(word(operator), U256::from(VALIDATORS));
         let field = |field: u64| self.at(base.wrapping_add(U256::from(field)));
@@ -218,7 +218,7 @@ impl StakeSlots<'_> {
         })
     }
 
-    /// A delegation's record; zeros where there is none.
+    /// A delegation's record; zeros when there is none.
     pub(crate) fn delegation(self, delegator: Address, operator: Address) -> DelegationRecord {
         let base = map(word(operator), map(word(delegator), U256::from(DELEGATIONS)));
         let field = |field: u64| self.at(base.wrapping_add(U256::from(field)));
@@ -241,7 +241,7 @@ impl StakeSlots<'_> {
         found
     }
 
-    /// When a delegator asked for its part of what leaves a validator in an epoch, seconds.
+    /// Time at which a delegator asked for its part of the stake that leaves a validator in an epoch, seconds.
     pub(crate) fn asked(self, delegator: Address, operator: Address, epoch: u64) -> u64 {
         let pool = map(U256::from(epoch), map(word(operator), U256::from(LEAVING_POOLS)));
         lane(self.at(map(word(delegator), pool).wrapping_add(U256::ONE)), 0)
@@ -253,7 +253,7 @@ impl StakeSlots<'_> {
     }
 }
 
-/// Members of the peg's federation of an epoch, as the peg module's slots have them: mapping 0x20000, count in field 1, members
+/// Members of the peg's federation of an epoch, from the peg module's slots: mapping 0x20000, count in field 1, members
 /// from field 0x100 on.
 pub(crate) fn federation(mirror: &Mirror, epoch: u64) -> Vec<(Address, u64)> {
     let base = map(U256::from(epoch), U256::from(0x20000));

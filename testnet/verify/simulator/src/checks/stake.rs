@@ -1,8 +1,8 @@
-//! I9, stake: every token issued is liquid, bonded, leaving, slashed or dust; pools are worth what their shares divide; the sets
-//! have the powers that their stakes give; the reward pool has all the coin it owes.
+//! I9, stake: every issued token is liquid, bonded, leaving, slashed or dust; pools equal the sum of their shares' values; the sets
+//! have the powers that follow from their stakes; the reward pool has all the coin that it owes.
 //!
-//! Slots are read by hand ([`super::slots`]); holders and delegators are known from logs, so what the module's own totals and
-//! lists forget is missed here. The split of powers is computed from the rule's text.
+//! Slots are read without the module ([`super::slots`]); holders and delegators are read from logs, so an entry missing from the module's own totals and
+//! lists is found here. The powers are computed from the rule's text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,38 +24,38 @@ use super::{
     violation::STAKE,
 };
 
-/// Every so many heights, and with each new set, all pools and delegations are added up.
+/// Interval in heights at which all pools and delegations are summed; also with each new set.
 const ALL_EVERY: u64 = 8;
-/// Epochs ahead in which stake may leave: two, and the horizon of the queue.
+/// Number of epochs ahead in which stake may leave: two, and the horizon of the queue.
 const LEAVE_EPOCHS: u64 = 2 + 64;
 /// The total that powers are scaled to.
 const TOTAL_POWER: u64 = 1 << 40;
-/// How much longer stake waits for an acknowledgement that does not come, and for an epoch that does not begin.
+/// Longest extra wait of stake for a missing acknowledgement, and for an epoch that does not begin.
 const UNACKNOWLEDGED_FACTOR: u64 = 4;
 const STUCK_FACTOR: u64 = 8;
-/// The peg module's slots of the epoch in force and of the latest acknowledged one.
+/// The peg module's slots of the current epoch and of the latest acknowledged one.
 const PEG_EPOCH: u64 = 13;
 const PEG_ACKED: u64 = 14;
 
-/// Who may hold stake, and what was true after the last block.
+/// Possible holders of stake, and facts after the last block.
 #[derive(Debug)]
 pub(crate) struct Stakes {
-    /// Whoever may have liquid stake.
+    /// Accounts that may have liquid stake.
     holders: BTreeSet<Address>,
-    /// By validator.
+    /// Delegators by validator.
     delegators: BTreeMap<Address, BTreeSet<Address>>,
     last: Option<(u64, StakeTotals)>,
-    /// Validators in jail when all were last looked at, and how many came in since they were counted.
+    /// Validators in jail at the last check, and how many were jailed since the last count.
     jailed: BTreeSet<Address>,
     newly_jailed: u64,
-    /// Operators that were punished for signing twice, and one that was so again.
+    /// Operators punished for double signing, and one that was punished again.
     punished: BTreeSet<Address>,
     punished_again: Option<Address>,
     /// The epoch after the last block.
     epoch: Option<EpochWord>,
 }
 
-/// What happened to validators in a block, for coverage.
+/// Events of validators in a block, for coverage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Staked {
     pub(crate) registered: u64,
@@ -66,18 +66,18 @@ pub(crate) struct Staked {
     pub(crate) redelegated: u64,
     pub(crate) unbonded: u64,
     pub(crate) rewarded: u64,
-    /// Validators that were punished while stake was on its way out.
+    /// Validators punished while stake was leaving.
     pub(crate) slashed_leaving: u64,
 }
 
-/// What the state after a block has to show.
+/// The expected facts of the state after a block.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     taken: Vec<TakenBack>,
     punished: Vec<Punished>,
 }
 
-/// Stake that a block says was taken back: by whom, from whom, from which epoch, and when it was asked for.
+/// Unbonded stake that a block pays back: delegator, validator, epoch, and the time of the request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TakenBack {
     delegator: Address,
@@ -103,7 +103,7 @@ impl Stakes {
         }
     }
 
-    /// Reads the block after the head: whom it concerns, and what has to be so after it.
+    /// Reads the block after the head: the accounts it concerns, and the facts expected after it.
     pub(crate) fn read(&mut self, canon: &Canon, executed: &ExecutedBlock) -> (Staked, Due) {
         let slots = StakeSlots(&canon.mirror);
         let punished = punished(canon, executed, slots.epoch().number + LEAVE_EPOCHS);
@@ -158,7 +158,7 @@ impl Stakes {
         (staked, Due { taken, punished })
     }
 
-    /// How many validators came into jail since this was asked last.
+    /// Number of validators jailed since the last call.
     pub(crate) fn take_jailed(&mut self) -> u64 {
         std::mem::take(&mut self.newly_jailed)
     }
@@ -183,7 +183,7 @@ impl Stakes {
         Ok(())
     }
 
-    /// An epoch has the blocks that genesis gives it, and those by which it was prolonged.
+    /// An epoch has the length of genesis, plus the blocks by which it was extended.
     fn epochs(&mut self, canon: &Canon, slots: StakeSlots<'_>) -> Result<(), Violation> {
         let epoch = slots.epoch();
         let Some(before) = self.epoch.replace(epoch).filter(|before| before.number != epoch.number) else {
@@ -195,7 +195,7 @@ impl Stakes {
         })
     }
 
-    /// All tokens, from account to account and total to total.
+    /// Sums all tokens over accounts and totals.
     fn conserved(&mut self, canon: &Canon, slots: StakeSlots<'_>) -> Result<(), Violation> {
         let (height, totals, epoch) = (canon.height(), slots.totals(), slots.epoch().number);
         let liquid = self.holders.iter().fold(U256::ZERO, |sum, holder| sum + slots.liquid(*holder));
@@ -215,7 +215,7 @@ impl Stakes {
         Ok(())
     }
 
-    /// Pools against totals, delegations against pools.
+    /// Compares pools with totals, and delegations with pools.
     fn pools(&mut self, slots: StakeSlots<'_>, height: u64, epoch: u64) -> Result<(), Violation> {
         let (mut bonded, mut leaving) = (U256::ZERO, U256::ZERO);
         for operator in slots.operators() {
@@ -264,7 +264,7 @@ pub(super) fn decode(
     IStaking::IStakingEvents::decode_raw_log(topics, data)
 }
 
-/// The pool has what it owes, and the fees of this block, which the next one will spread.
+/// The pool has the coin that it owes, and the fees of this block, which the next block distributes.
 fn reward_pool(canon: &Canon, slots: StakeSlots<'_>, executed: &ExecutedBlock) -> Result<(), Violation> {
     let fee =
         |receipt: &causeway_execution::Receipt| U256::from(receipt.effective_gas_price) * U256::from(receipt.gas_used);
@@ -275,7 +275,7 @@ fn reward_pool(canon: &Canon, slots: StakeSlots<'_>, executed: &ExecutedBlock) -
     })
 }
 
-/// Stake was taken back no earlier than the rules of leaving let it.
+/// Stake was paid back no earlier than the unbonding rules allow.
 fn free(canon: &Canon, slots: StakeSlots<'_>, taken: TakenBack) -> Result<(), Violation> {
     let TakenBack { delegator, leave, asked } = taken;
     let spec = &canon.genesis.spec;
@@ -293,7 +293,7 @@ fn free(canon: &Canon, slots: StakeSlots<'_>, taken: TakenBack) -> Result<(), Vi
     })
 }
 
-/// Powers follow from stakes, here and in the peg's federation.
+/// Powers follow from stakes, in the set and in the peg's federation.
 fn sets(canon: &Canon, slots: StakeSlots<'_>, height: u64, epoch: u64) -> Result<(), Violation> {
     let active = slots.seats(epoch);
     for (of, seats) in [(epoch, &active), (epoch + 1, &slots.seats(epoch + 1))] {
@@ -323,8 +323,8 @@ fn sets(canon: &Canon, slots: StakeSlots<'_>, height: u64, epoch: u64) -> Result
     })
 }
 
-/// Powers of stakes by the rule: as they are while their sum fits 2^40; else each its share of 2^40 less one unit for each stake
-/// above zero, rounded down, the units left over to the largest remainders, the earlier first, and nobody with stake to zero.
+/// Powers of stakes by the rule: the stakes themselves while their sum fits 2^40; else each stake's share of 2^40 less one unit for each stake
+/// above zero, rounded down. The remaining units go to the largest remainders, the earlier first, and no stake above zero gets power zero.
 fn powers(stakes: &[U256]) -> Vec<u64> {
     let total = stakes.iter().fold(U512::ZERO, |sum, stake| sum + U512::from(*stake));
     if total <= U512::from(TOTAL_POWER) {
@@ -336,7 +336,7 @@ fn powers(stakes: &[U256]) -> Vec<u64> {
     let mut powers: Vec<u64> = scaled.iter().map(|scaled| (*scaled / total).saturating_to()).collect();
     let left = shared - powers.iter().sum::<u64>();
     let mut places: Vec<usize> = (0..stakes.len()).collect();
-    // A stable sort: among equals the earlier stays first.
+    // A stable sort: equal elements keep their order.
     places.sort_by_key(|place| std::cmp::Reverse(scaled[*place] % total));
     for place in places.into_iter().take(usize::try_from(left).unwrap_or(0)) {
         powers[place] += 1;

@@ -1,4 +1,4 @@
-//! Each rule of [`super`] on a chain that keeps it, and on one that is doctored.
+//! Tests each rule of [`super`] on a valid chain and on a corrupted one.
 #![allow(clippy::unwrap_used)]
 
 use alloy_primitives::B256;
@@ -13,14 +13,14 @@ fn tokens(count: u64) -> U256 {
     U256::from(count) * U256::from(10).pow(U256::from(18))
 }
 
-/// Runs the check over a block and moves on.
+/// Runs the check over a block and applies the block.
 fn judge(stakes: &mut Stakes, canon: &mut Canon, made: &Made) -> Result<(), Violation> {
     let (_, due) = stakes.read(canon, &made.executed);
     canon.advance(&made.executed, 0).unwrap();
     stakes.decided(canon, &made.executed, &due)
 }
 
-/// A chain on which a user delegated, redelegated, began to unbond and claimed rewards, all of which passed.
+/// A chain on which a user delegated, redelegated, began to unbond and claimed rewards. All checks passed.
 struct Staking {
     kit: Kit,
     canon: Canon,
@@ -63,7 +63,7 @@ impl Staking {
         judge(&mut self.stakes, &mut self.canon, &made).unwrap();
     }
 
-    /// A block that changes one more slot of the staking module, judged at a height at which everything is added up.
+    /// A block that changes one more slot of the staking module, at a height at which everything is summed.
     fn with_slot(mut self, change: impl Fn(StakeSlots<'_>) -> (U256, U256)) -> Result<(), Violation> {
         while !(self.canon.height() + 1).is_multiple_of(ALL_EVERY) {
             self.pass();
@@ -189,7 +189,7 @@ fn stake_is_free_when_its_time_is_over_and_no_earlier() {
     let mut made = staking.kit.next(&[tx]);
     made.executed.receipts[0].logs.push(log);
     assert!(text(judge(&mut staking.stakes, &mut staking.canon, &made)).contains("took back"));
-    // The call itself, once the epoch has begun and 20 seconds have passed.
+    // The call, after the epoch has begun and 20 seconds have passed.
     let mut staking = Staking::new();
     for _ in 0..20 {
         staking.pass();

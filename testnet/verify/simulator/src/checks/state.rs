@@ -1,5 +1,5 @@
-//! I3, one state: after each height every honest node's trie has the root that the header names, and every so many heights that
-//! root is computed from nothing: from the flat tables of a node, and from the mirror that diffs alone have built.
+//! I3, one state: after each height every honest node's trie has the root in the header, and at intervals that
+//! root is computed from scratch: from the flat tables of a node, and from the mirror, which is built from diffs alone.
 //!
 //! Neither computation uses the chain's incremental trie; both use a hash builder over sorted leaves.
 
@@ -7,13 +7,13 @@ use alloy_primitives::keccak256;
 
 use super::{Commit, Violation, canon::Canon, ensure, mirror::root_of, violation::STATE};
 
-/// Every so many heights a root is computed from nothing; each machine at heights of its own.
+/// Interval in heights at which a root is computed from scratch; each machine has its own heights.
 pub(crate) const FROM_NOTHING_EVERY: u64 = 32;
 
-/// The node's trie and, at its heights, its flat tables.
+/// Checks the node's trie and, at its heights, its flat tables.
 pub(crate) fn of_node(commit: &Commit<'_>) -> Result<(), Violation> {
     let (height, expected) = (commit.height(), commit.executed.block.header.state_root);
-    // The database may be ahead already where it is asked late; then its next commit speaks for it.
+    // The database may be ahead already when it is read late; then its next commit is checked instead.
     if commit.database.head() != height {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub(crate) fn of_node(commit: &Commit<'_>) -> Result<(), Violation> {
     })
 }
 
-/// The mirror, after it took the block at the head.
+/// Checks the mirror after it applied the block at the head.
 pub(crate) fn of_mirror(canon: &Canon) -> Result<(), Violation> {
     let height = canon.height();
     if !height.is_multiple_of(FROM_NOTHING_EVERY) {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::checks::kit::{Kit, Made, USER};
 
-    /// A block at a height at which everything is computed, and the chain before it.
+    /// A block at a height at which all roots are computed, and the chain before it.
     fn at_full_height() -> (Canon, Made) {
         let (mut kit, mut canon) = Kit::standalone();
         for nonce in 0..FROM_NOTHING_EVERY - 1 {

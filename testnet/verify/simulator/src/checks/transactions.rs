@@ -1,4 +1,4 @@
-//! I2, validity, of what is in a block: who sent each transaction, in which order, what it paid, and that the roots in the header
+//! I2, validity of a block's content: the sender of each transaction, their order, the fees, and that the roots in the header
 //! are of these transactions and receipts.
 //!
 //! Senders are recovered here from signatures; nonces are counted from the state before.
@@ -14,10 +14,10 @@ use causeway_genesis::addresses::SYSTEM;
 
 use super::{Violation, canon::Canon, ensure, violation::VALIDITY};
 
-/// EIP-7702: a list of authorisations raises the nonces of those who signed them.
+/// EIP-7702: authorisations raise the nonces of their signers.
 const SET_CODE_TYPE: u8 = 4;
 
-/// The contents of the block after the head.
+/// Checks the contents of the block after the head.
 pub(crate) fn check(canon: &Canon, executed: &ExecutedBlock) -> Result<(), Violation> {
     let (block, height) = (&executed.block, executed.block.header.number);
     let fail = |text: String| Err(Violation::new(VALIDITY, height, text));

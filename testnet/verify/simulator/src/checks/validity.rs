@@ -1,8 +1,8 @@
-//! I2, validity: a decided block follows from the one before it by the chain's rules.
+//! I2, validity: a decided block follows from the previous block by the chain's rules.
 //!
-//! Computed here, from the headers and the state before: links, the certificate (distinct members of the set which that state
-//! names, each signature over bytes written here, sums of 128 bits), whose turn it was, the base fee by EIP-1559's text, gas.
-//! What is in the block is judged in [`super::transactions`].
+//! Computed here from the headers and the state before: links, the certificate (distinct members of the set in that state,
+//! each signature over bytes written here, sums of 128 bits), the proposer, the base fee by EIP-1559's text, gas.
+//! The block's content is checked in [`super::transactions`].
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, keccak256};
@@ -16,19 +16,19 @@ use super::{
     violation::VALIDITY,
 };
 
-/// Heights of which valid signatures are remembered; older certificates are verified again.
+/// Number of heights whose valid signatures are remembered; older certificates are verified again.
 const REMEMBERED_HEIGHTS: usize = 256;
 
-/// What this check remembers.
+/// Memory of this check.
 #[derive(Debug, Default)]
 pub(crate) struct Proofs {
     seen: SeenSignatures,
-    /// The furthest any honest machine's wall clock has been, Unix milliseconds.
+    /// The latest wall clock of any honest machine so far, Unix milliseconds.
     latest_wall_ms: u64,
 }
 
 impl Proofs {
-    /// The certificate an honest node committed a block with, of any height up to the next one.
+    /// Checks the certificate of an honest node's commit, at any height up to the next one.
     pub(crate) fn certificate(&mut self, canon: &Canon, commit: &Commit<'_>) -> Result<(), Violation> {
         self.latest_wall_ms = self.latest_wall_ms.max(commit.latest_wall_ms);
         let height = commit.height();
@@ -47,7 +47,7 @@ impl Proofs {
         proven.map_err(bad)
     }
 
-    /// The header of the block after the head.
+    /// Checks the header of the block after the head.
     pub(crate) fn header(&mut self, canon: &Canon, commit: &Commit<'_>, all_honest: bool) -> Result<(), Violation> {
         let (parent, block) = (canon.head(), &commit.executed.block);
         let (header, height) = (&block.header, commit.height());
@@ -72,7 +72,7 @@ impl Proofs {
         turn(members_of(canon, height)?, commit, all_honest)
     }
 
-    /// A block carries a certificate of its parent; its hash, and randomness made of it, are in the header.
+    /// A block carries the certificate of the previous block; the header has its hash, and the randomness derived from it.
     fn parent_certificate(&mut self, canon: &Canon, commit: &Commit<'_>, parent: B256) -> Result<(), Violation> {
         let (block, height) = (&commit.executed.block, commit.height());
         let hash = match (&block.parent_certificate, height) {
@@ -105,7 +105,7 @@ fn members_of(canon: &Canon, height: u64) -> Result<&Members, Violation> {
     canon.members(height).map(|members| &**members).ok_or_else(missing)
 }
 
-/// The beneficiary is a member's operator. That one built the block in its turn, in the deciding round or, when the block was
+/// The beneficiary is a member's operator. That member built the block as the proposer of the deciding round or, when the block was
 /// proposed again, in an earlier one. A Byzantine proposer may name any member.
 fn turn(members: &Members, commit: &Commit<'_>, all_honest: bool) -> Result<(), Violation> {
     let (height, round) = (commit.height(), commit.certificate.round.0);
@@ -116,8 +116,8 @@ fn turn(members: &Members, commit: &Commit<'_>, all_honest: bool) -> Result<(), 
     ensure(holds, VALIDITY, height, || format!("{named} did not propose in rounds 0 to {round}"))
 }
 
-/// The base fee of the child of `parent`, as EIP-1559 writes it: elasticity 2, at most an eighth up or down.
-fn base_fee_after(parent: &Header) -> u64 {
+/// The base fee of the block after `previous`, by EIP-1559: elasticity 2, a change of at most an eighth.
+fn base_fee_after(previous: &Header) -> u64 {
     let fee = u128::from(parent.base_fee_per_gas.unwrap_or(0));
     let (used, target) = (u128::from(parent.gas_used), u128::from(parent.gas_limit / 2));
     let change = |by: u128| fee * by / target / 8;
@@ -144,7 +144,7 @@ mod tests {
         proofs.header(canon, &made.commit(0), all_honest)
     }
 
-    /// Two blocks on top of each other pass; `doctor` then spoils the second.
+    /// Two consecutive blocks pass; `doctor` then corrupts the second.
     fn second(doctor: impl Fn(&mut Made)) -> Result<(), Violation> {
         let (mut kit, mut canon) = Kit::standalone();
         let first = kit.next(&[]);
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn two_thirds_are_not_enough_and_one_member_does_not_count_twice() {
-        // Four members of one power: three are more than two thirds, two are not.
+        // Four members of equal power: three are more than two thirds, two are not.
         assert!(second(|made| made.certificate.signatures.truncate(3)).is_ok());
         assert!(spoilt(|made| made.certificate.signatures.truncate(2)).contains("hold"));
         let twice = |made: &mut Made| {

@@ -1,29 +1,29 @@
-//! Where a disk fails, and how.
+//! Faults of a disk, and the points where they strike.
 
 use std::fmt;
 
-/// How a write or sync fails.
+/// The way in which a write or sync fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WriteFault {
-    /// The process is killed before it; everything written earlier stays.
+    /// The process is killed before it; all earlier writes stay.
     Clean,
-    /// The power is cut during it: of what was not synced, in the order it was written, a prefix is left.
+    /// The power is cut during it: a prefix of the unsynced writes, in their order, is left.
     TornPrefix,
-    /// The power is cut during it: any pieces of what was not synced are left.
+    /// The power is cut during it: any pieces of the unsynced writes are left.
     ByteSubset,
-    /// The power is cut before it: nothing that was not synced is left.
+    /// The power is cut before it: no unsynced write is left.
     UnsyncedLost,
-    /// It fails, and the system goes on: what was not synced may be left or not, and a later sync does not bring it back.
+    /// It fails, and the system goes on: unsynced writes may be left or lost, and a later sync does not make them durable.
     SyncError,
     /// The power is cut before it, and again while the node recovers.
     CrashAgain,
 }
 
 impl WriteFault {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 6] =
         [Self::Clean, Self::TornPrefix, Self::ByteSubset, Self::UnsyncedLost, Self::SyncError, Self::CrashAgain];
-    /// Those that end the process and leave one of the states a disk can be in.
+    /// The faults that end the process and leave one of the possible states of the disk.
     pub const CUTS: [Self; 4] = [Self::Clean, Self::TornPrefix, Self::ByteSubset, Self::UnsyncedLost];
 
     /// Its name, for counters and reports.
@@ -39,18 +39,18 @@ impl WriteFault {
     }
 }
 
-/// One write or sync of one machine, and what happens there.
+/// A fault at one write or sync of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrashPoint {
     /// The machine.
     pub machine: usize,
-    /// Which of its writes and syncs, counted from 1 over all its lives.
+    /// Number of the write or sync, counted from 1 over all its lives.
     pub point: u64,
-    /// What happens.
+    /// The fault.
     pub fault: WriteFault,
 }
 
-/// What is done to a disk.
+/// A kind of write to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// A file is created or emptied.
@@ -88,7 +88,7 @@ impl fmt::Display for Action {
 pub struct Point {
     /// The file, or `tables`.
     pub file: String,
-    /// What was done to it.
+    /// The operation.
     pub action: Action,
 }
 

@@ -1,4 +1,4 @@
-//! Files as a power cut sees them: what is durable, and in which order the rest was written.
+//! Files as a power cut leaves them: the durable content, and the order of the unsynced writes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,17 +7,17 @@ use std::{
 
 use crate::rng::Rng;
 
-/// Names a file whatever it is called.
+/// Identifies a file independently of its name.
 pub(super) type Inode = u32;
 
-/// What a power cut leaves of what was not synced.
+/// What a power cut leaves of the unsynced changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
     All,
     Nothing,
-    /// The first of the changes, the last of them in part.
+    /// A prefix of the changes; the last one may be partial.
     Prefix,
-    /// Any pieces of contents, and any of the names up to some moment.
+    /// Any pieces of contents, and the names as of some moment.
     Pieces,
 }
 
@@ -29,9 +29,9 @@ enum Change {
 
 #[derive(Debug, Clone, Default)]
 struct Content {
-    /// As processes see it.
+    /// Content as processes see it.
     cached: Vec<u8>,
-    /// As a power cut leaves it.
+    /// Content that survives a power cut.
     durable: Vec<u8>,
     pending: Vec<(u64, Change)>,
 }
@@ -88,7 +88,7 @@ impl Files {
         inode
     }
 
-    /// Whether there was such a file.
+    /// Returns whether the file existed.
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> bool {
         let found = self.names.contains_key(from);
         if found {
@@ -97,7 +97,7 @@ impl Files {
         found
     }
 
-    /// Takes a file's name away, durably.
+    /// Removes a file's name, durably.
     pub(super) fn remove(&mut self, path: &Path) {
         self.names.remove(path);
         self.durable_names.remove(path);
@@ -149,7 +149,7 @@ impl Files {
         }
     }
 
-    /// A sync of the content failed: what is durable now is anything, and the rest will never be, whatever is synced later.
+    /// A sync of the content failed: any part of it is durable now, and the rest never becomes durable by a later sync.
     pub(super) fn fail_sync(&mut self, inode: Inode, rng: &mut Rng) {
         if let Some(content) = self.contents.get_mut(&inode) {
             let pending = std::mem::take(&mut content.pending);
@@ -164,7 +164,7 @@ impl Files {
         pending.iter().take(kept).for_each(|(_, naming)| naming.apply(&mut self.durable_names));
     }
 
-    /// The power is cut: every process sees from now on what is durable.
+    /// The power is cut: from now on every process sees the durable content.
     pub(super) fn cut(&mut self, left: Left, rng: &mut Rng) {
         let names = std::mem::take(&mut self.pending_names);
         match left {
@@ -196,7 +196,7 @@ impl Files {
         let changes = self.contents.values().flat_map(|content| content.pending.iter().map(|(sequence, _)| *sequence));
         let mut order: Vec<u64> = names.iter().map(|(sequence, _)| *sequence).chain(changes).collect();
         order.sort_unstable();
-        // The change at the cut is done in part; beyond the last one, everything is done.
+        // The change at the cut is partial; a cut after the last change leaves all of them.
         let cut = order.get(rng.index(order.len() + 1)).copied().unwrap_or(u64::MAX);
         let done = names.iter().filter(|(sequence, _)| *sequence < cut);
         done.for_each(|(_, naming)| naming.apply(&mut self.durable_names));
@@ -225,7 +225,7 @@ impl Files {
         self.sequence
     }
 
-    /// Contents that no name leads to, now or after a power cut, are gone. Nothing here keeps a nameless file open.
+    /// Removes contents without a name, now and after a power cut. No process keeps a file open without a name.
     fn forget_nameless(&mut self) {
         let named: BTreeSet<Inode> = self.names.values().chain(self.durable_names.values()).copied().collect();
         self.contents.retain(|inode, _| named.contains(inode));
@@ -239,7 +239,7 @@ fn apply(durable: &mut Vec<u8>, change: &Change) {
     }
 }
 
-/// Bytes between the end and `at` that never came read as zero.
+/// Missing bytes between the end and `at` read as zero.
 fn write_at(durable: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     let end = at + bytes.len();
     if durable.len() < end {
@@ -248,9 +248,9 @@ fn write_at(durable: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     durable[at..end].copy_from_slice(bytes);
 }
 
-/// Keeps any pieces of the pending changes. The length is metadata of its own: it may have grown over pieces that never came.
+/// Keeps any pieces of the pending changes. The length is separate metadata: it may cover pieces that were lost.
 fn keep_pieces(durable: &mut Vec<u8>, pending: &[(u64, Change)], rng: &mut Rng) {
-    // From single bytes to sectors: the smaller, the nastier.
+    // From single bytes to sectors.
     let piece = *rng.pick(&[1, 8, 64, 512]);
     for (_, change) in pending {
         match change {

@@ -1,4 +1,4 @@
-//! A machine's disk: files and tables that remember what was synced, and what a power cut may leave of the rest.
+//! A machine's disk: files and tables that know what was synced, and what a power cut may leave of the rest.
 
 mod faults;
 mod files;

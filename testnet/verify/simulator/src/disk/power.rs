@@ -1,4 +1,4 @@
-//! Every write and sync of a machine, counted and labelled, and the faults that strike at them.
+//! Every write and sync of a machine, counted and labelled, and the faults at them.
 
 use super::{
     faults::{Action, Point, WriteFault},
@@ -6,22 +6,22 @@ use super::{
 };
 use crate::rng::{Purpose, Rng};
 
-/// A second cut strikes within so many writes and syncs of the recovery.
+/// A second cut strikes within this number of writes and syncs of the recovery.
 const RECOVERY_POINTS: u64 = 16;
 
 /// What happens at a point.
 pub(super) enum Fate {
-    /// It is done.
+    /// The operation is done.
     Done,
-    /// The process ends before it.
+    /// The process ends before the operation.
     EndsBefore(WriteFault),
-    /// The process ends while it is done: it counts as written, not as synced.
+    /// The process ends during the operation: it is written, and not synced.
     EndsDuring(WriteFault),
-    /// It fails, and the process goes on.
+    /// The operation fails, and the process goes on.
     Fails,
 }
 
-/// What a machine's files and tables share.
+/// State shared by a machine's files and tables.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) files: Files,
@@ -29,14 +29,14 @@ pub(super) struct State {
     names: Vec<String>,
     points: Vec<(u8, Action)>,
     armed: Option<(u64, WriteFault)>,
-    /// Whether the next life is cut short, too.
+    /// Whether the next life ends early, too.
     again: bool,
     struck: Option<WriteFault>,
     failed: Option<Failed>,
     boot: u64,
 }
 
-/// What a failed write was to.
+/// The target of a failed write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failed {
     Files,
@@ -59,7 +59,7 @@ impl State {
         }
     }
 
-    /// Counts a point and says what happens there.
+    /// Counts a point and returns what happens there.
     pub(super) fn point(&mut self, file: &str, action: Action) -> Fate {
         let name = self.names.iter().position(|known| known == file).unwrap_or_else(|| {
             self.names.push(file.to_owned());
@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// Has a fault strike at the given point.
+    /// Sets a fault at the given point.
     pub(super) fn arm(&mut self, point: u64, fault: WriteFault) {
         self.armed = Some((point, fault));
     }
@@ -95,14 +95,14 @@ impl State {
         (self.armed, self.again) = (None, false);
     }
 
-    /// The process ends, and with it, unless it was merely killed, what was not synced.
+    /// The process ends. Unless it was only killed, unsynced writes are lost.
     pub(super) fn end(&mut self, fault: WriteFault) {
         let left = match fault {
             WriteFault::Clean => Left::All,
             WriteFault::TornPrefix => Left::Prefix,
             WriteFault::ByteSubset => Left::Pieces,
             WriteFault::UnsyncedLost => Left::Nothing,
-            // After a sync that failed, or before a second cut, anything is left.
+            // After a failed sync, or before a second cut, any part may be left.
             WriteFault::SyncError | WriteFault::CrashAgain => {
                 *self.rng.pick(&[Left::All, Left::Prefix, Left::Pieces, Left::Nothing])
             }
@@ -111,7 +111,7 @@ impl State {
         self.struck = Some(fault);
     }
 
-    /// A new life begins; handles of the one before are dead.
+    /// A new life begins; handles of the previous life no longer work.
     pub(super) fn boot(&mut self) -> u64 {
         self.boot += 1;
         (self.struck, self.failed) = (None, None);
@@ -139,7 +139,7 @@ impl State {
         self.points.len() as u64
     }
 
-    /// What was done so far does not count.
+    /// Earlier operations are not counted.
     pub(super) fn forget_points(&mut self) {
         self.points.clear();
     }
@@ -148,7 +148,7 @@ impl State {
         self.points.iter().map(|(name, action)| Point { file: self.names[usize::from(*name)].clone(), action: *action })
     }
 
-    /// A machine with the same content and its own future.
+    /// A copy with the same content and its own future faults.
     pub(super) fn copy(&self, seed: u64, machine: usize) -> Self {
         Self { files: self.files.clone(), ..Self::new(seed, machine) }
     }

@@ -26,30 +26,30 @@ impl MachineDisk {
         Self(Arc::new(Mutex::new(State::new(seed, machine))))
     }
 
-    /// Begins a life: what the node of that life writes to.
+    /// Begins a life. Returns the disk that the node of that life writes to.
     pub fn boot(&self) -> SimDisk {
         let boot = self.0.lock().boot();
         SimDisk { state: self.0.clone(), boot }
     }
 
-    /// Has a fault strike at the point `point`, counted from 1 over all lives.
+    /// Sets a fault at the point `point`, counted from 1 over all lives.
     pub fn arm(&self, point: u64, fault: WriteFault) {
         self.0.lock().arm(point, fault);
     }
 
-    /// Has a fault strike at one of the next `within` points.
+    /// Sets a fault at one of the next `within` points.
     pub fn arm_soon(&self, within: u64, fault: WriteFault) {
         let mut state = self.0.lock();
         let point = state.points() + 1 + state.rng.below(within);
         state.arm(point, fault);
     }
 
-    /// No fault is to come.
+    /// Removes the pending fault.
     pub fn disarm(&self) {
         self.0.lock().disarm();
     }
 
-    /// Ends the process at this moment.
+    /// Ends the process now.
     pub fn end(&self, fault: WriteFault) {
         self.0.lock().end(fault);
     }
@@ -64,7 +64,7 @@ impl MachineDisk {
         self.0.lock().failed().is_some()
     }
 
-    /// Whether one to a file has: its process must stop at once. (Tables refuse further writes by themselves.)
+    /// Whether a write to a file has failed: its process must stop at once. (Tables refuse further writes by themselves.)
     pub fn files_failed(&self) -> bool {
         self.0.lock().failed() == Some(Failed::Files)
     }
@@ -79,17 +79,17 @@ impl MachineDisk {
         self.0.lock().points()
     }
 
-    /// What they were, in order.
+    /// The operations, in order.
     pub fn labels(&self) -> Vec<Point> {
         self.0.lock().labels().collect()
     }
 
-    /// Takes a file away, as an operator or a restored backup does.
+    /// Removes a file, as an operator or a restored backup does.
     pub fn remove(&self, path: &Path) {
         self.0.lock().files.remove(path);
     }
 
-    /// A copy of the files, as a snapshot of the machine takes it. The machine must be down.
+    /// A copy of the files, as in a snapshot of the machine. The machine must be down.
     #[must_use]
     pub fn snapshot(&self, seed: u64, machine: usize) -> Self {
         Self(Arc::new(Mutex::new(self.0.lock().copy(seed, machine))))
@@ -103,7 +103,7 @@ pub struct SimDisk {
     boot: u64,
 }
 
-/// What a process sees whose machine is gone; nobody hears what it says after that.
+/// The error that a process of an ended life gets; its output is ignored.
 fn gone() -> io::Error {
     io::Error::other("the machine is down")
 }
@@ -121,7 +121,7 @@ impl SimDisk {
         act(&mut state)
     }
 
-    /// Passes a point: `write` is done where it counts as written, and `fail` instead where it fails.
+    /// Passes a point: runs `write` when the operation is written, and `fail` when it fails.
     fn change<T>(
         &self,
         file: &str,
@@ -150,8 +150,8 @@ impl SimDisk {
         })
     }
 
-    /// Passes the point of a batch of rows: whether it is on the disk, and what its writer is told. A batch is there or not,
-    /// whatever else a fault tears.
+    /// Passes the point of a batch of rows. Returns whether it is on the disk, and the result for its writer. A batch is written or not,
+    /// even when a fault tears other writes.
     pub(super) fn write_batch(&self) -> (bool, io::Result<()>) {
         let mut state = self.state.lock();
         if !state.is_alive(self.boot) {
@@ -259,7 +259,7 @@ impl DiskFile for SimFile {
     }
 }
 
-/// The paths of a machine's files begin with this.
+/// Prefix of the paths of a machine's files.
 pub fn root() -> PathBuf {
     PathBuf::from("/machine")
 }

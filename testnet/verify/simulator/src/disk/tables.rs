@@ -1,4 +1,4 @@
-//! A machine's database tables: rows in memory, batches that are all or nothing.
+//! A machine's database tables: rows in memory, and atomic batches.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -25,7 +25,7 @@ impl MachineTables {
         SimTables { rows: self.0.clone(), disk: disk.clone() }
     }
 
-    /// A copy, as a snapshot of the machine takes it.
+    /// A copy, as in a snapshot of the machine.
     #[must_use]
     pub fn snapshot(&self) -> Self {
         Self(Arc::new(RwLock::new(self.0.read().clone())))
@@ -36,7 +36,7 @@ impl MachineTables {
         self.0.read()[family as usize].iter().for_each(|(key, value)| row(key, value));
     }
 
-    /// Rows in all.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.0.read().iter().map(Rows::len).sum()
     }

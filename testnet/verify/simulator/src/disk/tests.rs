@@ -96,7 +96,7 @@ fn a_failed_sync_is_not_made_good_by_a_later_one() {
     assert!(lost > 50, "{lost}");
 }
 
-/// Every point of replacing a sign state, every fault, many outcomes: the old or the new content, whole.
+/// Every point of replacing a sign state, with every fault and many outcomes, leaves the whole old or the whole new content.
 #[test]
 fn a_sign_state_is_old_or_new_after_a_fault_at_any_point() {
     let path = root().join("peg_sign_state");
@@ -144,7 +144,7 @@ fn synced_entries_of_the_log_survive_a_fault_at_any_later_point() {
                 wal.append(b"two").unwrap();
                 wal.sync().unwrap();
                 machine.arm(machine.points() + point, fault);
-                // A point more than there are syncs: the last of them is a rewrite.
+                // One point more than there are syncs: the last of them is a rewrite.
                 let ended = wal
                     .append(&[3; 700])
                     .and_then(|()| wal.append(b"four"))

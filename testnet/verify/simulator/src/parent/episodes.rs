@@ -55,7 +55,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 14] = [
         Self::Reorganisations,
         Self::Stuck,

@@ -1,4 +1,4 @@
-//! The parts that plans are drawn from. Times are shares of a run's length, so that a longer run meets as much, not more.
+//! The building blocks of drawn plans. Times are fractions of a run's length, so that longer runs do not have more faults.
 
 use crate::{
     Plan,
@@ -8,23 +8,23 @@ use crate::{
     strategies::{StrategyKind, most_byzantine},
 };
 
-/// An epoch that no run of a small chain sees the end of.
+/// An epoch longer than any run of a small chain.
 const NO_EPOCHS: u64 = 3_600;
-/// What a height takes beside the block interval and messages: building, executing, committing.
+/// Time of a height in addition to the block interval and messages: building, executing, committing.
 const WORK_MS: u64 = 60;
-/// Heights that a member misses to come into jail, and that it takes to come back: more than the users' chain asks for.
+/// Heights that a member misses until it is jailed, and heights until it returns: more than the users' chain requires.
 const ABSENT_HEIGHTS: u64 = 20;
 const RETURN_HEIGHTS: u64 = 24;
 
-/// Of a hundred plans with users, so many have small pools.
+/// Percentage of plans with users that have small pools.
 const TIGHT_POOLS: u64 = 20;
 
-/// Epochs of such a run: stake leaves with the second one after it was asked for. Where coin has to come over the peg first, and the
-/// parent to acknowledge the set without the stake, that takes longer.
+/// Epochs of such a run: stake leaves with the second epoch after the request. On a pegged chain, where coin has to arrive first and the
+/// parent must acknowledge the set without the stake, that takes longer.
 const LEAVING_EPOCHS: u64 = 4;
 const PEGGED_LEAVING_EPOCHS: u64 = 9;
 
-/// A plan on its way.
+/// A plan that is being drawn.
 #[derive(Debug)]
 pub(super) struct Draw {
     rng: Rng,
@@ -41,7 +41,7 @@ impl Draw {
         self.rng.percent(percent)
     }
 
-    /// What is in its turn for this seed.
+    /// The element whose turn it is for this seed.
     pub(super) fn turn<T: Copy>(&self, items: &[T]) -> T {
         let turn = self.plan.seed % items.len() as u64;
         items[usize::try_from(turn).unwrap_or(0)]
@@ -52,7 +52,7 @@ impl Draw {
         self.plan.validators
     }
 
-    /// How many validators: of 1000 seeds so many from and to these sizes.
+    /// Number of validators: for each range of sizes its share of 1000 seeds.
     pub(super) fn validators(&mut self, sizes: &[(u64, usize, usize)]) {
         let mut left = self.rng.below(1_000);
         for (share, least, most) in sizes {
@@ -64,14 +64,14 @@ impl Draw {
         }
     }
 
-    /// There is a parent chain. Blocks come slower than without: a deposit waits half a minute for the parent's finality.
+    /// Adds a parent chain. Blocks are slower than without: a deposit waits half a minute for the parent's finality.
     pub(super) fn pegged(&mut self) {
         self.plan.pegged = true;
         self.plan.checkpoint_interval = self.rng.between(2, 3);
         self.plan.epoch_length = NO_EPOCHS;
     }
 
-    /// How fast blocks come, and how long faults last: about `heights` heights of a set of four, and fewer of a larger one, whose
+    /// Sets the block interval and the time of faults: about `heights` heights of a set of four, and fewer of a larger set, whose
     /// heights cost more.
     pub(super) fn rhythm(&mut self, heights: u64) {
         let size = self.plan.validators as u64;
@@ -88,39 +88,39 @@ impl Draw {
         self.plan.faults_until_ms = heights * interval.max(WORK_MS + 3 * self.plan.network.delay_ms.1);
     }
 
-    /// Epochs end within the run, and stake is free again within it.
+    /// Makes epochs end within the run, and unbonding, too.
     pub(super) fn epochs(&mut self) {
         let least = if self.plan.pegged { 2 * self.plan.checkpoint_interval } else { 4 };
         self.plan.epoch_length = self.rng.between(least.max(4), least.max(4) + 2);
         self.plan.unbonding_s = self.rng.between(1, 4);
     }
 
-    /// Users act all along.
+    /// Adds users.
     pub(super) fn users(&mut self) {
         let actions = self.rng.between(6, 30);
         self.plan.churn = ChurnPlan { user_every_ms: (self.span() / actions).max(20), ..self.plan.churn };
     }
 
-    /// Stakers and operators act, too, and some nodes may register.
+    /// Adds stakers and operators, and nodes that may register.
     pub(super) fn stakers(&mut self) {
         let actions = self.rng.between(4, 12);
         self.plan.churn.staking_every_ms = (self.span() / actions).max(20);
         self.plan.others = self.rng.index(3);
     }
 
-    /// Stakers and operators act often, and some nodes are there to register.
+    /// Adds stakers and operators that act often, and nodes that register.
     pub(super) fn busy_stakers(&mut self) {
         let actions = self.rng.between(12, 50);
         self.plan.churn.staking_every_ms = (self.span() / actions).max(20);
         self.plan.others = 1 + self.rng.index(2);
     }
 
-    /// Up to so many nodes without keys.
+    /// Adds up to this many nodes without keys.
     pub(super) fn followers(&mut self, most: usize) {
         self.plan.followers = 1 + self.rng.index(most);
     }
 
-    /// Messages are lost (up to so many of 100), come twice and overtake each other.
+    /// Adds losses (up to this percentage), duplicates and reordering of messages.
     pub(super) fn links(&mut self, most_lost: u64) {
         let delay_ms = (1, self.plan.network.delay_ms.1.max(self.rng.between(5, 150)));
         self.plan.network = NetworkFaults {
@@ -133,14 +133,14 @@ impl Draw {
         };
     }
 
-    /// Some messages take up to ten seconds.
+    /// Adds messages that take up to ten seconds.
     pub(super) fn slow_messages(&mut self) {
         self.plan.network.slow_percent = self.rng.between(1, 15);
         self.plan.network.slow_ms = self.rng.between(2_000, 10_000);
         self.plan.faults_until_ms += self.rng.between(1_000, 6_000);
     }
 
-    /// One to `most` partitions, of any kind, between any two sides. A majority on one side goes on; without one, nothing does.
+    /// Adds one to `most` partitions, of any kind, between any two sides. A side with a quorum goes on; without one the chain stops.
     pub(super) fn partitions(&mut self, most: u64) {
         let span = self.span();
         for _ in 0..self.rng.between(1, most) {
@@ -167,10 +167,10 @@ impl Draw {
         }
     }
 
-    /// Stake that somebody asks for early leaves, and is free again, within the run.
+    /// Makes stake that is undelegated early leave and become free within the run.
     pub(super) fn stake_leaves(&mut self) {
         self.busy_stakers();
-        // On a pegged chain it waits one to four of these times, as the parent acknowledges or does not: some blocks.
+        // On a pegged chain it waits one to four times this long, depending on the parent's acknowledgement.
         let (epochs, unbonding_s, interval_ms) = if self.plan.pegged {
             (PEGGED_LEAVING_EPOCHS, self.rng.between(3, 5), 3_000)
         } else {
@@ -182,7 +182,7 @@ impl Draw {
         self.plan.churn.staking_every_ms = self.plan.block_interval_ms / 2;
     }
 
-    /// One member is cut off long enough to come into jail, and time is left for it to return.
+    /// Cuts one member off long enough to be jailed, and leaves time for its return.
     pub(super) fn absent_member(&mut self) {
         let absent = self.rng.index(self.plan.validators);
         self.plan.block_interval_ms = self.rng.between(250, 350);
@@ -194,7 +194,7 @@ impl Draw {
         self.plan.network.partitions.push(Partition { from_ms: 0, until_ms: span, side, neutral, kind });
     }
 
-    /// About one to `most` crashes in all, half of them at a write or sync.
+    /// Adds about one to `most` crashes, half of them at a write or sync.
     pub(super) fn crashes(&mut self, most: u64) {
         let (span, crashes) = (self.span(), self.rng.between(1, most));
         let most_down = if self.rng.percent(50) { 0 } else { 1 + self.rng.index(self.plan.validators.div_ceil(3)) };
@@ -206,7 +206,7 @@ impl Draw {
         };
     }
 
-    /// Clocks are off, run fast or slow, and are set.
+    /// Adds wrong clocks, drift and jumps.
     pub(super) fn clocks(&mut self) {
         let (span, jumps) = (self.span(), self.rng.between(0, 4));
         let every = (span * self.plan.machines() as u64).checked_div(jumps).unwrap_or(0);
@@ -218,7 +218,7 @@ impl Draw {
         };
     }
 
-    /// The parent and its endpoints fail; some endpoints lie, never the one that every node asks beside others.
+    /// Adds failures of the parent and its endpoints. Some endpoints lie, but never the one that every node also asks.
     pub(super) fn parent(&mut self) {
         if !self.plan.pegged {
             return;
@@ -229,8 +229,8 @@ impl Draw {
         self.plan.parent = ParentFaults::all(every_ms, span.div_ceil(3), liars);
     }
 
-    /// One to all of those that may be are Byzantine: less than a third of the stake, as stake moves only to honest members.
-    /// One of them follows the strategy `first`, where one is given; the others draw theirs from `kinds`.
+    /// Makes one or more members Byzantine, with less than a third of the stake in all; stake moves only to honest members.
+    /// One of them follows the strategy `first`, if given; the others draw theirs from `kinds`.
     pub(super) fn byzantine(&mut self, first: Option<StrategyKind>, kinds: &[StrategyKind]) {
         let able: Vec<StrategyKind> =
             kinds.iter().copied().filter(|kind| self.plan.pegged || !kind.needs_peg()).collect();
@@ -249,12 +249,12 @@ impl Draw {
         }
     }
 
-    /// How long faults last.
+    /// Duration of the faults.
     fn span(&self) -> u64 {
         self.plan.faults_until_ms.max(1)
     }
 
-    /// The plan; so many heights must follow the healing. Where there are users, some chains' pools are small.
+    /// Returns the plan. `heights` heights must follow the healing. With users, some chains have small pools.
     pub(super) fn finish(mut self, heights_after_heal: u64) -> Plan {
         if self.plan.churn.user_every_ms > 0 && self.plan.pool.is_none() && self.rng.percent(TIGHT_POOLS) {
             let transactions = 6 + self.rng.index(11);

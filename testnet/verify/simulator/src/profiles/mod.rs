@@ -1,4 +1,4 @@
-//! What kind of trouble a seed brings: a profile and a seed give a plan, and nothing else does.
+//! Profiles: a profile and a seed determine a plan completely.
 
 mod draw;
 mod scenarios;
@@ -12,13 +12,13 @@ use crate::{
     strategies::{StrategyKind, control::Control},
 };
 
-/// Plans that stand for a profile in its hash.
+/// Number of plans in the hash of a profile.
 const HASHED_PLANS: u64 = 64;
 
-/// A kind of trouble.
+/// A profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Profile {
-    /// Something of everything, with sets from 4 to 31 validators and now and then 100
+    /// All kinds of faults, with sets from 4 to 31 validators and sometimes 100
     Default,
     /// Losses to 30 %, delays to 10 s, partitions of all kinds
     Network,
@@ -30,12 +30,12 @@ pub enum Profile {
     Churn,
     /// A faulty parent chain, relayers, users on both sides
     Peg,
-    /// A third of the stake or more is Byzantine: the chain must fork, and the fork must convict
+    /// A third of the stake or more is Byzantine: the chain must fork, and the fork must yield evidence
     Control,
 }
 
 impl Profile {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 7] =
         [Self::Default, Self::Network, Self::Crash, Self::Byzantine, Self::Churn, Self::Peg, Self::Control];
 
@@ -71,7 +71,7 @@ impl Profile {
         }
     }
 
-    /// Stands for the profile's parameters and the code that draws from them: a hash of what the first seeds give.
+    /// Hash of the plans of the first seeds. It identifies the profile's parameters and the code that draws from them.
     pub fn hash(self) -> B256 {
         let mut hasher = Keccak256::new();
         for seed in 0..HASHED_PLANS {
@@ -81,7 +81,7 @@ impl Profile {
     }
 }
 
-/// The plan in which a strategy is measured: it acts through a bad network, alone or in a crowd, and goes on after the healing.
+/// The plan in which a strategy is measured: it acts over a bad network, alone or with others, and goes on after the healing.
 pub fn strategy_plan(kind: StrategyKind, seed: u64) -> Plan {
     let mut draw = Draw::new(seed, Profile::ALL.len() as u32);
     draw.validators(&[(850, 4, 4), (100, 7, 7), (50, 10, 10)]);
@@ -95,7 +95,7 @@ pub fn strategy_plan(kind: StrategyKind, seed: u64) -> Plan {
     draw.finish(3)
 }
 
-/// Of 1000 seeds: so many with sets from and to these sizes.
+/// For each range of set sizes its share of 1000 seeds.
 const SMALL: [(u64, usize, usize); 3] = [(700, 4, 4), (250, 5, 7), (50, 8, 13)];
 const PEGGED: [(u64, usize, usize); 2] = [(850, 4, 4), (150, 5, 7)];
 const MIXED: [(u64, usize, usize); 6] =

@@ -10,14 +10,14 @@ pub const FAILING_MACHINE: usize = 0;
 pub enum Scenario {
     /// Four validators without a parent, over epoch boundaries; one signs votes twice, is reported and slashed
     Standalone,
-    /// The same, where the machine has been killed before: the writes and syncs of a recovery are among those that fail
+    /// The same, after the machine was killed before: writes and syncs of a recovery can fail, too
     Recovery,
     /// Four validators with a parent: deposits, checkpoints, a handover
     Pegged,
 }
 
 impl Scenario {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Standalone, Self::Recovery, Self::Pegged];
 
     /// Its name.
@@ -29,7 +29,7 @@ impl Scenario {
         }
     }
 
-    /// When the machine is killed and started again, before anything fails.
+    /// Time at which the machine is killed and started again, before anything fails.
     pub const fn kill_at_ms(self) -> Option<u64> {
         match self {
             Self::Recovery => Some(530),
@@ -37,7 +37,7 @@ impl Scenario {
         }
     }
 
-    /// What it requires to have been met in the base run before the healing, where points are enumerated.
+    /// Coverage required of the base run before the healing, when points are enumerated.
     pub const fn requires(self) -> &'static [&'static str] {
         match self {
             Self::Standalone => &["epoch_change", "included", "evidence_included", "slashed"],

@@ -49,7 +49,7 @@ pub struct Fork {
 }
 
 impl Control {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 2] = [Self::Twins, Self::Equivocators];
 
     /// The one that a seed of the control profile runs.

@@ -68,7 +68,7 @@ const AMNESIA_DOWN_MS: (u64, u64) = (50, 400);
 const SPAMMED_POOL: PoolLimits = PoolLimits { transactions: 12, queued: 8, of_sender: 10 };
 
 impl StrategyKind {
-    /// All of them.
+    /// All values.
     pub const ALL: &'static [Self] = &[
         Self::Silent,
         Self::EquivocateVotes,

@@ -59,7 +59,7 @@ pub struct Context<'a> {
     pub genesis: &'a Arc<Genesis>,
     /// The machine it runs on.
     pub own: &'a Machine,
-    /// How many machines there are.
+    /// Number of machines.
     pub machines: usize,
     /// The height of its durable head.
     pub head: u64,
