@@ -118,8 +118,8 @@ fn turn(members: &Members, commit: &Commit<'_>, all_honest: bool) -> Result<(), 
 
 /// The base fee of the block after `previous`, by EIP-1559: elasticity 2, a change of at most an eighth.
 fn base_fee_after(previous: &Header) -> u64 {
-    let fee = u128::from(parent.base_fee_per_gas.unwrap_or(0));
-    let (used, target) = (u128::from(parent.gas_used), u128::from(parent.gas_limit / 2));
+    let fee = u128::from(previous.base_fee_per_gas.unwrap_or(0));
+    let (used, target) = (u128::from(previous.gas_used), u128::from(previous.gas_limit / 2));
     let change = |by: u128| fee * by / target / 8;
     let next = match used.cmp(&target) {
         std::cmp::Ordering::Equal => fee,
