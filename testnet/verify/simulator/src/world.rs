@@ -1,7 +1,7 @@
 //! Machines, network, parent chain and users under one clock.
 //!
-//! A world takes one event after the other from its queue and lets the machine it concerns handle it; what the node wants
-//! then (messages, jobs, requests) becomes further events. Handling takes no simulated time, jobs and messages do.
+//! A world takes one event after the other from its queue and lets its machine handle it; the effects of the node
+//! (messages, jobs, requests) become further events. Handling takes no simulated time; jobs and messages do.
 
 mod byzantine;
 mod event;
@@ -36,20 +36,20 @@ use crate::{
     thread::work_alone,
 };
 
-/// When every world begins, Unix milliseconds.
+/// Start of every world, Unix milliseconds.
 pub const START_UNIX_MS: u64 = 1_800_000_000_000;
 /// The sidechain's id.
 pub const CHAIN_ID: u64 = 777;
 /// The world counts as stuck when the heights that must follow the healing take longer than this, and [`HEIGHT_MS`] each.
 const STUCK_MS: u64 = 120_000;
-/// What a height may take beside the block interval.
+/// Allowance for a height in addition to the block interval.
 const HEIGHT_MS: u64 = 2_000;
 
-/// Everything that checks and users look at.
+/// The state of the world that checks and users read.
 pub struct Scene<'a> {
     /// Milliseconds since the world began.
     pub now_ms: u64,
-    /// What the run is.
+    /// The plan of the run.
     pub plan: &'a Plan,
     /// The chain.
     pub genesis: &'a Arc<Genesis>,
@@ -67,7 +67,7 @@ pub struct Scene<'a> {
 pub struct World {
     /// Milliseconds since it began.
     pub now_ms: u64,
-    /// What the run is.
+    /// The plan of the run.
     pub plan: Plan,
     /// The chain.
     pub genesis: Arc<Genesis>,
@@ -83,30 +83,30 @@ pub struct World {
     pub checks: Checks,
     /// Coverage.
     pub coverage: Coverage,
-    /// What happened.
+    /// The trace.
     pub trace: Trace,
-    /// Whether a node that stops by itself is no violation: its reason is kept in [`Machine::stopped`].
+    /// Whether nodes may stop by themselves without a violation; the reason is kept in [`Machine::stopped`].
     pub may_stop: bool,
-    /// Sees what honest machines hear, and who can be convicted by it.
+    /// Sees all messages that honest machines receive, and the evidence in them.
     pub witness: Witness,
-    /// Sees every message on its way out, and says whether it leaves; for scenarios.
+    /// Sees every outgoing message, and decides whether it is sent; for scenarios.
     pub gate: Option<Gate>,
     healed: bool,
     streams: Streams,
     schedule: Schedule<Event>,
     outbox: Outbox,
-    /// With whom each machine has a connection.
+    /// The connections of each machine.
     connected: Vec<MachineSet>,
-    /// With whom each node knows that its machine has one.
+    /// The connections that each node knows of.
     told: Vec<MachineSet>,
-    /// How each machine reaches the parent.
+    /// Connection of each machine to the parent.
     ways: Vec<Option<Ways>>,
     woken: Woken,
-    /// When the parent's next turn is in the queue; `u64::MAX` for never.
+    /// Time of the parent's next turn in the queue; `u64::MAX` for never.
     parent_due_ms: u64,
 }
 
-/// A message on its way out of a machine.
+/// An outgoing message of a machine.
 #[derive(Debug)]
 pub struct Leaving<'a> {
     /// Milliseconds since the world began.
@@ -119,10 +119,10 @@ pub struct Leaving<'a> {
     pub message: &'a GossipMessage,
 }
 
-/// Sees messages and says which may leave.
+/// Sees messages and decides which are sent.
 pub type Gate = Box<dyn FnMut(&Leaving<'_>) -> bool>;
 
-/// What checks see of a world, borrowed apart from the checks themselves.
+/// The parts of a world that checks read, borrowed separately from the checks.
 macro_rules! scene {
     ($world:ident) => {
         crate::world::Scene {
@@ -148,7 +148,7 @@ impl World {
     /// The world of a plan: all machines are about to start for the first time.
     ///
     /// # Panics
-    /// When the plan makes no sense: no validators, a machine that is not there, a genesis that breaks a rule.
+    /// When the plan is invalid: no validators, a missing machine, a genesis that breaks a rule.
     pub fn new(plan: &Plan) -> Self {
         work_alone();
         let users = Users::new(plan);
@@ -210,7 +210,7 @@ impl World {
         world
     }
 
-    /// Lets one event happen; the time after it, or `None` when nothing is left.
+    /// Handles one event. Returns the time after it, or `None` when the queue is empty.
     ///
     /// # Errors
     /// The first invariant that does not hold.
@@ -224,7 +224,7 @@ impl World {
         Ok(Some(self.now_ms))
     }
 
-    /// When the next event happens.
+    /// Time of the next event.
     pub fn next_ms(&self) -> Option<u64> {
         self.schedule.next_ms()
     }
@@ -242,7 +242,7 @@ impl World {
         Ok(())
     }
 
-    /// Runs until `done` holds or the time `until_ms` has come; whether it holds.
+    /// Runs until `done` holds or until the time `until_ms`. Returns whether it holds.
     ///
     /// # Errors
     /// The first invariant that does not hold.
@@ -266,7 +266,7 @@ impl World {
         self.checks.healed(&mut scene!(self))?;
         let target = self.head() + self.plan.heights_after_heal;
         let limit = self.now_ms + STUCK_MS + self.plan.heights_after_heal * (self.plan.block_interval_ms + HEIGHT_MS);
-        // Whoever was far behind gets there while others go on: they have to be met, too.
+        // A machine that was far behind catches up while others go on: all of them must reach the height.
         let level = |world: &Self| world.all_reached(target) && world.all_reached(world.head().saturating_sub(1));
         if !self.run_while(limit, level)? {
             let heads: Vec<_> = self.machines.iter().map(Machine::head).collect();
@@ -291,7 +291,7 @@ impl World {
         honest.map(Machine::head).all(|head| head.is_some_and(|head| head >= height))
     }
 
-    /// The writes and syncs of a machine so far, in order: where it could have failed.
+    /// The writes and syncs of a machine so far, in order: its possible points of failure.
     pub fn disk_points(&self, machine: usize) -> Vec<Point> {
         self.machines[machine].disk.labels()
     }
@@ -329,7 +329,7 @@ impl World {
             Event::Parent => self.parent_due(),
             Event::Users => self.users_act(),
             Event::Strategy(machine) => self.strategy_tick(machine),
-            // For a life that is over.
+            // The event belongs to an earlier life.
             _ => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use super::{
     wire::{Exchanged, Posted, Slot},
 };
 
-/// Something whose time comes.
+/// An event at its time.
 #[derive(Debug)]
 pub(super) enum Due {
     /// A request arrives; its answer leaves for the slot in time, or is too late for anybody.

@@ -53,7 +53,7 @@ pub const TICK_MS: u64 = 50;
 pub struct Context<'a> {
     /// The world's time.
     pub now_ms: u64,
-    /// What the run is.
+    /// The plan of the run.
     pub plan: &'a Plan,
     /// The chain.
     pub genesis: &'a Arc<Genesis>,

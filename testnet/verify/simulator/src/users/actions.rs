@@ -1,4 +1,4 @@
-//! What users do on the sidechain.
+//! Users' actions on the sidechain.
 
 use std::sync::Arc;
 
@@ -21,19 +21,19 @@ use crate::{rng::Rng, world::Scene};
 const PAYMENT_GAS: u64 = 21_000;
 const CALL_GAS: u64 = 400_000;
 const DEPLOY_GAS: u64 = 300_000;
-/// The least coin a user keeps for fees, wei.
+/// Coin that a user keeps for fees, wei.
 const RESERVE: u64 = 100_000_000_000_000_000;
-/// Of a hundred turns, how many flood the pools, and how many replace a transaction.
+/// Percentages of turns that flood the pools, and that replace a transaction.
 const SPAM_PERCENT: u64 = 2;
 const REPLACE_PERCENT: u64 = 8;
-/// Transactions of a flood that nobody can run, and how far ahead their nonces are.
+/// Number of transactions in a flood that can never run, and their nonce gap.
 const STRAYS: u64 = 24;
 const STRAY_AHEAD: u64 = 10_000;
-/// Contracts that users have deployed at the most.
+/// Most contracts that users deploy.
 const MOST_CONTRACTS: usize = 6;
 
 impl Users {
-    /// One user does something.
+    /// One user acts.
     pub(super) fn user_turn(&mut self, scene: &mut Scene<'_>, rng: &mut Rng, sends: &mut Vec<Arc<RecoveredTx>>) {
         let user = rng.index(USERS);
         if let Some(parent) = scene.parent.as_deref_mut() {
@@ -61,7 +61,7 @@ impl Users {
         }
     }
 
-    /// Coin that an account may spend beside what is under way and its reserve.
+    /// Coin that an account may spend, after its pending transactions and its reserve.
     pub(super) fn spare(&self, place: usize) -> U256 {
         let wallet = &self.wallets[place];
         let kept = wallet.promised() + Wallet::fees(CALL_GAS) + U256::from(RESERVE);
@@ -113,7 +113,7 @@ impl Users {
         Some(Order { tip: tip(rng), ..order })
     }
 
-    /// Coin for another user, or for somebody new.
+    /// Coin for another user, or for a new account.
     fn payment(&self, rng: &mut Rng, value: U256) -> Order {
         let to = match rng.below(10) {
             0 => stranger(rng),
@@ -134,7 +134,7 @@ impl Users {
         Contract { target, outcome }
     }
 
-    /// One of the contracts that do so.
+    /// One of the contracts that forward the call.
     pub(super) fn contract(&self, rng: &mut Rng, wanted: Contract) -> Option<Address> {
         let such = self.books.contracts().iter().filter(|(_, contract)| *contract == wanted);
         let such: Vec<Address> = such.map(|(at, _)| *at).collect();
@@ -142,7 +142,7 @@ impl Users {
     }
 }
 
-/// An account that nobody has used before.
+/// A new account.
 fn stranger(rng: &mut Rng) -> Address {
     Address::from_slice(&keccak256(rng.bits().to_be_bytes())[12..])
 }
@@ -159,7 +159,7 @@ pub(super) fn tip(rng: &mut Rng) -> u128 {
     u128::from(rng.between(1, 3_000_000_000))
 }
 
-/// A part of what is there, often odd to the wei; at least 1.
+/// A part of an amount, often odd to the wei; at least 1.
 fn amount(rng: &mut Rng, spare: U256) -> U256 {
     let part = spare / U256::from(rng.between(4, 40));
     match rng.below(8) {

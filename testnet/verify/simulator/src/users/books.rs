@@ -1,5 +1,5 @@
-//! The users' own books: every account's coin as anybody with pen and paper would keep it, from mints, fees and what each
-//! transaction was meant to do. A node's balances have to agree to the wei.
+//! The users' own books: every account's coin, computed from mints, fees and the intent of each
+//! transaction. A node's balances have to agree to the wei.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,26 +14,26 @@ use super::{code::Contract, intent::Effect};
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     coin: BTreeMap<Address, U256>,
-    /// Accounts that others than these users spend from as well: their coin is not compared.
+    /// Accounts that are also spent from elsewhere: their coin is not compared.
     shared: BTreeSet<Address>,
     /// Withdrawals burned, by index.
     burned: Vec<Withdrawal>,
-    /// Contracts that stand.
+    /// Deployed contracts.
     contracts: Vec<(Address, Contract)>,
 }
 
 impl Books {
-    /// Says that somebody else spends from an account, too.
+    /// Marks an account that is also spent from elsewhere.
     pub(crate) fn share(&mut self, account: Address) {
         self.shared.insert(account);
     }
 
-    /// Whether somebody else spends from an account, too.
+    /// Whether an account is also spent from elsewhere.
     pub(crate) fn is_shared(&self, account: Address) -> bool {
         self.shared.contains(&account)
     }
 
-    /// What an account has.
+    /// The coin of an account.
     pub(crate) fn of(&self, account: Address) -> U256 {
         self.coin.get(&account).copied().unwrap_or_default()
     }
@@ -48,7 +48,7 @@ impl Books {
         &self.burned
     }
 
-    /// Contracts that stand, the oldest first.
+    /// Deployed contracts, the oldest first.
     pub(crate) fn contracts(&self) -> &[(Address, Contract)] {
         &self.contracts
     }
@@ -68,7 +68,7 @@ impl Books {
     /// An included transaction of `sender` with `value`, and what it did.
     ///
     /// # Errors
-    /// When somebody spent what they did not have, or a withdrawal is not the next one.
+    /// When an account spent more than it had, or a withdrawal is not the next one.
     pub(crate) fn settle(
         &mut self,
         sender: Address,
@@ -103,12 +103,12 @@ impl Books {
                 self.credit(sender, *coin);
             }
         }
-        // The pool's coin is held against what it owes by the checks; here it is nobody's.
+        // The checks compare the reward pool's coin with its debts; here it belongs to no account.
         self.coin.remove(&REWARD_POOL);
         Ok(())
     }
 
-    /// The first account of which `balance` says something else.
+    /// The first account whose `balance` differs.
     pub(crate) fn differs(&self, mut balance: impl FnMut(Address) -> U256) -> Option<(Address, U256, U256)> {
         self.accounts().filter(|(account, _)| !self.is_shared(*account)).find_map(|(account, kept)| {
             let found = balance(account);

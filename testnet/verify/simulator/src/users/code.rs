@@ -1,30 +1,30 @@
-//! Contracts that stand between a user and a module, in a few bytes each.
+//! Small contracts that forward a user's call to a module.
 
 use alloy_primitives::{Address, Bytes};
 
-/// What becomes of a call's outcome.
+/// Use of a call's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It is the contract's own.
+    /// The contract has the same outcome.
     PassedOn,
-    /// The contract succeeds whatever came of it.
+    /// The contract always succeeds.
     Swallowed,
-    /// The contract fails whatever came of it.
+    /// The contract always fails.
     Undone,
 }
 
 /// A contract between a user and a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Contract {
-    /// The module it calls, with all data and coin it is called with.
+    /// The module that it calls, with all its call data and coin.
     pub(crate) target: Address,
-    /// What it makes of that.
+    /// The outcome.
     pub(crate) outcome: Outcome,
 }
 
 /// Copies the call's data to memory: CALLDATASIZE PUSH0 PUSH0 CALLDATACOPY.
 const TAKE_DATA: [u8; 4] = [0x36, 0x5f, 0x5f, 0x37];
-/// PUSH0 PUSH0 CALLDATASIZE PUSH0 CALLVALUE PUSH20: what a call of the next 20 bytes' address passes on.
+/// PUSH0 PUSH0 CALLDATASIZE PUSH0 CALLVALUE PUSH20: arguments of the call to the address in the next 20 bytes.
 const CALL_WITH: [u8; 6] = [0x5f, 0x5f, 0x36, 0x5f, 0x34, 0x73];
 /// GAS CALL.
 const CALL: [u8; 2] = [0x5a, 0xf1];
@@ -37,7 +37,7 @@ const SWALLOW: [u8; 2] = [0x50, 0x00];
 const UNDO: [u8; 3] = [0x5f, 0x5f, 0xfd];
 
 impl Contract {
-    /// The code that makes it.
+    /// Its init code.
     pub(crate) fn init_code(self) -> Bytes {
         let end: &[u8] = match self.outcome {
             Outcome::PassedOn => &PASS_ON,

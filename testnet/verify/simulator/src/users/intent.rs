@@ -1,4 +1,4 @@
-//! What a transaction is meant to do, and what its receipt has to say then.
+//! The intent of a transaction, and the receipt that it must have.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolEvent, SolEventInterface};
@@ -9,23 +9,23 @@ use causeway_staking::IStaking;
 
 use super::code::Contract;
 
-/// What a transaction is meant to do.
+/// The intent of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// Its coin goes to somebody.
+    /// Its coin goes to an account.
     Transfer {
-        /// Whom.
+        /// The recipient.
         to: Address,
     },
-    /// It makes a contract that calls a module.
+    /// It deploys a contract that calls a module.
     Deploy(Contract),
-    /// Its coin is burned, for a recipient on the parent. Through a contract, that is the one who burns.
+    /// Its coin is burned, for a recipient on the parent. Through a contract, the contract is the burner.
     Withdraw {
-        /// Who burns it.
+        /// The burner.
         burner: Address,
-        /// Who is paid on the parent.
+        /// The recipient on the parent.
         recipient: Address,
-        /// What of it whoever claims gets.
+        /// The part that the claimer gets.
         relayer_fee: U256,
     },
     /// A contract's call of a module fails, and the contract keeps the coin.
@@ -33,20 +33,20 @@ pub(crate) enum Intent {
         /// The contract.
         by: Address,
     },
-    /// It fails, whatever it does.
+    /// It must fail.
     Fails,
     /// A call of the staking module or the stake token. It may be refused.
     Stakes,
 }
 
-/// What an included transaction did with coin, beside its fee.
+/// The movement of coin by an included transaction, beside its fee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing.
     None,
     /// The transaction's coin went to an account.
     Paid(Address),
-    /// A contract stands there.
+    /// A contract was deployed there.
     Deployed(Address, Contract),
     /// The transaction's coin was burned.
     Burned(Withdrawal),
@@ -55,10 +55,10 @@ pub(crate) enum Effect {
 }
 
 impl Intent {
-    /// What the receipt of the transaction that `sender` sent with `value` says happened.
+    /// The movement of coin in the receipt of a transaction of `sender` with `value`.
     ///
     /// # Errors
-    /// When that is not what was meant.
+    /// When it does not match the intent.
     pub(crate) fn settle(&self, sender: Address, value: U256, receipt: &Receipt) -> Result<Effect, String> {
         let due = !matches!(self, Self::Fails);
         let may_fail = matches!(self, Self::Stakes);
@@ -100,7 +100,7 @@ fn burns(receipt: &Receipt) -> Vec<Withdrawal> {
     events.map(withdrawal).collect()
 }
 
-/// Coin that the staking module says it paid to `sender`.
+/// Coin that the staking module paid to `sender`, from its log.
 fn rewards(sender: Address, receipt: &Receipt) -> U256 {
     let of_staking = receipt.logs.iter().filter(|log| log.address == STAKING);
     let paid = of_staking.filter_map(|log| {

@@ -1,7 +1,7 @@
-//! Users and operators: who deposits, transfers, calls, stakes, exits, withdraws and claims all along.
+//! Users and operators: they deposit, transfer, call, stake, exit, withdraw and claim during the whole run.
 //!
-//! They see what people see: the durable blocks of a node that is up, and the parent. They give signed transactions to nodes,
-//! give what seems lost to another, keep books of what they have, and compare. What they do is drawn from one stream, so a seed
+//! They see what real users see: the durable blocks of a running node, and the parent. They send signed transactions to nodes,
+//! send lost ones to another node, keep books of their coin, and compare. Their actions are drawn from one stream, so a seed
 //! gives the same deeds; what they know decides what they can do.
 
 mod actions;
@@ -29,9 +29,9 @@ use crate::{Coverage, Machine, Plan, Violation, checks::violation::BRIDGE, rng::
 const USERS: usize = 6;
 /// Coin that each user and operator has on a chain without a peg, and each user on the parent.
 const COIN: u64 = 100;
-/// Stake that each user has at genesis, in tokens: all of theirs weigh less than two validators.
+/// Stake of each user at genesis, in tokens: together less than two validators.
 const STAKE: u64 = 150;
-/// A window of downtime and a jail that a churning chain sees through.
+/// Downtime window and jail time that end within the run of a churning chain.
 const DOWNTIME_WINDOW: u64 = 12;
 const JAIL_S: u64 = 4;
 
@@ -56,13 +56,13 @@ pub struct Users {
     by_address: BTreeMap<Address, usize>,
     books: Books,
     parent: ParentSide,
-    /// Whether the chain is to jail: where nobody is Byzantine, so that no honest power is missed.
+    /// Whether the chain has to jail validators: only without Byzantine members, so that no honest power is lost.
     may_be_jailed: bool,
-    /// The last block they have seen.
+    /// The last block that they have read.
     height: u64,
 }
 
-/// So much coin.
+/// An amount of whole coins.
 fn coin(whole: u64) -> U256 {
     U256::from(whole) * U256::from(10).pow(U256::from(18))
 }
@@ -75,10 +75,10 @@ impl Users {
         let first = |every_ms: u64| if every_ms == 0 { u64::MAX } else { 1 };
         let mut books = Books::default();
         for wallet in &wallets {
-            // Also who has nothing yet: it is known that nothing is there.
+            // Also accounts without coin: they are known to have none.
             books.credit(wallet.address, if plan.pegged { U256::ZERO } else { coin(COIN) });
         }
-        // Who pays for what is not known here of operators in whose names strategies send transactions.
+        // The books do not follow operators for which strategies send transactions.
         let shared = plan.byzantine.iter().filter(|(_, kind)| kind.sends_transactions());
         for wallet in shared.filter_map(|(machine, _)| wallets.get(USERS + machine)) {
             books.share(wallet.address);
@@ -97,7 +97,7 @@ impl Users {
         }
     }
 
-    /// Gives them what they have at genesis.
+    /// Gives the users their coin at genesis.
     pub fn endow(&self, spec: &mut ChainSpec) {
         let pegged = spec.peg.is_some();
         for (place, wallet) in self.wallets.iter().enumerate() {
@@ -115,20 +115,20 @@ impl Users {
         }
     }
 
-    /// What they have on the parent at its genesis.
+    /// Their coin at the parent's genesis.
     pub fn parent_alloc(&self) -> Vec<(Address, U256)> {
         self.wallets[..USERS].iter().map(|wallet| (wallet.address, coin(10 * COIN))).collect()
     }
 
-    /// When they act next, milliseconds since the world began; `None` when never again.
+    /// Time of their next action, milliseconds since the world began; `None` when there is none.
     pub fn next_ms(&self) -> Option<u64> {
         Some(self.next_user_ms.min(self.next_staking_ms)).filter(|next| *next != u64::MAX)
     }
 
-    /// They act. Transactions for the parent go to `scene.parent` at once.
+    /// Lets them act. Transactions for the parent go to `scene.parent` at once.
     ///
     /// # Errors
-    /// I8 where a block or a balance is not what their own deeds give.
+    /// I8 when a block or a balance does not follow from their own actions.
     pub fn act(&mut self, scene: &mut Scene<'_>, rng: &mut Rng) -> Result<Vec<Submission>, Violation> {
         self.look(scene)?;
         let mut sends = Vec::new();
@@ -152,14 +152,14 @@ impl Users {
         let up: Vec<usize> =
             scene.machines.iter().filter(|machine| machine.is_up()).map(|machine| machine.index).collect();
         if up.is_empty() {
-            // Nobody listens; what is under way is given again later.
+            // No node accepts transactions; pending ones are sent again later.
             return Ok(Vec::new());
         }
         let given = |transaction| Submission { machine: *rng.pick(&up), transaction };
         Ok(sends.into_iter().map(given).collect())
     }
 
-    /// They read the blocks they have not seen from the honest node that is furthest, and compare its balances with their books.
+    /// Reads new blocks from the honest node with the highest head, and compares its balances with the books.
     fn look(&mut self, scene: &mut Scene<'_>) -> Result<(), Violation> {
         let honest = scene.machines.iter().filter(|machine| machine.honest);
         let Some(machine) = honest.max_by_key(|machine| machine.head()) else { return Ok(()) };
@@ -176,7 +176,7 @@ impl Users {
         self.compare(machine, storage, head)
     }
 
-    /// Settles a block.
+    /// Applies a block to the books.
     fn read(&mut self, storage: &Storage, height: u64, coverage: &mut Coverage) -> Result<(), String> {
         let missing = || format!("block {height} cannot be read");
         let block = storage.block(height).ok().flatten().ok_or_else(missing)?;
@@ -214,7 +214,7 @@ impl Users {
         Ok(())
     }
 
-    /// A transaction that a Byzantine machine's operator sent: whoever it paid has more.
+    /// A transaction of a Byzantine machine's operator: only its recipient is updated.
     fn credit_stranger(&mut self, transaction: &TxEnvelope, receipt: &Receipt) {
         if let Some(to) = transaction.to().filter(|_| receipt.status && receipt.logs.is_empty()) {
             self.books.credit(to, transaction.value());
@@ -230,7 +230,7 @@ impl Users {
         }
     }
 
-    /// The node's balances after the block they have read up to.
+    /// Compares the node's balances after the last block that was read.
     fn compare(&self, machine: &Machine, storage: &Storage, head: u64) -> Result<(), Violation> {
         let Ok(state) = storage.state_at(head) else { return Ok(()) };
         let balance = |account| state.account(account).ok().flatten().map_or(U256::ZERO, |account| account.balance);

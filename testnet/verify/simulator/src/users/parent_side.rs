@@ -1,4 +1,4 @@
-//! What users do on the parent: deposit, claim, and try what must not work.
+//! Users' actions on the parent: deposits, claims, and calls that must fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,39 +13,39 @@ use crate::{
     rng::Rng,
 };
 
-/// The first deposit for somebody who has nothing.
+/// Amount of the first deposit for an account without coin.
 const FIRST_COIN: u64 = 20;
-/// So many of them in one turn.
+/// Number of first deposits in one turn.
 const FIRSTS_PER_TURN: usize = 4;
-/// One that did not arrive after so long is made again: the parent forgets transactions, and may replace blocks.
+/// A deposit that did not arrive after this long is made again: the parent forgets transactions, and may replace blocks.
 const AGAIN_AFTER_MS: u64 = 90_000;
-/// A claim that was not paid after so long is sent again.
+/// A claim that was not paid after this long is sent again.
 const CLAIM_AGAIN_AFTER_MS: u64 = 20_000;
-/// Of a hundred turns: deposits beside those, claims, and claims that must be refused.
+/// Percentages of turns: further deposits, claims, and claims that must be refused.
 const DEPOSIT_PERCENT: u64 = 20;
 const CLAIM_PERCENT: u64 = 60;
 const WRONG_PERCENT: u64 = 10;
-/// Payments of the vault whose recipients are looked at.
+/// Number of payments of the vault whose recipients are checked.
 const LOOKED_AT: usize = 8;
 
-/// What users know of the sidechain.
+/// The users' knowledge of the sidechain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) wallets: &'a [Wallet],
     pub(super) books: &'a Books,
 }
 
-/// What users remember of the parent.
+/// The users' memory of the parent.
 #[derive(Debug, Default)]
 pub(super) struct ParentSide {
-    /// When a first deposit for an account was made last.
+    /// Time of the last first deposit for an account.
     firsts: BTreeMap<Address, u64>,
-    /// When a withdrawal's claim was sent last.
+    /// Time at which a withdrawal's claim was last sent.
     claims: BTreeMap<u64, u64>,
 }
 
 impl ParentSide {
-    /// Compares what recipients have with what the vault says it paid them: each withdrawal has a recipient of its own.
+    /// Compares recipients' coin with the vault's payments: each withdrawal has its own recipient.
     pub(super) fn look(&self, parent: &Parent) -> Result<(), String> {
         let claims = parent.ledger().claims(parent.height(At::Head));
         for paid in claims.iter().rev().take(LOOKED_AT) {
@@ -88,7 +88,7 @@ impl ParentSide {
                 !paid.contains(&burned.index) && tried.is_none_or(|at_ms| now_ms >= at_ms + CLAIM_AGAIN_AFTER_MS)
             };
             let unpaid = burned.iter().find(waits).copied();
-            // Too early, it is refused and tried again.
+            // A claim that is too early is refused and tried again.
             if let Some((unpaid, call)) = unpaid.and_then(|unpaid| Some((unpaid, claim(&unpaid, books, &accepted)?))) {
                 let is_sent = parent.claim(key, &call).is_ok();
                 coverage.add("claim_sent", u64::from(is_sent));
@@ -108,7 +108,7 @@ impl ParentSide {
         }
     }
 
-    /// Everybody needs coin for fees.
+    /// Every account needs coin for fees.
     fn first_deposits(&mut self, known: Known<'_>, parent: &mut Parent, coverage: &mut Coverage, now_ms: u64) {
         let Known { wallets, books } = known;
         let waits = |wallet: &&Wallet| {
@@ -125,7 +125,7 @@ impl ParentSide {
     }
 }
 
-/// The claim of a withdrawal against an accepted checkpoint; `None` while not all that it covers was seen here.
+/// The claim of a withdrawal against an accepted checkpoint; `None` until all withdrawals of the checkpoint were read here.
 fn claim(
     withdrawal: &Withdrawal,
     books: &Books,

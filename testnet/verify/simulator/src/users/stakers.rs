@@ -1,6 +1,6 @@
-//! What stakers and operators do: delegate, move, unbond, take rewards and stake back, register, exit, leave jail.
+//! Actions of stakers and operators: delegate, redelegate, undelegate, claim rewards and unbonded stake, register, exit, unjail.
 //!
-//! What is possible is read from a node's state, as a wallet does; that the module does it right is held by the checks.
+//! Possible actions are read from a node's state, as a wallet does; the checks verify the module.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -28,17 +28,17 @@ use crate::{rng::Rng, setup, world::Scene};
 
 /// Gas of a call of the staking module: an undelegation may be spread over many epochs.
 const STAKE_GAS: u64 = 3_000_000;
-/// Members that have to be left beside three for each Byzantine one for an honest one to exit.
+/// Number of members that must remain, in addition to three for each Byzantine one, before an honest one may exit.
 const MEMBERS_LEFT: usize = 5;
 
-/// What a wallet shows a staker.
+/// A staker's position, as a wallet shows it.
 struct Market {
     state: Arc<StateView>,
-    /// Operators one may delegate to: of honest machines, registered, neither leaving nor out.
+    /// Operators to delegate to: of honest machines, registered, neither exiting nor expelled.
     open: Vec<Address>,
     /// Honest operators that may leave jail.
     jailed: Vec<usize>,
-    /// Byzantine operators that nobody has found out.
+    /// Byzantine operators that were not punished yet.
     fleeing: Vec<usize>,
     members: BTreeSet<Address>,
     exiting: usize,
@@ -54,7 +54,7 @@ impl Users {
         };
         let Some(market) = self.market(scene, storage) else { return };
         let Some((place, to, input)) = self.stake_call(scene, &market, rng) else { return };
-        // Whoever cannot pay for the most it may cost waits.
+        // An account that cannot pay the largest possible cost waits.
         let rich = self.spare(place) > super::Wallet::fees(STAKE_GAS);
         let own = !self.books.is_shared(self.wallets[place].address);
         if own && rich && self.wallets[place].is_free() {
@@ -90,7 +90,7 @@ impl Users {
         Some(Market { open, jailed, fleeing, members, exiting, now_s, state })
     }
 
-    /// Who calls what.
+    /// The caller and the call.
     fn stake_call(&self, scene: &Scene<'_>, market: &Market, rng: &mut Rng) -> Option<(usize, Address, Bytes)> {
         if !market.jailed.is_empty() && rng.percent(60) {
             return staking(*rng.pick(&market.jailed), IStaking::unjailCall {});
@@ -99,7 +99,7 @@ impl Users {
             return self.flight(market, rng);
         }
         let mut slots = staking_state(market.state.as_ref());
-        // Mostly users, now and then an operator with what it has beside its own bond.
+        // Mostly users, sometimes an operator with stake beyond its own bond.
         let place = if rng.percent(80) { rng.index(USERS) } else { rng.index(self.wallets.len()) };
         let who = self.wallets[place].address;
         let pick = |rng: &mut Rng| (!market.open.is_empty()).then(|| *rng.pick(&market.open));
@@ -126,7 +126,7 @@ impl Users {
                 let acked = PegModule::acked_epoch(&mut peg_state(market.state.as_ref())).unwrap_or(0);
                 let params = scene.genesis.staking_params();
                 let mut unbondings = views::unbondings(&mut slots, &params, acked, who).ok()?;
-                // Mostly what is free; the module refuses the rest.
+                // Mostly within the available amount; the module refuses more.
                 if rng.percent(80) {
                     unbondings.retain(|unbonding| unbonding.claimable_at.is_some_and(|at| at <= market.now_s));
                 }
@@ -160,18 +160,18 @@ impl Users {
         }
     }
 
-    /// A part of one of somebody's delegations; of an operator's own bond only what leaves enough of it.
+    /// A part of one delegation of an account; an operator keeps enough of its own bond.
     fn delegated(&self, market: &Market, place: usize, rng: &mut Rng) -> Option<(Address, U256)> {
         let who = self.wallets[place].address;
         let mut delegations = views::delegations(&mut staking_state(market.state.as_ref()), who).ok()?;
         delegations.retain(|(validator, delegation)| *validator != who && !delegation.tokens.is_zero());
         let (validator, delegation) = (!delegations.is_empty()).then(|| *rng.pick(&delegations))?;
-        // The largest number means all of it.
+        // The largest number means the whole delegation.
         let amount = if rng.percent(25) { U256::MAX } else { part(rng, delegation.tokens) };
         Some((validator, amount))
     }
 
-    /// Who breaks the rules brings some of its own bond away before it is found out.
+    /// A Byzantine operator undelegates some of its own bond before it is punished.
     fn flight(&self, market: &Market, rng: &mut Rng) -> Option<(usize, Address, Bytes)> {
         let place = *rng.pick(&market.fleeing);
         let validator = self.wallets[place].address;
@@ -185,7 +185,7 @@ impl Users {
         Some(USERS + rng.index(operators))
     }
 
-    /// A node with keys that is no validator yet registers.
+    /// Registers a node with keys that is not a validator yet.
     fn registration(&self, scene: &Scene<'_>, market: &Market, rng: &mut Rng) -> Option<(usize, Address, Bytes)> {
         let mut slots = staking_state(market.state.as_ref());
         let mut new = Vec::new();
@@ -216,7 +216,7 @@ impl Users {
         )
     }
 
-    /// An honest member leaves for ever, where enough stay that the Byzantine ones remain below a third.
+    /// An honest member exits, when enough members stay to keep the Byzantine ones below a third.
     fn exit(&self, scene: &Scene<'_>, market: &Market, rng: &mut Rng) -> Option<(usize, Address, Bytes)> {
         let staying = market.members.len().saturating_sub(market.exiting);
         let leaving: Vec<Address> =
@@ -233,7 +233,7 @@ fn staking(place: usize, call: impl SolCall) -> Option<(usize, Address, Bytes)> 
     Some((place, STAKING, call.abi_encode().into()))
 }
 
-/// A part of an amount, often odd; at least 1.
+/// A part of an amount, often an odd number; at least 1.
 fn part(rng: &mut Rng, of: U256) -> U256 {
     let part = of / U256::from(rng.between(1, 9));
     (if rng.percent(50) { part.saturating_sub(U256::from(rng.below(1_000))) } else { part }).max(U256::ONE)

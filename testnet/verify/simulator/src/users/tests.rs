@@ -1,4 +1,4 @@
-//! Users on whole worlds: what they do happens, and what they want comes true.
+//! Users in whole worlds: their actions happen, and their goals are reached.
 #![allow(clippy::unwrap_used)]
 
 use crate::{Plan, World, plan::ChurnPlan};

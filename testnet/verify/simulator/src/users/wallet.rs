@@ -1,4 +1,4 @@
-//! One account on the sidechain: its key, and its transactions that are under way.
+//! One account on the sidechain: its key, and its pending transactions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,16 +12,16 @@ use causeway_execution::RecoveredTx;
 use super::intent::Intent;
 use crate::world::CHAIN_ID;
 
-/// Most transactions of one account under way.
+/// Most pending transactions of one account.
 const MOST_UNDER_WAY: usize = 4;
-/// A transaction that no block holds after so long is given to another node.
+/// A transaction that is in no block after this long is sent to another node.
 const LOST_AFTER_MS: u64 = 4_000;
-/// The most paid for a unit of gas, at first: chains begin at a gwei, and blocks are nearly empty.
+/// Initial fee cap: chains begin at one gwei, and blocks are nearly empty.
 const FEE_CAP: u128 = 20_000_000_000;
-/// By how much a replacement is dearer.
+/// Factor by which a replacement pays more.
 const BUMP_PERCENT: u128 = 50;
 
-/// What is wanted of a transaction.
+/// The content of a transaction to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     pub(crate) to: TxKind,
@@ -32,7 +32,7 @@ pub(crate) struct Order {
     pub(crate) intent: Intent,
 }
 
-/// A signed transaction that no block is known to hold.
+/// A signed transaction without a known block.
 #[derive(Debug, Clone)]
 struct Sent {
     transaction: Arc<RecoveredTx>,
@@ -40,7 +40,7 @@ struct Sent {
     fee_cap: u128,
 }
 
-/// The versions of one nonce, and when one was last given to a node.
+/// The versions of one nonce, and the time at which one was last sent to a node.
 #[derive(Debug, Clone)]
 struct UnderWay {
     versions: Vec<Sent>,
@@ -56,12 +56,12 @@ pub(crate) struct Wallet {
     under_way: BTreeMap<u64, UnderWay>,
 }
 
-/// An included transaction of the account's.
+/// An included transaction of the account.
 #[derive(Debug)]
 pub(crate) struct Included {
     pub(crate) intent: Intent,
     pub(crate) value: U256,
-    /// Whether another version of it was given to a node as well.
+    /// Whether another version of it was sent to a node, too.
     pub(crate) replaced: bool,
 }
 
@@ -70,21 +70,21 @@ impl Wallet {
         Self { address: key.address(), key, nonce: 0, under_way: BTreeMap::new() }
     }
 
-    /// Whether another transaction may be sent now.
+    /// Whether the account may send another transaction now.
     pub(crate) fn is_free(&self) -> bool {
         self.under_way.len() < MOST_UNDER_WAY
     }
 
-    /// What all that is under way may cost at the most, wei.
+    /// Largest cost of all pending transactions, wei.
     pub(crate) fn promised(&self) -> U256 {
         let cost = |sent: &Sent| sent.order.value + U256::from(sent.fee_cap) * U256::from(sent.order.gas);
         let dearest = |way: &UnderWay| way.versions.iter().map(cost).max().unwrap_or_default();
         self.under_way.values().map(dearest).fold(U256::ZERO, |sum, cost| sum + cost)
     }
 
-    /// What an order may cost in fees at the most.
+    /// Largest fee of a transaction to send.
     pub(crate) fn fees(gas: u64) -> U256 {
-        // A replacement may come on top.
+        // Includes a possible replacement.
         U256::from(FEE_CAP * 2) * U256::from(gas)
     }
 
@@ -98,7 +98,7 @@ impl Wallet {
         transaction
     }
 
-    /// Signs a dearer transaction in the place of the newest one that is under way and has no second version yet.
+    /// Signs a replacement with a higher fee for the newest pending transaction without a second version.
     pub(crate) fn replace(&mut self, order: Order, now_ms: u64) -> Option<Arc<RecoveredTx>> {
         let (nonce, first) = self.under_way.iter().next_back().map(|(nonce, way)| (*nonce, way.versions[0].clone()))?;
         if self.under_way.get(&nonce).is_some_and(|way| way.versions.len() > 1) {
@@ -114,7 +114,7 @@ impl Wallet {
         Some(transaction)
     }
 
-    /// A transaction that runs only once so many before it have: nobody will ever send those.
+    /// A transaction with a nonce gap, which is never filled.
     pub(crate) fn stray(&self, ahead: u64) -> Arc<RecoveredTx> {
         let order = Order {
             to: TxKind::Call(self.address),
@@ -127,7 +127,7 @@ impl Wallet {
         self.sign(self.nonce + ahead, order, FEE_CAP).transaction
     }
 
-    /// What seems lost, to be given to another node. All of the account's, as the first may hold up the rest.
+    /// Transactions that seem lost, to be sent to another node: all of the account, because the first may block the others.
     pub(crate) fn lost(&mut self, now_ms: u64) -> Vec<Arc<RecoveredTx>> {
         let waits = self.under_way.values().next().is_some_and(|way| now_ms >= way.given_ms + LOST_AFTER_MS);
         if !waits {
@@ -141,7 +141,7 @@ impl Wallet {
         again
     }
 
-    /// A block holds a transaction of this account. `None` where it never signed that.
+    /// Removes an included transaction of this account. `None` when the account never signed it.
     pub(crate) fn included(&mut self, hash: &B256, nonce: u64) -> Option<Included> {
         let way = self.under_way.remove(&nonce)?;
         let replaced = way.versions.len() > 1;
@@ -163,7 +163,7 @@ impl Wallet {
         };
         let signature = self.key.sign_hash_sync(&transaction.signature_hash()).expect("a local key signs");
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        // Who has just signed it need not be recovered.
+        // The signer is known, so it need not be recovered.
         let (hash, size) = (*envelope.tx_hash(), envelope.encode_2718_len());
         let transaction = RecoveredTx { tx: envelope, hash, sender: self.address, size };
         Sent { transaction: Arc::new(transaction), order, fee_cap }

@@ -1,4 +1,4 @@
-//! Byzantine members: what their strategies make of what they hear, say and build.
+//! Byzantine members: their strategies change what they receive, send and build.
 
 use causeway_network::GossipMessage;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl World {
-    /// Whether a node hears what has arrived: a Byzantine member's strategy may want otherwise.
+    /// Whether a node receives an arrived message: a Byzantine member's strategy may drop it.
     pub(super) fn lets_in(&mut self, index: usize, from: usize, message: &GossipMessage) -> bool {
         let Some(mut strategy) = self.machines[index].strategy.take() else { return true };
         let (mut context, _) = self.context(index);
@@ -24,7 +24,7 @@ impl World {
         lets_in
     }
 
-    /// Whether a node passes on what it has accepted: a Byzantine member's strategy may want otherwise.
+    /// Whether a node forwards an accepted message: a Byzantine member's strategy may not.
     pub(super) fn passes_on(&mut self, index: usize, message: &GossipMessage) -> bool {
         let Some(strategy) = self.machines[index].strategy.take() else { return true };
         let (context, _) = self.context(index);
@@ -33,7 +33,7 @@ impl World {
         passes_on
     }
 
-    /// A Byzantine member's message leaves as its strategy wants it. Equal messages are one gossip, which honest nodes pass on.
+    /// Sends a Byzantine member's message as its strategy changes it. Equal messages are one gossip, which honest nodes forward.
     pub(super) fn distort(&mut self, index: usize, only: Option<usize>, message: &GossipMessage) {
         let Some(mut strategy) = self.machines[index].strategy.take() else { return };
         let mut packets: Vec<SharedPacket> = Vec::new();
@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    /// What a Byzantine member says unasked.
+    /// Messages that a Byzantine member sends on its own.
     pub(super) fn strategy_tick(&mut self, index: usize) -> Result<(), Violation> {
         self.schedule.after(TICK_MS, Event::Strategy(index));
         if !self.machines[index].is_up() {
@@ -97,7 +97,7 @@ impl World {
         Ok(())
     }
 
-    /// What a machine's strategy may use, and its machine.
+    /// A machine's strategy with its means, and its machine.
     pub(super) fn context(&mut self, index: usize) -> (Context<'_>, &Machine) {
         let machine = &self.machines[index];
         let kind = self.plan.byzantine.iter().rev().find(|(member, _)| *member == index).map(|(_, kind)| *kind);

@@ -1,4 +1,4 @@
-//! What waits in the queue, and what a node wants of the world.
+//! Events in the queue, and effects of a node on the world.
 
 use causeway::{
     handle::Event as NodeEvent,
@@ -10,27 +10,27 @@ use causeway_network::{GossipMessage, PenaltyReason, SyncRequest, Verdict};
 
 use crate::network::SharedPacket;
 
-/// A life of a machine: what is meant for another one is lost.
+/// A life of a machine: events for another life are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Life {
     pub(super) machine: usize,
     pub(super) life: u64,
 }
 
-/// Something whose time comes.
+/// An event at its time.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A machine's deadline may have come.
     Wake(Life),
     /// A gossiped message arrives from the machine `via`.
     Gossip { to: Life, via: usize, packet: SharedPacket },
-    /// A message to this machine alone arrives.
+    /// A message to a single machine arrives.
     Direct { to: Life, packet: SharedPacket },
-    /// A node may learn that a connection to a peer stands or has ended.
+    /// A node learns that a connection to a peer was made or has ended.
     Link(Life, usize),
-    /// Something happens to a node.
+    /// An event of a node.
     Node(Life, Box<NodeEvent>),
-    /// A job does its work; what it ends with is told after a further delay.
+    /// A job does its work; its result is reported after a further delay.
     Work(Life, Box<Job>, u64),
     /// A job has ended.
     End(Life, Box<JobEnd>),
@@ -48,15 +48,15 @@ pub(super) enum Event {
     Partition { index: usize, cut: bool },
     /// Connections over links that stay cut end.
     Disconnect { index: usize },
-    /// The parent has something to do.
+    /// The parent's turn.
     Parent,
-    /// Users act.
+    /// The users' turn.
     Users,
-    /// A Byzantine member may say something unasked.
+    /// A Byzantine member may send messages on its own.
     Strategy(usize),
 }
 
-/// What a node has asked for while it handled an event, in order.
+/// Effects of a node while it handled an event, in order.
 #[derive(Debug)]
 pub(super) enum Wanted {
     Publish(GossipMessage),
@@ -67,7 +67,7 @@ pub(super) enum Wanted {
     Run(Job),
 }
 
-/// Collects it.
+/// Collects the effects.
 #[derive(Debug, Default)]
 pub(super) struct Outbox(pub(super) Vec<Wanted>);
 

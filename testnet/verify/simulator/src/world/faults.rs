@@ -1,13 +1,13 @@
-//! Faults that come by the clock: partitions, crashes, jumps of clocks; and the end of all of them.
+//! Timed faults: partitions, crashes, jumps of clocks; and the healing of all of them.
 
 use super::{World, event::Event};
 use crate::{Violation, disk::WriteFault, network::MachineSet, plan::PartitionKind};
 
-/// A connection over a link that stays cut ends after so long.
+/// A connection over a cut link ends after this long.
 const TIMEOUT_MS: u64 = 4_000;
 
 impl World {
-    /// Puts what the plan wants into the queue.
+    /// Schedules the faults of the plan.
     pub(super) fn plan_faults(&mut self) {
         let clocks = self.plan.clocks;
         let rng = &mut self.streams.clock;
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// A machine's turn to crash has come.
+    /// A machine's scheduled crash.
     pub(super) fn maybe_crash(&mut self, index: usize) -> Result<(), Violation> {
         if self.healed {
             return Ok(());
@@ -135,7 +135,7 @@ impl World {
         self.trace.line(self.now_ms, || format!("{index}: the wall clock jumps by {by} ms"));
     }
 
-    /// Every fault ends: links are up, machines are up, clocks are right, the parent answers. Byzantine members go on.
+    /// Ends every fault: links are up, machines are up, clocks are correct, the parent answers. Byzantine members go on.
     pub fn heal(&mut self) {
         self.healed = true;
         self.witness.healed(self.head());
@@ -147,7 +147,7 @@ impl World {
             let machine = &self.machines[index];
             machine.disk.disarm();
             machine.clock.set_right();
-            // Its wake-up was reckoned by the clock as it ran before.
+            // Its wake-up was computed with the earlier clock.
             self.set_wake_again(index);
             if !self.machines[index].is_up() && self.machines[index].stopped.is_none() {
                 self.schedule.after(0, Event::Start(index));

@@ -1,4 +1,4 @@
-//! Work off the loop: how long it takes, and what a commit shows the checks.
+//! Jobs outside the node's loop: their durations, and the checks of a commit.
 
 use causeway::{
     handle::Event as NodeEvent,
@@ -8,14 +8,14 @@ use causeway::{
 use super::{World, event::Event, scene};
 use crate::{Violation, disk::WriteFault};
 
-/// How long jobs take, least and most.
+/// Durations of jobs, minimum and maximum.
 const BUILD_MS: (u64, u64) = (1, 20);
 const EXECUTE_MS: (u64, u64) = (1, 30);
 const COMMIT_MS: (u64, u64) = (1, 25);
 const COMPARE_MS: (u64, u64) = (1, 3);
 
 impl World {
-    /// Decides when a job does its work, and when the node learns of its end.
+    /// Draws the time at which a job does its work, and the time at which the node gets the result.
     pub(super) fn plan_job(&mut self, index: usize, job: Job) {
         let rng = &mut self.streams.jobs;
         let (work_ms, then_ms) = match &job {
@@ -25,7 +25,7 @@ impl World {
                 (rng.between(BUILD_MS.0, BUILD_MS.1.min(left_ms.max(BUILD_MS.0))), 0)
             }
             Job::Execute { .. } => (rng.between(EXECUTE_MS.0, EXECUTE_MS.1), 0),
-            // A crash may come between the block's being durable and the node's knowing it.
+            // A crash may happen after the block is durable and before the node knows it.
             Job::Commit { .. } => (rng.between(COMMIT_MS.0, COMMIT_MS.1), rng.between(COMMIT_MS.0, COMMIT_MS.1)),
             Job::Compare(_) => (rng.between(COMPARE_MS.0, COMPARE_MS.1), 0),
         };
@@ -79,11 +79,11 @@ impl World {
         Ok(())
     }
 
-    /// A machine that is between a durable block and the news of it.
+    /// A machine whose block is durable but not yet reported to the node.
     pub fn crash_at_disk(&mut self, index: usize, fault: WriteFault) {
         self.machines[index].disk.arm_soon(SOON_POINTS, fault);
     }
 }
 
-/// A crash at the disk strikes within so many writes and syncs.
+/// A crash at the disk strikes within this number of writes and syncs.
 const SOON_POINTS: u64 = 12;

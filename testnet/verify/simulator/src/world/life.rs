@@ -13,11 +13,11 @@ use crate::{
     setup::token,
 };
 
-/// An operator starts a node that has stopped again after so long.
+/// Time after which an operator starts a stopped node again.
 const OPERATOR_MS: (u64, u64) = (500, 5_000);
-/// The longest that peers take to notice each other.
+/// Longest time until peers notice each other.
 const CONNECT_MS: u64 = 100;
-/// The longest that peers take to notice that one is gone.
+/// Longest time until peers notice that one is gone.
 const GONE_MS: u64 = 2_000;
 
 impl World {
@@ -71,7 +71,7 @@ impl World {
         Ok(())
     }
 
-    /// A strategy may have its machine forget files.
+    /// A strategy may delete files of its machine.
     fn forget(&mut self, index: usize) {
         let Some(mut strategy) = self.machines[index].strategy.take() else { return };
         let (mut context, machine) = self.context(index);
@@ -80,7 +80,7 @@ impl World {
             machine.disk.remove(&dir().0.join(name));
         }
         if !forgotten.is_empty() {
-            // Without any a node does not start; a fault of the disk shows when it does.
+            // A node without files does not start; a fault of the disk shows at its start.
             let _outcome = machine.init();
         }
         self.machines[index].strategy = Some(strategy);
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// A node learns whether it has a connection to a peer. One that ended and came back meanwhile is no news.
+    /// Tells a node whether it has a connection to a peer. A connection that ended and was made again in the meantime is not reported.
     pub(super) fn link(&mut self, index: usize, peer: usize) -> Result<(), Violation> {
         let connected = self.connected[index].contains(peer);
         if connected == self.told[index].contains(peer) {
@@ -130,7 +130,7 @@ impl World {
         self.feed(index, JobEnd::Event(event), None)
     }
 
-    /// Ends a machine's process now, leaving of its disk what the fault leaves.
+    /// Ends a machine's process now; the fault determines what its disk keeps.
     pub fn crash(&mut self, index: usize, fault: WriteFault) {
         if self.machines[index].is_up() {
             self.machines[index].disk.end(fault);
@@ -156,12 +156,12 @@ impl World {
         self.start(index)
     }
 
-    /// Something happens to a node after a delay, unless its machine goes down before: for scenarios.
+    /// Delivers an event to a node after a delay, unless its machine goes down before. For scenarios.
     pub fn happens(&mut self, index: usize, delay_ms: u64, event: NodeEvent) {
         self.schedule.after(delay_ms, Event::Node(self.life(index), Box::new(event)));
     }
 
-    /// A machine's process is gone. It starts again in a while.
+    /// A machine's process has ended. It starts again later.
     pub(super) fn fell(&mut self, index: usize, fault: WriteFault) {
         let (least, most) = self.plan.crashes.down_ms;
         let down_ms = self.streams.crash.between(least.max(1), most.max(1));
@@ -173,7 +173,7 @@ impl World {
         self.schedule.after(down_ms, Event::Start(index));
     }
 
-    /// A node stops by itself. After a failed write it has to, and its operator starts it again; for an honest one without such
+    /// A node stops by itself. After a failed write it must, and its operator starts it again; for an honest node without such
     /// a cause it is a violation.
     pub(super) fn gave_up(&mut self, index: usize, reason: String) -> Result<(), Violation> {
         let machine = &self.machines[index];
@@ -193,7 +193,7 @@ impl World {
         } else if self.machines[index].honest {
             self.machines[index].stopped = Some(reason);
         } else {
-            // Whoever is behind a Byzantine member does not give up.
+            // The operator of a Byzantine member starts it again, too.
             let wait = self.streams.crash.between(OPERATOR_MS.0, OPERATOR_MS.1);
             self.schedule.after(wait, Event::Start(index));
         }

@@ -1,4 +1,4 @@
-//! What machines say to each other.
+//! Messages between machines.
 
 use std::{
     cell::Cell,
@@ -18,10 +18,10 @@ use crate::{
     setup::{machine_of, token},
 };
 
-/// A node forwards what it accepts to so many of its peers.
+/// Number of peers to which a node forwards an accepted message.
 const MESH: u64 = 4;
 
-/// The message as it comes out of the bytes that cross the wire, and a hash of those.
+/// The message decoded from its bytes on the wire, and a hash of these.
 fn over_the_wire(message: GossipMessage) -> (u64, GossipMessage) {
     let mut hasher = DefaultHasher::new();
     let message = match message {
@@ -35,7 +35,7 @@ fn over_the_wire(message: GossipMessage) -> (u64, GossipMessage) {
             hasher.write(&bytes);
             GossipMessage::Peg(PegMessage::decode(&bytes).expect("what a node encodes, its peers decode"))
         }
-        // A list of byte strings, whose content is decoded by whoever hears it.
+        // A list of byte strings, whose content is decoded by the receiver.
         GossipMessage::Transactions(batch) => {
             batch.iter().for_each(|transaction| hasher.write(transaction));
             GossipMessage::Transactions(batch)
@@ -88,7 +88,7 @@ impl World {
         Ok(())
     }
 
-    /// Shows a message to the checks and the gate; whether it leaves.
+    /// Shows a message to the checks and the gate. Returns whether it is sent.
     fn lets_out(&mut self, index: usize, message: &GossipMessage) -> Result<bool, Violation> {
         if self.machines[index].honest {
             self.checks.sent(&mut scene!(self), index, message)?;
@@ -97,7 +97,7 @@ impl World {
         Ok(gate(&Leaving { now_ms: self.now_ms, machine: index, life: self.machines[index].life, message }))
     }
 
-    /// Sends a copy to everybody who has none.
+    /// Sends a copy to every machine without one.
     fn spread(&mut self, from: usize, packet: &SharedPacket) {
         for to in 0..self.machines.len() {
             if !packet.reached.get().contains(to) {
@@ -116,7 +116,7 @@ impl World {
             self.coverage.hit("message_lost");
             return;
         };
-        // What is long on its way does not keep a third machine from passing on its copy.
+        // A slow copy does not prevent a third machine from forwarding its own.
         if !self.network.is_slow(from, to) {
             let mut reached = packet.reached.get();
             reached.insert(to);
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// A node gives its verdict on a gossiped message: what it accepts it passes on to those of its mesh who lack it.
+    /// A node gives its verdict on a gossiped message. It forwards an accepted message to the peers of its mesh that lack it.
     pub(super) fn judged(
         &mut self,
         index: usize,
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// A message to this machine alone arrives.
+    /// A message to a single machine arrives.
     pub(super) fn hear_direct(&mut self, index: usize, packet: &SharedPacket) -> Result<(), Violation> {
         self.trace.note((self.now_ms, index, "direct", packet.digest));
         if !self.lets_in(index, packet.origin, &packet.message) {
@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    /// A node handles a message; the witness notes what offence the node can prove then.
+    /// A node handles a message; the witness records the offences that the node can now prove.
     fn feed_witnessed(
         &mut self,
         index: usize,

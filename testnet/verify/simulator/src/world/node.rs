@@ -1,4 +1,4 @@
-//! One node: when it is woken, what it is fed, and what it wants then.
+//! One node: its wake-ups, its events and its effects.
 
 use causeway::jobs::JobEnd;
 
@@ -15,7 +15,7 @@ impl World {
         let machine = &mut self.machines[index];
         let Some(up) = &mut machine.up else { return Ok(()) };
         if up.wakes_ms > self.now_ms {
-            // An earlier wake-up has come in between.
+            // An earlier wake-up was scheduled in the meantime.
             return Ok(());
         }
         up.wakes_ms = u64::MAX;
@@ -33,7 +33,7 @@ impl World {
         let Some(up) = &mut machine.up else { return };
         let Some(deadline) = up.performer.next_deadline_ms() else { return };
         if deadline <= machine.clock.steady_ms() {
-            // What is due was done; asked again within the same millisecond, the node would say the same.
+            // Everything due was done: within the same millisecond the node's deadline would be the same.
             if up.wakes_ms > self.now_ms + 1 {
                 up.wakes_ms = self.now_ms + 1;
                 self.schedule.at(self.now_ms + 1, Event::Wake(life));
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// Lets a node handle something and does what it wants then. `packet` is the gossip that it gives its verdict on.
+    /// Lets a node handle an event and performs its effects. `packet` is the gossip for its verdict.
     pub(super) fn feed(&mut self, index: usize, what: JobEnd, packet: Option<&SharedPacket>) -> Result<(), Violation> {
         let machine = &mut self.machines[index];
         let Some(up) = &mut machine.up else { return Ok(()) };
@@ -73,7 +73,7 @@ impl World {
         self.after(index, outcome)
     }
 
-    /// Whether the machine still runs after what it did, and what is due next.
+    /// Checks whether the machine still runs, and schedules its next deadline.
     fn after(&mut self, index: usize, outcome: eyre::Result<()>) -> Result<(), Violation> {
         if let Some(fault) = self.machines[index].disk.struck() {
             self.fell(index, fault);

@@ -16,14 +16,14 @@ use crate::{
     setup,
 };
 
-/// Machines `0..RELAYERS` relay to the parent, each some seconds after the one before.
+/// Machines `0..RELAYERS` relay to the parent, each some seconds after the previous one.
 const RELAYERS: usize = 3;
 /// Endpoints of the parent; each machine asks the first and one other.
 const ENDPOINTS: usize = 4;
-/// How much later each.
+/// Delay between two relayers.
 const RELAY_DELAY_S: u64 = 4;
 
-/// The chain of a plan, and its parent where it has one.
+/// The chain of a plan, and its parent if it has one.
 pub(super) fn genesis_and_parent(plan: &Plan, users: &Users) -> (Arc<Genesis>, Option<Parent>) {
     let parent_plan = ParentPlan {
         start_unix_s: START_UNIX_MS / 1_000,
@@ -51,20 +51,20 @@ pub(super) fn genesis_and_parent(plan: &Plan, users: &Users) -> (Arc<Genesis>, O
 }
 
 impl World {
-    /// How a machine reaches the parent.
+    /// A machine's connection to the parent.
     pub(super) fn ways_of(&self, index: usize) -> Option<Ways> {
         let (parent, peg) = (self.parent.as_ref()?, self.genesis.spec.peg.clone()?);
         let relays = (index < RELAYERS).then(|| {
             let delay = Duration::from_secs(RELAY_DELAY_S * index as u64);
             (setup::relayer(index), delay)
         });
-        // The first is honest, so that nobody depends on liars alone.
+        // The first endpoint is honest, so that no machine has only lying endpoints.
         let endpoints = vec![parent.url(0), parent.url(1 + index % (ENDPOINTS - 1))];
         let wire = MachineWire { wire: parent.wire(index), clock: self.machines[index].clock.clone() };
         Some(Ways { endpoints, peg, wire: Arc::new(wire), relays })
     }
 
-    /// Puts the first turns of the parent and the users into the queue.
+    /// Schedules the first turns of the parent and the users.
     pub(super) fn plan_outer(&mut self) {
         self.set_parent();
         self.set_users();
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// The parent has something to do.
+    /// The parent's turn.
     pub(super) fn parent_due(&mut self) -> Result<(), Violation> {
         if self.parent_due_ms > self.now_ms {
             return Ok(());
@@ -107,9 +107,9 @@ impl World {
         Ok(())
     }
 
-    /// Lets watchers and relayers go on whose waiting is over, and their nodes take what they found.
+    /// Polls watchers and relayers whose wait is over, and gives their updates to the nodes.
     pub(super) fn look_out(&mut self) -> Result<(), Violation> {
-        // What the tasks wait for is reckoned from the parent's time.
+        // The tasks' timers count in the parent's time.
         self.advance_parent()?;
         while !self.woken.is_empty() {
             for index in self.woken.take() {
@@ -159,15 +159,15 @@ impl World {
         Some(outcome)
     }
 
-    /// Users act.
+    /// The users' turn.
     pub(super) fn users_act(&mut self) -> Result<(), Violation> {
         let submissions = self.users.act(&mut scene!(self), &mut self.streams.users)?;
         for submission in submissions {
-            // One to a machine that is down is like a refused connection, and one that the pool refuses is the user's affair.
+            // A transaction to a machine that is down is lost like a refused connection; the user handles a refusal of the pool.
             let _outcome = self.submit(submission.machine, submission.transaction);
         }
         self.set_users();
-        // What users did on the parent may be due sooner than what was.
+        // The users' transactions may make the parent's next turn earlier.
         self.set_parent();
         Ok(())
     }

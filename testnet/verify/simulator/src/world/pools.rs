@@ -1,4 +1,4 @@
-//! Pools: when they gossip their transactions, and what they do when they are full.
+//! Pools: their gossip, and their limits.
 
 use alloy_primitives::Bytes;
 use causeway::transactions::to_announce;
@@ -7,7 +7,7 @@ use causeway_network::GossipMessage;
 use super::{World, event::Event};
 use crate::{Machine, Violation, plan::PoolLimits};
 
-/// How long transactions are collected for one gossip message.
+/// Time during which transactions are collected for one gossip message.
 const COLLECT_MS: u64 = 10;
 
 /// Whether a machine's pool has as many transactions as the plan's tight limit allows.
@@ -18,7 +18,7 @@ pub(super) fn is_full(machine: &Machine, most: Option<PoolLimits>) -> bool {
 }
 
 impl World {
-    /// Gossips what the pool wants gossiped.
+    /// Gossips the due transactions of a pool.
     pub(super) fn announce(&mut self, index: usize) -> Result<(), Violation> {
         let Some(up) = &mut self.machines[index].up else { return Ok(()) };
         if up.announces_ms > self.now_ms {
@@ -33,7 +33,7 @@ impl World {
         Ok(())
     }
 
-    /// Puts the time at which a pool wants to gossip next into the queue.
+    /// Schedules a pool's next gossip.
     pub(super) fn set_announce(&mut self, index: usize, least_ms: u64) {
         let life = self.life(index);
         let now_ms = self.now_ms;
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// A pool has got a user's transaction: it is gossiped with what comes meanwhile.
+    /// A pool has received a user's transaction: it is gossiped together with those that follow soon.
     pub(super) fn submitted(&mut self, index: usize) {
         self.set_announce(index, COLLECT_MS);
     }

@@ -1,4 +1,4 @@
-//! What machines ask each other to catch up.
+//! Requests between machines for catching up.
 
 use causeway::{handle::Event as NodeEvent, serve};
 use causeway_consensus::PeerToken;
@@ -13,7 +13,7 @@ use crate::{
     setup::{machine_of, token},
 };
 
-/// A request without an answer fails after so long.
+/// A request without an answer fails after this long.
 const REQUEST_TIMEOUT_MS: u64 = 10_000;
 
 impl World {
