@@ -1,4 +1,4 @@
-//! Runs one plan and prints how fast: events and heights per CPU second. `--faults` adds losses, crashes and jumping clocks,
+//! Runs one plan and prints its speed: events and heights per CPU second. `--faults` adds losses, crashes and jumping clocks,
 //! `--trace` writes the transcript to the standard error.
 //!
 //! `throughput VALIDATORS HEIGHTS SEED [--pegged] [--faults] [--trace]`

@@ -1,4 +1,4 @@
-//! A machine fails at each of its writes and syncs in every way: nothing is lost, nothing is signed twice, and it comes back.
+//! A machine fails at each of its writes and syncs in every way: nothing is lost, nothing is signed twice, and it recovers.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn a_machine_comes_back_from_a_fault_at_any_point() {
     {
         assert!(labels.contains(label), "{label} is not among {labels:?}");
     }
-    // Every point once, each kind of fault in turn, so that the test takes seconds; campaigns do all of both.
+    // Every point once, with the kinds of faults in turn, so that the test takes seconds; campaigns combine all points with all kinds.
     for point in 1..=points.len() as u64 {
         let fault = *WriteFault::ALL.iter().cycle().nth(usize::try_from(point).unwrap()).unwrap();
         let disk_point = Some(CrashPoint { machine: MACHINE, point, fault });

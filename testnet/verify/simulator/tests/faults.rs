@@ -1,4 +1,4 @@
-//! Faults that come by the clock: the chain goes on after them, nobody forks, and the same plan runs alike.
+//! Timed faults: the chain goes on after them, no node forks, and equal plans give equal runs.
 
 use causeway_simulator::{
     Plan, World,

@@ -14,7 +14,7 @@ use causeway_simulator::{
     run::Manner,
 };
 
-/// How many seeds of each profile: a thousand in all, and of most enough that what the profile promises has to be met.
+/// Number of seeds of each profile: a thousand in all, and for most profiles enough to require their coverage.
 const SHARES: [(Profile, u64); 7] = [
     (Profile::Default, 300),
     (Profile::Network, 150),
@@ -24,7 +24,7 @@ const SHARES: [(Profile, u64); 7] = [
     (Profile::Peg, 100),
     (Profile::Control, 30),
 ];
-/// Of these, run twice.
+/// Number of seeds that run twice.
 const SAMPLE: Range<u64> = 0..6;
 
 fn run(twice: bool, campaign: impl FnOnce(&mut Manner<'_>) -> Entry) {

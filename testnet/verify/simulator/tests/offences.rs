@@ -1,4 +1,4 @@
-//! Who signs twice is reported by the one node that saw it, slashed, tombstoned and removed; once.
+//! A double signer is reported by the one node that saw it, slashed, tombstoned and removed, once.
 
 use crate::support::{Scenario, epochs, plan};
 use alloy_primitives::{B256, U256};
@@ -21,7 +21,7 @@ fn start(seed: u64, offenders: &[usize]) -> Scenario {
     scenario
 }
 
-/// A vote for a phantom block, signed by a member's key behind its node's back.
+/// A vote for a phantom block, signed with a member's key outside its node.
 fn twin(scenario: &Scenario, index: usize, kind: VoteKind, height: u64, round: Round) -> ConsensusMessage {
     let block_hash = Some(B256::repeat_byte(0xee));
     let vote = Vote { kind, height: Height(height), round, block_hash, validator: scenario.id(index) };
@@ -30,7 +30,7 @@ fn twin(scenario: &Scenario, index: usize, kind: VoteKind, height: u64, round: R
     ConsensusMessage::Vote(SignedVote { vote, signature })
 }
 
-/// Machine 1 alone hears it.
+/// Only machine 1 receives it.
 fn hear(scenario: &mut Scenario, from: usize, message: ConsensusMessage) {
     scenario.happens(1, 1, Event::Consensus { from: token(from), message });
 }
@@ -67,7 +67,7 @@ fn a_double_vote_seen_by_one_node_is_slashed_and_its_signer_removed() {
         let message = twin(&scenario, 4, kind, scenario.head(1) + 1, Round(0));
         hear(&mut scenario, 4, message);
         assert_punished_once(&mut scenario, 4);
-        // Whoever is out cannot fill the pool with further offences.
+        // A tombstoned validator cannot fill the evidence pool with further offences.
         let height = scenario.head(1).saturating_sub(40).max(5);
         for round in 0..3 {
             for kind in [VoteKind::Prevote, VoteKind::Precommit] {
@@ -116,7 +116,7 @@ fn evidence_survives_a_crash_of_the_only_node_that_saw_it() {
     assert_punished_once(&mut scenario, 4);
 }
 
-/// Who signed the certificate of a height, but neither machine 0 nor machine 1.
+/// Signers of a height's certificate, without machines 0 and 1.
 fn signer_of(scenario: &Scenario, height: u64) -> (usize, Round) {
     let certificate = scenario.chain(1).storage.certificate(height).unwrap().unwrap();
     let signed = |index: &usize| certificate.signatures.iter().any(|s| s.validator == scenario.id(*index));

@@ -1,4 +1,4 @@
-//! Worlds without faults: blocks are decided, everybody agrees, and the same plan runs alike.
+//! Worlds without faults: blocks are decided, all nodes agree, and equal plans give equal runs.
 
 use causeway_simulator::{Plan, World};
 

@@ -11,7 +11,7 @@ fn start(validators: usize, others: usize, epoch_length: u64, seed: u64) -> Scen
     scenario
 }
 
-/// Runs until everybody who is up is in `epoch`.
+/// Runs until all running machines are in `epoch`.
 fn run_to_epoch(scenario: &mut Scenario, epoch: u64) -> bool {
     let count = scenario.world.machines.len();
     let reached = |scenario: &Scenario| {
@@ -66,7 +66,7 @@ fn crashes_around_boundaries_neither_lose_blocks_nor_sign_twice() {
         assert!(scenario.run(120_000, |scenario| scenario.head(0) + 1 >= boundary), "stuck before {boundary}");
         scenario.pass(boundary * 7 % 150);
         let count = scenario.world.machines.len();
-        // All at once, or one of them.
+        // All of them together, or one.
         let crashed: Vec<usize> =
             if boundary % 20 == 0 { (0..count).collect() } else { vec![usize::try_from(boundary / 10 % 4).unwrap()] };
         crashed.iter().for_each(|index| scenario.crash(*index));
@@ -109,7 +109,7 @@ fn blocks_at_boundaries_are_no_later_than_others() {
     assert!(mean(&boundary) <= mean(&other) * 6 / 5, "{boundary:?} against {other:?}");
 }
 
-/// Forty validators within a few epochs, each bounded by what the set before may gain.
+/// Forty validators within a few epochs, each epoch bounded by the allowed growth of the previous set.
 #[test]
 fn forty_validators_join_within_a_few_epochs_without_a_stall() {
     let mut scenario = start(4, 40, 8, 17);

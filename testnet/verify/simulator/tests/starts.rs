@@ -1,4 +1,4 @@
-//! Starts that could do harm: from an old snapshot, from a head too old to judge its peers.
+//! Dangerous starts: from an old snapshot, and from a head too old to trust peers.
 
 use crate::support::{Scenario, epochs, plan};
 use alloy_primitives::{B256, Bytes};
@@ -57,7 +57,7 @@ fn a_peer_that_claims_a_head_it_cannot_show_delays_a_start_and_no_more() {
     scenario.start(3);
     let liar = token(1_000);
     scenario.happens(3, 2, Event::PeerConnected(liar));
-    // It claims again whenever it was found out.
+    // It claims again after each detection.
     for seconds in 0..120 {
         scenario.happens(3, 3 + seconds * 1_000, Event::PeerHead { from: liar, head: u64::MAX });
     }
@@ -98,7 +98,7 @@ fn peers_that_come_with_blocks_that_nobody_decided_do_not_quicken_blocks() {
     let blocks: Vec<_> = (1..=60).map(false_one).collect();
     for machine in 0..4 {
         for tenths in 0..100 {
-            // Each loses its connection for it; the next one comes under another name.
+            // Each peer is disconnected for it; the next one has another identity.
             let liar = token(1_000 + tenths);
             let at_ms = 2 + tenths as u64 * 100;
             scenario.happens(machine, at_ms, Event::PeerConnected(liar));
@@ -137,7 +137,7 @@ fn another_body_under_a_genuine_header_costs_its_sender_and_not_the_node_that_ca
     }
 }
 
-/// A system transaction that no block has asked for.
+/// A system transaction that no rule requires.
 fn stray() -> SystemTx {
     SystemTx { block_number: 1, index: 0, to: PEG, gas_limit: 1, input: Bytes::new() }
 }
@@ -180,7 +180,7 @@ fn a_trusted_checkpoint_leads_to_it_and_no_further_when_it_is_as_old() {
     trust_block(&mut scenario, 20, hash);
     let reason = halt_of(&mut scenario);
     assert!(reason.contains("20:") && reason.contains("that old as well"), "{reason}");
-    // With a clock that is right the head is young, and it goes on.
+    // With a correct clock the head is recent, and it goes on.
     scenario.world.machines[3].clock.set_right();
     scenario.start(3);
     let height = scenario.head(0) + 10;

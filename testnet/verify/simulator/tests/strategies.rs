@@ -1,4 +1,4 @@
-//! Byzantine members, strictly less than a third: whatever they do, no invariant breaks, and each really does it. One more: the
+//! Byzantine members, strictly less than a third: no invariant breaks, and each strategy really acts. With one more, the
 //! chain forks, and the fork convicts them.
 
 use causeway_simulator::{
@@ -7,7 +7,7 @@ use causeway_simulator::{
     strategies::{StrategyKind, control::Control, most_byzantine},
 };
 
-/// Losses, a partition of one honest member, users; then long enough for evidence to reach a block.
+/// Losses, a partition of one honest member, users; then enough time for evidence to reach a block.
 fn plan(kind: StrategyKind, validators: usize, seed: u64) -> Plan {
     let mut plan = Plan::quiet(seed, validators);
     let (side, neutral, kind_of_cut) = (vec![0], Vec::new(), PartitionKind::Symmetric);

@@ -1,4 +1,4 @@
-//! Blocks that are replaced by others, on the chain itself or on a branch of it.
+//! Reorganisations of the chain, and branches beside it.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use super::{
 };
 use crate::rng::Rng;
 
-/// Who deposits on branches that lie.
+/// The depositor on lying branches.
 const FORGER: Address = Address::repeat_byte(0xf0);
 
-/// When a block was made that is made again.
+/// Time of a block that replaces another one.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     ms: u64,
-    /// The final block when it was the head.
+    /// The final block at the time when this block was the head.
     finalized: u64,
 }
 
-/// What a reorganisation did.
+/// The result of a reorganisation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Undone {
     pub(super) blocks: u64,
@@ -31,8 +31,8 @@ pub(super) struct Undone {
 }
 
 impl Chain {
-    /// Replaces the last `depth` blocks, of those that are not final, by as many others. Their transactions go back to the
-    /// pool and come again at other times; `drop_percent` of 100 are forgotten.
+    /// Replaces the last `depth` blocks that are not final by as many new ones. Their transactions go back to the
+    /// pool and are included again at other times; `drop_percent` of them are forgotten.
     pub(super) fn reorganise(&mut self, depth: u64, drop_percent: u64, weather: Weather, rng: &mut Rng) -> Undone {
         let head = self.head().height;
         let depth = depth.min(head.saturating_sub(self.finalized()));
@@ -55,8 +55,8 @@ impl Chain {
         undone
     }
 
-    /// Another branch with a head as high, that leaves this one after block `height`, or after the last final block if that is
-    /// later. Its first block begins with `deposit` from an account whose key nobody has: value and calldata for a contract.
+    /// Another branch of the same height, which leaves this one after block `height`, or after the last final block if that is
+    /// later. Its first block begins with `deposit`, a call with value from an account without a known key.
     pub(super) fn branch(
         &self,
         height: u64,
@@ -79,7 +79,7 @@ impl Chain {
         branch
     }
 
-    /// Undoes the blocks above `base`. Returns when they were made, and what they held.
+    /// Undoes the blocks above `base`. Returns their times and contents.
     fn rewind(&mut self, base: u64) -> (Vec<Slot>, Vec<Arc<ParentTx>>) {
         let kept = self.blocks.partition_point(|block| block.height <= base);
         let removed = self.blocks.split_off(kept);
@@ -96,7 +96,7 @@ impl Chain {
     fn remake(&mut self, slots: &[Slot], weather: Weather, mut forced: Vec<ParentTx>) {
         for slot in slots {
             self.make_block(slot.ms, weather, std::mem::take(&mut forced));
-            // Whatever was called final stays final.
+            // A final block stays final.
             let block = self.blocks.last_mut().expect("a block was made");
             block.finalized = block.finalized.max(slot.finalized);
         }

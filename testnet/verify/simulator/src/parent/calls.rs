@@ -12,15 +12,15 @@ const MAX_CALLS: usize = 256;
 /// The block at whose end a call ran, and the call: from, to, value, input.
 type Key = (B256, Address, Option<Address>, U256, Bytes);
 
-/// Ends of calls.
+/// Results of calls.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls(RefCell<BTreeMap<Key, End>>);
 
 impl Calls {
-    /// The end of `call` at `block`, from memory or from `run`.
+    /// The result of `call` at `block`, from memory or from `run`.
     ///
     /// # Errors
-    /// Those of `run`; they are not remembered.
+    /// Those of `run`; errors are not remembered.
     pub(super) fn get(
         &self,
         block: B256,

@@ -1,7 +1,7 @@
-//! One branch of the parent: blocks, what they executed, and the pool they are made from.
+//! One branch of the parent: blocks, their effects, and the transaction pool.
 //!
-//! Blocks are executed for real. Their headers are not: roots are those of nothing, and the hash tells branches apart by a
-//! salt in the extra data. The parent's own consensus is not what is tested here.
+//! Blocks are really executed. Their headers are synthetic: roots are empty, and the hash distinguishes branches by a
+//! salt in the extra data. The parent's own consensus is not tested here.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,9 +29,9 @@ pub(super) struct Block {
     pub(super) base_fee: u64,
     pub(super) gas_used: u64,
     pub(super) transactions: Vec<B256>,
-    /// The block that was final when this one was the head.
+    /// The final block at the time when this block was the head.
     pub(super) finalized: u64,
-    /// When it was made, ms of simulated time.
+    /// Its time, ms of simulated time.
     pub(super) slot_ms: u64,
     /// Base fee as the rule has it, without a spike.
     calm_base_fee: u64,
@@ -50,7 +50,7 @@ pub(super) struct Receipt {
     pub(super) first_log: u64,
 }
 
-/// An event in its place on the chain.
+/// An event with its position on the chain.
 #[derive(Clone, Debug)]
 pub(super) struct PlacedLog {
     pub(super) log: Log,
@@ -59,7 +59,7 @@ pub(super) struct PlacedLog {
     pub(super) transaction: B256,
 }
 
-/// What blocks are made under at present.
+/// Present conditions of block building.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weather {
     /// The base fee is this many times what the rule says.
@@ -72,7 +72,7 @@ pub(super) struct Weather {
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     pub(super) plan: Arc<ParentPlan>,
-    /// Tells this branch's blocks from another's at the same height.
+    /// Distinguishes this branch's blocks from another's at the same height.
     pub(super) salt: u64,
     /// By height, without gaps.
     pub(super) blocks: Vec<Block>,
@@ -110,7 +110,7 @@ impl Chain {
         chain.make_block(0, calm, Vec::new());
         let deployments = peg.map(|peg| chain.deployments(peg)).unwrap_or_default();
         chain.make_block(0, calm, deployments);
-        // What genesis foresees has long been final when the sidechain starts.
+        // The contracts are long final when the sidechain starts.
         chain.blocks[1].finalized = 1;
         if let Some(peg) = peg {
             let (registry, vault) = peg.addresses();
@@ -133,7 +133,7 @@ impl Chain {
         codes.map(|(code, nonce)| self.unsigned(peg.deployer, nonce, TxKind::Create, U256::ZERO, code)).collect()
     }
 
-    /// A transaction that no key has signed, for a block that is made with it; its sender is given what it costs.
+    /// An unsigned transaction that is forced into the next block; its sender gets the coin for it.
     pub(super) fn unsigned(&mut self, sender: Address, nonce: u64, to: TxKind, value: U256, input: Bytes) -> ParentTx {
         let gas_limit = self.plan.gas_limit / 4;
         let max_fee = u128::from(self.plan.base_fee).saturating_mul(1_000_000);
@@ -186,7 +186,7 @@ impl Chain {
     /// Runs a call at the end of a block.
     ///
     /// # Errors
-    /// Why it could not run.
+    /// The reason why it could not run.
     pub(super) fn call(&self, height: u64, call: &Call) -> Result<End, String> {
         let block = self.block(height).ok_or("header not found")?;
         if height < self.state.floor() {
@@ -199,13 +199,13 @@ impl Chain {
     /// Gas for a call after the block at `height`.
     ///
     /// # Errors
-    /// How it ends.
+    /// Its outcome, if it fails.
     pub(super) fn estimate(&self, height: u64, call: &Call) -> Result<u64, End> {
         let block = self.block(height).ok_or_else(|| End::Halt("header not found".to_owned()))?;
         evm::estimate(&self.state, &self.env_of(block), call)
     }
 
-    /// Takes a transaction into the pool; `None` for one that gets stuck there.
+    /// Adds a transaction to the pool; `None` for one that gets stuck there.
     ///
     /// # Errors
     /// [`PoolError`].
@@ -274,7 +274,7 @@ impl Chain {
         self.pool.prune(|account| state.account(account, height).map_or(0, |info| info.nonce));
     }
 
-    /// The final block once `head` is the head.
+    /// The final block when `head` is the head.
     fn finalized_by(&self, head: u64, before: u64, weather: Weather) -> u64 {
         if weather.finality_stalled {
             return before;
@@ -295,7 +295,7 @@ impl Chain {
                 return (transactions, gas_used);
             };
             self.pool.remove(&tx);
-            // What can no longer be paid is dropped, as by pools.
+            // Transactions whose sender can no longer pay are dropped, as in real pools.
             let Ok(outcome) = evm::transact(&self.state, env, tx.env(env.chain_id)) else { continue };
             let (success, logs, contract) = match outcome.end {
                 End::Success { logs, created, .. } => (true, logs, created),

@@ -1,4 +1,4 @@
-//! Production clients over a parent that does nothing wrong but what chains do.
+//! Production clients over a parent without faults beyond those of a normal chain.
 #![allow(clippy::unwrap_used)]
 
 use alloy_primitives::{Bytes, U256};
@@ -113,7 +113,7 @@ fn same_seed_gives_the_same_chain_and_reports() {
         rig.relay(side, user(3), 0);
         let mut events = Vec::new();
         for round in 0..60u8 {
-            // Some do not get through: that has to be the same, too.
+            // Some do not succeed: that must repeat, too.
             rig.parent.deposit(&user(round % 2), RECIPIENT, ether(1)).ok();
             events.extend(rig.run(4_000));
         }

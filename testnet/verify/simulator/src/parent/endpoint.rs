@@ -1,4 +1,4 @@
-//! A JSON-RPC endpoint: what becomes of a request body, under the endpoint's faults.
+//! A JSON-RPC endpoint: it answers request bodies, under the endpoint's faults.
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ impl Endpoint {
         }
     }
 
-    /// What it shows of `chain`.
+    /// The part of `chain` that it shows.
     pub(super) fn view<'a>(&'a self, chain: &'a Chain, chain_id: u64) -> View<'a> {
         let newest = chain.head().height;
         let head = newest.saturating_sub(self.faults.lag).min(self.faults.stalled_at.unwrap_or(u64::MAX));

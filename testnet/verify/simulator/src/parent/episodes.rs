@@ -1,4 +1,4 @@
-//! Faults that come and go: which, where, when and for how long, drawn from a seed.
+//! Temporary faults: kind, place, time and duration are drawn from a seed.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::rng::Rng;
 pub struct ParentFaults {
     /// Mean time between the beginnings of two faults, ms; 0 for none.
     pub every_ms: u64,
-    /// Longest time one lasts, ms.
+    /// Longest duration of a fault, ms.
     pub most_ms: u64,
     /// Kinds that are drawn from.
     pub kinds: Vec<FaultKind>,
-    /// Endpoints that may lie. Who asks none but liars believes them when they agree: that is the trust a validator puts into
-    /// its sources, so leave each honest validator one endpoint that is not in this list.
+    /// Endpoints that may lie. A node that asks only lying endpoints believes them when they agree, because a validator trusts
+    /// its sources. So each honest validator needs one endpoint outside this list.
     pub liars: Vec<usize>,
 }
 
@@ -88,14 +88,14 @@ pub(super) struct Begin {
     pub(super) endpoint: usize,
 }
 
-/// What happens next.
+/// The next change of a fault.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Begin(Begin),
     End(Begin),
 }
 
-/// The faults to come.
+/// The source of faults.
 #[derive(Debug)]
 pub(super) struct Episodes {
     faults: ParentFaults,
@@ -112,7 +112,7 @@ impl Episodes {
         Self { faults, endpoints, next_ms, ends: BTreeMap::new(), begun: 0 }
     }
 
-    /// When the next fault begins or ends.
+    /// Time at which the next fault begins or ends.
     pub(super) fn next_ms(&self) -> u64 {
         self.ends.first_key_value().map_or(u64::MAX, |((end, _), _)| *end).min(self.next_ms)
     }
@@ -139,7 +139,7 @@ impl Episodes {
         Some(Change::Begin(begin))
     }
 
-    /// No fault begins or ends any more.
+    /// Ends the drawing of faults.
     pub(super) fn stop(&mut self) {
         self.next_ms = u64::MAX;
         self.ends.clear();
@@ -213,7 +213,7 @@ pub(super) fn calm_endpoint(kind: FaultKind, faults: &mut EndpointFaults) {
     }
 }
 
-/// A lie; `Err` asks for a branch that leaves the chain this many blocks below its head, with a deposit nobody made or none.
+/// A lie; `Err` asks for a branch that leaves the chain this many blocks below its head, with or without a forged deposit.
 pub(super) fn draw_lie(rng: &mut Rng) -> Result<Lie, (u64, Option<ForgedDeposit>)> {
     let thief = Address::repeat_byte(0x7f);
     Ok(match rng.below(17) {

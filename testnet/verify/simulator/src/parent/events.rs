@@ -1,4 +1,4 @@
-//! What the parent tells the world of itself.
+//! Events and counts of the parent for the world.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 
 use super::episodes::FaultKind;
 
-/// What happened while time went on.
+/// An event while time advanced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentEvent {
     /// A block was made on the canonical chain.
@@ -15,16 +15,16 @@ pub enum ParentEvent {
         height: u64,
         /// Its hash.
         hash: B256,
-        /// How many transactions it holds.
+        /// Number of its transactions.
         transactions: usize,
-        /// The block that is final now.
+        /// The present final block.
         finalized: u64,
     },
     /// The last blocks were replaced.
     Reorganised {
-        /// How many.
+        /// Their number.
         blocks: u64,
-        /// Deposits they held.
+        /// Deposits in them.
         deposits: u64,
     },
     /// A fault began.
@@ -33,24 +33,24 @@ pub enum ParentEvent {
     Ended(FaultKind, usize),
 }
 
-/// How often what happened; for coverage.
+/// Counts of events, for coverage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParentCounters {
     /// Blocks made, replaced ones included.
     pub blocks: u64,
     /// Reorganisations.
     pub reorganisations: u64,
-    /// Most blocks one replaced.
+    /// Most blocks replaced by one of them.
     pub deepest: u64,
     /// Transactions in replaced blocks.
     pub transactions_undone: u64,
-    /// Of those, the ones that were forgotten.
+    /// Those that were forgotten.
     pub transactions_dropped: u64,
     /// Deposits in replaced blocks.
     pub deposits_undone: u64,
     /// Transactions that got stuck.
     pub stuck: u64,
-    /// Transactions that were taken and forgotten.
+    /// Transactions that were accepted and forgotten.
     pub lost: u64,
     /// Requests served.
     pub requests: u64,

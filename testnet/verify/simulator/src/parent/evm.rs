@@ -12,7 +12,7 @@ use super::state::{State, StateAt};
 
 /// The parent's rules.
 const SPEC: SpecId = SpecId::PRAGUE;
-/// Who gets the tips.
+/// The recipient of tips.
 const BENEFICIARY: Address = Address::repeat_byte(0xc0);
 
 /// The block a transaction or call runs in.
@@ -26,17 +26,17 @@ pub(super) struct Env {
     pub(super) parent_hash: B256,
 }
 
-/// What came of a run.
+/// The result of an execution.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) gas_used: u64,
-    /// Gas that was needed at the most, before refunds.
+    /// Highest gas used, before refunds.
     pub(super) gas_spent: u64,
     pub(super) end: End,
     pub(super) changes: EvmState,
 }
 
-/// How a run ended.
+/// The outcome of an execution.
 #[derive(Clone, Debug)]
 pub(super) enum End {
     Success { output: Bytes, logs: Vec<Log>, created: Option<Address> },
@@ -44,7 +44,7 @@ pub(super) enum End {
     Halt(String),
 }
 
-/// A call that costs nothing, as `eth_call` and `eth_estimateGas` make.
+/// A call without gas price, as in `eth_call` and `eth_estimateGas`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Call {
     pub(super) from: Address,
@@ -53,10 +53,10 @@ pub(super) struct Call {
     pub(super) input: Bytes,
 }
 
-/// Runs a transaction in `env`, on the state that block has so far.
+/// Executes a transaction in `env`, on the present state of that block.
 ///
 /// # Errors
-/// Why no block may hold it.
+/// The reason why no block may contain it.
 pub(super) fn transact(state: &State, env: &Env, tx: TxEnv) -> Result<Outcome, String> {
     let database = StateAt { state, height: env.number, parent_hash: env.parent_hash };
     let mut evm = Context::mainnet()
@@ -108,17 +108,17 @@ pub(super) fn call(state: &State, env: &Env, call: &Call, gas_limit: u64) -> Res
     transact(state, &Env { base_fee: 0, ..*env }, tx)
 }
 
-/// Gas with which the call succeeds: not always the least, never too little.
+/// Enough gas for the call to succeed; not always the minimum.
 ///
 /// # Errors
-/// How it ends with all the gas of a block.
+/// Its outcome with all the gas of a block, when that fails.
 pub(super) fn estimate(state: &State, env: &Env, of: &Call) -> Result<u64, End> {
     let run = |gas| call(state, env, of, gas).map_err(End::Halt);
     let full = run(env.gas_limit)?;
     if !matches!(full.end, End::Success { .. }) {
         return Err(full.end);
     }
-    // A caller keeps a 64th of its gas from each call it makes (EIP-150), so what was spent may be too little to offer.
+    // A caller keeps a 64th of its gas at each call (EIP-150), so the gas used may be too low as a limit.
     let mut gas = full.gas_spent;
     while gas < env.gas_limit {
         if matches!(run(gas), Ok(Outcome { end: End::Success { .. }, .. })) {

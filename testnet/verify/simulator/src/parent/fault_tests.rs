@@ -9,7 +9,7 @@ use super::{
     harness::{RECIPIENT, Rig, Side, ether, parent, user},
 };
 
-/// Ten deposits before, during and after `strike`; the watcher asks an honest endpoint and the struck one.
+/// Ten deposits before, during and after the fault; the watcher asks an honest endpoint and the faulty one.
 fn survives(seed: u64, strike: impl FnOnce(&mut Rig)) -> Rig {
     let mut rig = Rig::new(parent(ParentPlan::default(), seed));
     let watcher = rig.watch(&[0, 1]);
@@ -66,7 +66,7 @@ fn watcher_survives_every_lie_of_one_endpoint() {
     for (lie, seed) in lies.into_iter().zip(100..) {
         let told = lie.clone();
         let rig = survives(seed, move |rig| rig.parent.endpoint_mut(1).lie = Some(told));
-        // Who is connected already does not ask for the chain's id again.
+        // A connected client does not ask for the chain id again.
         assert_eq!(troubled(&rig), !matches!(lie, Lie::ChainId(_)), "{lie:?}");
         assert!(rig.parent.counters().lied_to > 0, "{lie:?}");
     }
@@ -147,7 +147,7 @@ fn checkpoint_arrives_whatever_the_chain_does_to_its_transaction() {
         rig.relay(side, user(0), 0);
         rig.run(90_000);
         rig.parent.heal();
-        // A receipt that stays out is waited for a minute, and fees are raised; a look after that finds the checkpoint.
+        // The relayer waits a minute for a missing receipt, and raises the fees; the next check finds the checkpoint.
         rig.run(200_000);
         assert_eq!(rig.parent.registry_at(At::Finalized).number, 1, "{faults:?}");
         assert_eq!(rig.parent.ledger().checkpoints(u64::MAX).len(), 1);

@@ -1,21 +1,21 @@
-//! What can go wrong at the parent and at an endpoint.
+//! Faults of the parent and of an endpoint.
 
 use alloy_primitives::{Address, U256};
 
 /// Faults of the whole chain. The default is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainFaults {
-    /// How often, of 100 blocks, one comes with a reorganisation.
+    /// Percentage of blocks with a reorganisation.
     pub reorg_percent: u64,
     /// Most blocks one reorganisation replaces; final ones never.
     pub reorg_depth: u64,
-    /// Share of the transactions of replaced blocks that everybody forgets.
+    /// Percentage of the transactions of replaced blocks that are forgotten.
     pub drop_percent: u64,
     /// The base fee is this many times what the rule says.
     pub fee_factor: u64,
-    /// Share of new transactions that pools take and no block holds until they are replaced, or until healing.
+    /// Percentage of new transactions that stay in the pool until they are replaced, or until the healing.
     pub stuck_percent: u64,
-    /// Share of new transactions that an endpoint takes and forgets.
+    /// Percentage of new transactions that an endpoint accepts and forgets.
     pub lost_percent: u64,
     /// Blocks are made and none becomes final.
     pub finality_stalled: bool,
@@ -47,24 +47,24 @@ pub struct EndpointFaults {
     pub stalled_at: Option<u64>,
     /// It leaves out the logs of this many newest blocks: its index is behind.
     pub unindexed: u64,
-    /// Added to each round trip, ms. Beyond the asker's deadline the answer comes too late.
+    /// Added to each round trip, ms. After the client's deadline the answer is too late.
     pub slow_ms: u64,
     /// Most blocks one log query may span; 0 is no limit.
     pub max_log_range: u64,
-    /// Share of requests that are served and whose connection is cut before the answer.
+    /// Percentage of requests that are served, but whose connection ends before the answer.
     pub cut_percent: u64,
-    /// It cannot be used at all.
+    /// It is down.
     pub outage: Option<Outage>,
-    /// It tells something else than the chain does.
+    /// It lies about the chain.
     pub lie: Option<Lie>,
 }
 
-/// How an endpoint is down.
+/// The way in which an endpoint is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     /// Connections are refused.
     Refused,
-    /// Connections stand and nothing is answered.
+    /// Connections stay open without an answer.
     Silent,
     /// A proxy answers with this HTTP status.
     Status(u16),
@@ -74,12 +74,12 @@ pub enum Outage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BranchId(pub(super) u32);
 
-/// What an endpoint tells instead of the truth. Everything else it answers honestly.
+/// A lie of an endpoint. All its other answers are honest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Another chain id.
     ChainId(u64),
-    /// Another branch, in all answers: consistent with itself. Once its blocks are final, the parent is split.
+    /// Another branch, consistently in all answers. Once its blocks are final, the parent is split.
     Branch(BranchId),
     /// Deposits whose nonce this number divides have no logs.
     HiddenDeposits(u64),
@@ -87,7 +87,7 @@ pub enum Lie {
     AlteredDeposits(Address),
     /// Every log is there twice.
     DoubledLogs,
-    /// A log that was not asked for.
+    /// A log that does not match the query.
     StrayLog,
     /// Calls blocks final this many above those that are.
     FinalizedAhead(u64),
@@ -95,9 +95,9 @@ pub enum Lie {
     FinalizedBack(u64),
     /// Other hashes for blocks that are final.
     BlockHashes,
-    /// The vault counts this many deposits more than it does.
+    /// The vault reports this many deposits too many.
     DepositCount(u64),
-    /// The registry is ahead by this many checkpoints.
+    /// The registry reports this many checkpoints too many.
     Registry(u64),
     /// Contracts are not there: calls give nothing.
     NoContracts,
@@ -107,7 +107,7 @@ pub enum Lie {
     OtherTypes,
     /// `null` in place of every result.
     Nothing,
-    /// More than anybody reads.
+    /// An answer longer than any client reads.
     TooLong,
     /// A JSON-RPC error to everything.
     Refusal(i64),
@@ -116,8 +116,8 @@ pub enum Lie {
 /// A deposit that exists on a lying branch only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForgedDeposit {
-    /// Who gets coin on the sidechain.
+    /// The recipient on the sidechain.
     pub recipient: Address,
-    /// How much, wei.
+    /// Amount, wei.
     pub amount: U256,
 }

@@ -60,7 +60,7 @@ pub(super) fn parent(plan: ParentPlan, seed: u64) -> Parent {
     Parent::new(plan, seed, &alloc, Some(&deployment()))
 }
 
-/// What a watcher reported, with the time and the parent's final block then.
+/// A watcher's report, with the time and the parent's final block at that time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports(pub(super) Vec<(u64, u64, ParentUpdate)>);
 
@@ -92,7 +92,7 @@ impl Rig {
         Self { parent, now_ms: 0, tasks: Vec::new(), watchers: Vec::new() }
     }
 
-    /// Starts a watcher of these endpoints; its number.
+    /// Starts a watcher of these endpoints. Returns its number.
     pub(super) fn watch(&mut self, endpoints: &[usize]) -> usize {
         let urls = endpoints.iter().map(|endpoint| self.parent.url(*endpoint)).collect();
         let mut config = ParentConfig::new(urls, 31_337, self.parent.vault(), self.parent.registry());
@@ -104,7 +104,7 @@ impl Rig {
         self.watchers.len() - 1
     }
 
-    /// Relays `side` by `key` every second, through `endpoint`; says how often it looked without an error.
+    /// Relays `side` with `key` every second, through `endpoint`. Counts the successful passes.
     pub(super) fn relay(&mut self, side: Side, key: PrivateKeySigner, endpoint: usize) -> Rc<RefCell<u64>> {
         let wire = self.parent.wire(99);
         let config = SubmitterConfig::new(self.parent.url(endpoint), 31_337);
@@ -130,7 +130,7 @@ impl Rig {
         looked
     }
 
-    /// Lets time pass. What a watcher reports has to be on the canonical chain and final, unless `believed` says otherwise.
+    /// Advances the time. A watcher's reports must be canonical and final, unless `believed` allows them.
     pub(super) fn run(&mut self, for_ms: u64) -> Vec<ParentEvent> {
         let until_ms = self.now_ms + for_ms;
         let mut events = Vec::new();
@@ -164,7 +164,7 @@ impl Rig {
         self.parent.ledger().deposits(finalized).iter().map(|made| made.deposit).collect()
     }
 
-    /// A watcher's reports are the final deposits, from the first on, and none it could not have known of then.
+    /// Checks that a watcher's reports are the final deposits, from the first on, each final at the time of its report.
     #[track_caller]
     pub(super) fn assert_true_and_final(&self, watcher: usize) {
         let reports = self.reports(watcher);
@@ -186,7 +186,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// `amount` is what the withdrawal pays.
+    /// `amount` is the amount of the withdrawal.
     pub(super) fn with_withdrawal(parent: &Parent, amount: U256) -> Self {
         let withdrawal = Withdrawal {
             index: 0,

@@ -1,12 +1,12 @@
-//! What the peg's contracts have done, read from the events of the canonical blocks as they are executed: the checks' own
-//! account of the parent, into which nothing goes that a watcher has said.
+//! The actions of the peg's contracts, read from the events of the canonical blocks when they are executed: the checks' own
+//! record of the parent, without any information from a watcher.
 
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEvent;
 use causeway_contracts::{CheckpointRegistry, PegVault, deposit_of};
 use causeway_peg::Deposit;
 
-/// A deposit the vault has taken.
+/// A deposit in the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepositMade {
     /// The deposit.
@@ -26,7 +26,7 @@ pub struct DepositMade {
 pub struct ClaimPaid {
     /// The withdrawal's index.
     pub index: u64,
-    /// Whom it was for.
+    /// The recipient.
     pub recipient: Address,
     /// Wei, the relayer's fee included.
     pub amount: U256,
@@ -76,7 +76,7 @@ pub struct Ledger {
     checkpoints: Vec<CheckpointAccepted>,
 }
 
-/// Entries up to a height, of a list in order of heights.
+/// The entries up to a height, from a list in order of heights.
 fn up_to<T>(list: &[T], height: u64, of: impl Fn(&T) -> u64) -> &[T] {
     &list[..list.partition_point(|entry| of(entry) <= height)]
 }
@@ -101,14 +101,14 @@ impl Ledger {
         up_to(&self.checkpoints, height, |accepted| accepted.height)
     }
 
-    /// Deposits less claims up to `height`, wei: what the vault has to hold. `None` when more was claimed than deposited.
+    /// Deposits less claims up to `height`, wei: the coin that the vault must have. `None` when more was claimed than deposited.
     pub fn owed(&self, height: u64) -> Option<U256> {
         let deposited = self.deposits(height).last().map_or(U256::ZERO, |made| made.total);
         let claimed = self.claims(height).last().map_or(U256::ZERO, |paid| paid.total);
         deposited.checked_sub(claimed)
     }
 
-    /// How often the withdrawal was paid.
+    /// Number of payments of a withdrawal.
     pub fn times_paid(&self, index: u64) -> usize {
         self.claims.iter().filter(|paid| paid.index == index).count()
     }
@@ -152,7 +152,7 @@ impl Ledger {
         }
     }
 
-    /// Forgets what blocks above `height` did.
+    /// Forgets the entries of blocks above `height`.
     pub(super) fn undo(&mut self, height: u64) {
         self.deposits.truncate(self.deposits(height).len());
         self.claims.truncate(self.claims(height).len());

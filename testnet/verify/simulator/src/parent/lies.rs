@@ -1,4 +1,4 @@
-//! How a lying endpoint changes what it answers.
+//! Changes of a lying endpoint to its answers.
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
@@ -91,7 +91,7 @@ fn is<C: SolCall>(call: &Call) -> bool {
     call.input.starts_with(&C::SELECTOR)
 }
 
-/// Replies that are wrong whatever was asked.
+/// Replies that are wrong for every request.
 pub(super) fn reply(lie: Option<&Lie>, honest: Reply) -> Reply {
     match lie {
         Some(Lie::OtherTypes) => Ok("[{\"number\":true}]".to_owned()),

@@ -1,15 +1,15 @@
 //! The simulated parent chain: Ethereum as the peg sees it, in memory and without a clock of its own.
 //!
-//! Blocks come every so often and execute signed transactions on revm, with the committed bytecode of the peg's contracts;
-//! pools, fees, receipts, events, finality and the JSON-RPC methods that watchers and relayers use are as on the real one.
-//! Consensus is not: the parent's blocks have synthetic roots and no signatures, because nothing here checks them. States are
-//! kept for every height that may be asked for, so a reorganisation undoes what it must and costs nothing otherwise.
+//! Blocks come at an interval and execute signed transactions on revm, with the committed bytecode of the peg's contracts;
+//! pools, fees, receipts, events, finality and the JSON-RPC methods of watchers and relayers behave as on the real chain.
+//! Consensus does not: the parent's blocks have synthetic roots and no signatures, because nothing here checks them. States are
+//! kept for every height that may be queried, so a reorganisation only undoes its blocks.
 //!
 //! Several endpoints show the one chain, each with its own faults ([`EndpointFaults`]): behind, slow, down, cut, or lying, up to
 //! a whole branch that is consistent with itself. The chain has its own ([`ChainFaults`]). [`ParentFaults`] draws them over time.
 //!
 //! [`Parent`] owns everything. Clients hold a [`Wire`] whose futures end when [`Parent::advance`] comes to their time. The
-//! [`Ledger`] is the checks' own account of what the contracts did.
+//! [`Ledger`] is the checks' own record of the contracts' actions.
 
 mod branches;
 mod calls;
@@ -66,7 +66,7 @@ use crate::rng::{Purpose, Rng};
 /// Most lying branches at once.
 const MAX_BRANCHES: usize = 4;
 
-/// The parent chain and everybody's way to it.
+/// The parent chain and the connections to it.
 #[derive(Debug)]
 pub struct Parent {
     plan: Arc<ParentPlan>,
@@ -82,7 +82,7 @@ pub struct Parent {
     cut_off: BTreeSet<usize>,
     episodes: Episodes,
     mailbox: Arc<Mutex<Mailbox>>,
-    /// What happens when, in order of time and of posting.
+    /// Events in order of time, then of posting.
     queue: BTreeMap<(u64, u64), Due>,
     posted: u64,
     counters: ParentCounters,
@@ -120,17 +120,17 @@ impl Parent {
         format!("http://parent-{endpoint}")
     }
 
-    /// A machine's way to all endpoints. Sleeps and deadlines count simulated time from the last [`Self::advance`] on.
+    /// A machine's connection to all endpoints. Sleeps and deadlines count in simulated time from the last [`Self::advance`] on.
     pub fn wire(&self, machine: usize) -> Arc<dyn Wire> {
         Arc::new(ParentWire { machine, start_unix_s: self.plan.start_unix_s, mailbox: self.mailbox.clone() })
     }
 
-    /// Faults of the chain, to change.
+    /// Faults of the chain, mutable.
     pub fn faults_mut(&mut self) -> &mut ChainFaults {
         &mut self.faults
     }
 
-    /// Faults of an endpoint, to change.
+    /// Faults of an endpoint, mutable.
     ///
     /// # Panics
     /// When there is no such endpoint.
@@ -191,14 +191,14 @@ impl Parent {
         ParentEvent::Reorganised { blocks: undone.blocks, deposits: undone.deposits }
     }
 
-    /// When [`Self::advance`] has something to do next. Ask again after clients were polled: they may have posted.
+    /// Time at which [`Self::advance`] has something to do next. It may change when clients are polled, because they may post requests.
     pub fn next_due_ms(&mut self) -> u64 {
         self.empty_mailbox();
         let queued = self.queue.first_key_value().map_or(u64::MAX, |((due, _), _)| *due);
         queued.min(self.next_block_ms).min(self.episodes.next_ms())
     }
 
-    /// Lets time go on to `now_ms`: blocks are made, requests served, answers and sleeps ended. Returns what happened.
+    /// Advances the time to `now_ms`: makes blocks, serves requests, ends answers and sleeps. Returns the events.
     pub fn advance(&mut self, now_ms: u64) -> Vec<ParentEvent> {
         let mut events = Vec::new();
         loop {
@@ -297,7 +297,7 @@ impl Parent {
         BlockRef { height, hash: block.hash, timestamp: block.timestamp }
     }
 
-    /// How often what happened.
+    /// Counts of events.
     pub fn counters(&self) -> &ParentCounters {
         &self.counters
     }

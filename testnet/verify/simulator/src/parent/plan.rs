@@ -1,4 +1,4 @@
-//! What a simulated parent is like.
+//! Settings of a simulated parent.
 
 use alloy_primitives::{Address, B256};
 use causeway_contracts::predicted_addresses;
@@ -13,25 +13,25 @@ pub struct ParentPlan {
     pub chain_id: u64,
     /// Time between blocks, ms.
     pub block_ms: u64,
-    /// A block is final when this many blocks stand on it, at the earliest.
+    /// Smallest number of blocks above a final block.
     pub finality_blocks: u64,
-    /// Finality moves in steps of this many blocks, as epochs make it do.
+    /// Finality advances in steps of this many blocks, as with epochs.
     pub finality_step: u64,
     /// Gas limit of a block.
     pub gas_limit: u64,
-    /// Least base fee, wei per gas. Blocks are nearly empty, so this is the usual one.
+    /// Smallest base fee, wei per gas. Blocks are nearly empty, so this is the usual base fee.
     pub base_fee: u64,
-    /// Longest time from the pool's door to a block that may hold a transaction, ms.
+    /// Longest time from a transaction's admission until a block may include it, ms.
     pub inclusion_ms: u64,
     /// Shortest and longest round trip to an endpoint, ms.
     pub latency_ms: (u64, u64),
     /// JSON-RPC endpoints.
     pub endpoints: usize,
-    /// How many blocks back a state can be asked for. Full nodes keep 128; the lag of endpoints comes on top.
+    /// Number of past blocks whose state can be queried. Full nodes keep 128; the lag of endpoints is added.
     pub state_blocks: u64,
     /// Unix time at the start of the run, seconds.
     pub start_unix_s: u64,
-    /// What goes wrong until [`super::Parent::heal`].
+    /// Faults until [`super::Parent::heal`].
     pub faults: ParentFaults,
 }
 
@@ -56,10 +56,10 @@ impl Default for ParentPlan {
 }
 
 /// The peg's contracts in the parent's first block: the registry is the deployer's transaction number `deployer_nonce`, the
-/// vault the one after, as genesis foresees.
+/// vault the next one, as in genesis.
 #[derive(Clone, Debug)]
 pub struct PegDeployment {
-    /// Account that deploys. Needs no key: the first block is not signed for.
+    /// Account that deploys. Needs no key: the first block's transactions are unsigned.
     pub deployer: Address,
     /// Its nonce before.
     pub deployer_nonce: u64,
@@ -72,7 +72,7 @@ pub struct PegDeployment {
 }
 
 impl PegDeployment {
-    /// Where the registry and the vault will stand.
+    /// Addresses of the registry and the vault.
     pub fn addresses(&self) -> (Address, Address) {
         predicted_addresses(self.deployer, self.deployer_nonce)
     }

@@ -1,4 +1,4 @@
-//! Transactions that wait for a block of the parent, under the rules pools have for fees, nonces and room.
+//! Transactions that wait for a block of the parent, under the usual pool rules for fees, nonces and room.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ const MAX_TRANSACTIONS: usize = 4_096;
 const MAX_OF_SENDER: usize = 64;
 /// Longest transaction, bytes.
 const MAX_BYTES: usize = 128 << 10;
-/// When a transaction that is stuck may be in a block.
+/// Inclusion time of a stuck transaction.
 const NEVER: u64 = u64::MAX;
 
 /// A transaction whose sender is known.
@@ -24,7 +24,7 @@ const NEVER: u64 = u64::MAX;
 pub(super) struct ParentTx {
     /// Its hash.
     pub(super) hash: B256,
-    /// Who signed it.
+    /// Its signer.
     pub(super) sender: Address,
     /// The sender's nonce.
     pub(super) nonce: u64,
@@ -42,13 +42,13 @@ pub(super) struct ParentTx {
     pub(super) input: Bytes,
 }
 
-/// Why the pool refuses a transaction. The texts are those geth answers with.
+/// A refusal of the pool, with geth's texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// The bytes are no EIP-1559 transaction.
     #[error("transaction type not supported")]
     Encoding,
-    /// The signature belongs to nobody.
+    /// The signature is invalid.
     #[error("invalid sender")]
     Sender,
     /// Signed for another chain.
@@ -57,7 +57,7 @@ pub enum PoolError {
     /// Above [`MAX_BYTES`].
     #[error("oversized data")]
     TooLong,
-    /// It waits already.
+    /// It is in the pool already.
     #[error("already known")]
     Known,
     /// The nonce is used.
@@ -80,9 +80,9 @@ pub enum PoolError {
     /// The sender cannot pay it at its greatest price.
     #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}")]
     Funds {
-        /// What the sender has.
+        /// The sender's coin.
         balance: U256,
-        /// What it may cost.
+        /// Its largest cost.
         cost: U256,
     },
     /// The pool holds [`MAX_TRANSACTIONS`], or [`MAX_OF_SENDER`] of this sender.
@@ -91,13 +91,13 @@ pub enum PoolError {
     /// It would fail in the next block; only [`super::Parent::send`] looks.
     #[error("execution reverted: {0}")]
     WouldRevert(Bytes),
-    /// The key does not sign.
+    /// The signing failed.
     #[error("the key cannot sign: {0}")]
     Key(String),
 }
 
 impl ParentTx {
-    /// Decodes a signed EIP-1559 transaction and finds out who signed it.
+    /// Decodes a signed EIP-1559 transaction and recovers its signer.
     ///
     /// # Errors
     /// `Encoding`, `Sender`, `ChainId`, `TooLong`.
@@ -146,7 +146,7 @@ impl ParentTx {
         U256::from(self.gas_limit).saturating_mul(U256::from(self.max_fee)).saturating_add(self.value)
     }
 
-    /// What the block's maker gets for each gas; `None` when it does not pay the base fee.
+    /// Tip for each gas; `None` when it does not pay the base fee.
     fn effective_tip(&self, base_fee: u64) -> Option<u128> {
         Some(self.max_fee.checked_sub(u128::from(base_fee))?.min(self.tip))
     }
@@ -155,12 +155,12 @@ impl ParentTx {
 #[derive(Clone, Debug)]
 struct Waiting {
     tx: Arc<ParentTx>,
-    /// No block before this time holds it, ms.
+    /// Earliest time of its block, ms.
     from_ms: u64,
     arrival: u64,
 }
 
-/// The sender's account, as the head has it.
+/// The sender's account at the head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Payer {
     pub(super) nonce: u64,
@@ -185,14 +185,14 @@ impl Pool {
         self.known.contains(hash)
     }
 
-    /// The least nonce from `nonce` on that no waiting transaction of the account has.
+    /// The first nonce from `nonce` on without a waiting transaction of the account.
     pub(super) fn free_nonce(&self, sender: Address, nonce: u64) -> u64 {
         let Some(own) = self.waiting.get(&sender) else { return nonce };
         let taken = (nonce..).zip(own.range(nonce..)).take_while(|(expected, (found, _))| expected == *found).count();
         nonce.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX))
     }
 
-    /// Takes a transaction in, to be in a block from `from_ms` on; `None` for one that gets stuck.
+    /// Adds a transaction, for blocks from `from_ms` on; `None` for one that gets stuck.
     ///
     /// # Errors
     /// [`PoolError`].
@@ -237,7 +237,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes back a transaction whose block was undone. It was valid once and may be again.
+    /// Returns a transaction of an undone block to the pool. It was valid once and may be valid again.
     pub(super) fn put(&mut self, tx: Arc<ParentTx>, from_ms: Option<u64>) {
         self.arrivals = self.arrivals.saturating_add(1);
         self.known.insert(tx.hash);
@@ -248,7 +248,7 @@ impl Pool {
         }
     }
 
-    /// The transaction that pays best of those that may be next at `now_ms`. `next_nonce` is each account's.
+    /// The best-paying transaction that may be next at `now_ms`. `next_nonce` returns an account's next nonce.
     pub(super) fn best(
         &self,
         now_ms: u64,
@@ -265,7 +265,7 @@ impl Pool {
         best.map(|(_, waiting)| waiting.tx.clone())
     }
 
-    /// Takes a transaction out.
+    /// Removes a transaction.
     pub(super) fn remove(&mut self, tx: &ParentTx) {
         if !self.known.remove(&tx.hash) {
             return;
@@ -278,7 +278,7 @@ impl Pool {
         }
     }
 
-    /// Drops what can never be in a block any more, because the account has used the nonce.
+    /// Drops transactions whose nonce the account has used.
     pub(super) fn prune(&mut self, next_nonce: impl Fn(Address) -> u64) {
         let Self { waiting, known, .. } = self;
         waiting.retain(|sender, own| {
@@ -290,7 +290,7 @@ impl Pool {
         });
     }
 
-    /// What is stuck may be in a block from now on.
+    /// Releases stuck transactions.
     pub(super) fn release(&mut self, now_ms: u64) {
         for waiting in self.waiting.values_mut().flat_map(BTreeMap::values_mut) {
             waiting.from_ms = waiting.from_ms.min(now_ms);

@@ -1,6 +1,6 @@
-//! The JSON-RPC methods of a node of the parent, as far as anything here asks: what a view of a branch answers.
+//! The JSON-RPC methods of a node of the parent that are used here, over a view of a branch.
 //!
-//! Blocks carry the fields that clients of the peg read. Another method than those below is refused, so that a client which
+//! Blocks have the fields that clients of the peg read. Any other method is refused, so that a client which
 //! begins to use one is noticed.
 
 use std::fmt::Write;
@@ -47,7 +47,7 @@ pub(super) struct Request {
     pub(super) params: Value,
 }
 
-/// A branch as one endpoint shows it.
+/// A branch, as one endpoint shows it.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) chain: &'a Chain,
@@ -61,14 +61,14 @@ pub(super) struct View<'a> {
     pub(super) lie: Option<&'a Lie>,
 }
 
-/// A block as it is shown.
+/// A block in an answer.
 #[derive(Debug)]
 pub(super) struct BlockAnswer {
     pub(super) height: u64,
     pub(super) hash: B256,
 }
 
-/// What a range of logs is asked for.
+/// A query of logs.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Filter {
@@ -99,7 +99,7 @@ impl CallParams {
     }
 }
 
-/// A parameter by its place.
+/// A parameter by its position.
 pub(super) fn parameter<T: for<'de> Deserialize<'de>>(params: &Value, place: usize) -> Result<T, Refused> {
     params.get(place).and_then(|value| T::deserialize(value).ok()).ok_or_else(Refused::params)
 }
@@ -146,7 +146,7 @@ impl View<'_> {
         self.chain.block(self.head).map_or(0, |block| block.base_fee)
     }
 
-    /// A tenth of the base fee: more when everybody is in a hurry.
+    /// A tenth of the base fee: higher when the base fee is high.
     fn tip(&self) -> u64 {
         self.base_fee() / 10
     }
@@ -170,7 +170,7 @@ impl View<'_> {
         Ok((height <= self.head).then_some(height))
     }
 
-    /// A height whose state is still there.
+    /// A height whose state is still available.
     fn state_height(&self, tag: Option<&Value>) -> Result<u64, Refused> {
         let height = self.height(tag.unwrap_or(&Value::Null))?;
         let height = height.ok_or_else(|| Refused::new(-32_000, "header not found"))?;

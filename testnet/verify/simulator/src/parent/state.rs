@@ -1,6 +1,6 @@
-//! The parent's accounts and slots at every height that may still be asked for: each value with the block that set it.
+//! The parent's accounts and slots at every height that can still be queried: each value with the block that set it.
 //!
-//! A snapshot costs nothing, undoing a block costs what the block changed, and a read is a search in a short list.
+//! A snapshot costs nothing, undoing a block costs as much as its changes, and a read is a search in a short list.
 
 use std::{collections::BTreeMap, convert::Infallible};
 
@@ -23,7 +23,7 @@ impl<T> Versions<T> {
         after.checked_sub(1).and_then(|last| self.0.get(last)).map(|(_, value)| value)
     }
 
-    /// Sets the value in block `height`, which is the newest. Versions that were over before `floor` go.
+    /// Sets the value in block `height`, the newest. Drops versions that ended before `floor`.
     fn set(&mut self, height: u64, value: T, floor: u64) {
         let over = self.0.partition_point(|(set, _)| *set <= floor);
         if over > 1 {
@@ -59,7 +59,7 @@ pub(super) struct State {
     accounts: BTreeMap<Address, Versions<Account>>,
     slots: BTreeMap<(Address, U256), Versions<U256>>,
     codes: BTreeMap<B256, Bytecode>,
-    /// What each block that can still be undone has set.
+    /// Changes of each block that can still be undone.
     touched: BTreeMap<u64, Vec<Key>>,
     /// Oldest height whose state is complete.
     floor: u64,
@@ -70,7 +70,7 @@ impl State {
         self.floor
     }
 
-    /// States below `height` are not asked for any more, and blocks up to `finalized` are not undone any more.
+    /// Declares that states below `height` are no longer queried, and blocks up to `finalized` are no longer undone.
     pub(super) fn settle(&mut self, finalized: u64, height: u64) {
         self.floor = self.floor.max(height);
         self.touched = self.touched.split_off(&finalized.saturating_add(1));
@@ -86,9 +86,9 @@ impl State {
         self.set_account(height, address, Account { balance: info.balance, nonce, code_hash: info.code_hash });
     }
 
-    /// Takes over what a transaction of block `height` changed.
+    /// Applies the changes of a transaction of block `height`.
     pub(super) fn apply(&mut self, height: u64, changes: EvmState) {
-        // In order of addresses: nothing of the map's own order may reach the lists.
+        // In order of addresses: the map's own order must not reach the lists.
         let changes: BTreeMap<_, _> = changes.into_iter().filter(|(_, account)| account.is_touched()).collect();
         for (address, account) in changes {
             if let Some(code) = account.info.code.as_ref().filter(|code| !code.is_empty()) {
@@ -152,7 +152,7 @@ impl State {
 pub(super) struct StateAt<'a> {
     pub(super) state: &'a State,
     pub(super) height: u64,
-    /// Hash of the block before the one that is executed.
+    /// Hash of the block before the executed one.
     pub(super) parent_hash: B256,
 }
 
@@ -174,7 +174,7 @@ impl Database for StateAt<'_> {
         Ok(self.state.slot(address, slot, self.height))
     }
 
-    /// The peg's contracts read no block hashes; the last one is there for those that take one as a seed.
+    /// The peg's contracts read no block hashes; only the last one is available.
     fn block_hash(&mut self, _: u64) -> Result<B256, Infallible> {
         Ok(self.parent_hash)
     }

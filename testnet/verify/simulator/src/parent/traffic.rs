@@ -1,4 +1,4 @@
-//! Requests on their way to an endpoint and answers on their way back, with what befalls them there.
+//! Requests to an endpoint and answers from it, with their delays and losses.
 
 use alloy_primitives::Bytes;
 use causeway_parent::{Answer, ExchangeError};
@@ -14,7 +14,7 @@ use super::{
 /// An event at its time.
 #[derive(Debug)]
 pub(super) enum Due {
-    /// A request arrives; its answer leaves for the slot in time, or is too late for anybody.
+    /// A request arrives; its answer fills the slot in time, or is too late.
     Serve {
         endpoint: usize,
         body: Vec<u8>,
@@ -44,7 +44,7 @@ impl Parent {
         }
     }
 
-    /// Puts a request on its way.
+    /// Sends a request.
     fn send_off(&mut self, posted: Posted) {
         let Posted { sent_ms, machine, endpoint, body, deadline_ms, max_bytes, slot } = posted;
         let (least, most) = self.plan.latency_ms;
@@ -69,7 +69,7 @@ impl Parent {
                 let answer = if in_time {
                     Some((sent_ms.saturating_add(trip_ms), slot))
                 } else {
-                    // It arrives and is served all the same.
+                    // It arrives and is served nevertheless.
                     self.counters.unanswered += 1;
                     self.enqueue(sent_ms.saturating_add(deadline_ms), Due::Fill(slot, late));
                     None
@@ -83,7 +83,7 @@ impl Parent {
         self.enqueue(sent_ms.saturating_add(trip_ms), Due::Fill(slot, failure));
     }
 
-    /// Does what is due.
+    /// Handles the due events.
     pub(super) fn take(&mut self, due: Due) {
         match due {
             Due::Wake(slot) => slot.fill(()),

@@ -1,4 +1,4 @@
-//! What people do with the parent, and what checks read from it.
+//! Users' actions on the parent, and queries of the checks.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{
     pool::{ParentTx, PoolError},
 };
 
-/// Which end of the chain is meant.
+/// A position on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// The newest block.
@@ -28,10 +28,10 @@ pub enum At {
     Height(u64),
 }
 
-/// Where a transaction is.
+/// The status of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TxStatus {
-    /// Nobody knows it: it was forgotten, replaced or never sent.
+    /// Unknown: it was forgotten, replaced or never sent.
     Unknown,
     /// In the pool.
     Waiting,
@@ -39,7 +39,7 @@ pub enum TxStatus {
     Included {
         /// The block.
         height: u64,
-        /// Whether it did what it was to do.
+        /// Whether it succeeded.
         success: bool,
         /// Whether the block is final.
         finalized: bool,
@@ -83,13 +83,13 @@ impl Parent {
         self.chain.offer(tx.clone(), from_ms)?;
         self.counters.stuck += u64::from(stuck);
         for branch in self.branches.values_mut() {
-            // A branch may think otherwise of it; who sent it hears of the chain only.
+            // A branch may treat it differently; the sender gets the result of the canonical chain.
             branch.offer(tx.clone(), from_ms).ok();
         }
         Ok(hash)
     }
 
-    /// Signs and sends a transaction with gas and fees that fit the head, and the account's first nonce of which nothing waits.
+    /// Signs and sends a transaction with gas and fees that fit the head, and the account's first nonce without a waiting transaction.
     ///
     /// # Errors
     /// [`PoolError`]; `WouldRevert` when it would fail at the head.
@@ -143,7 +143,7 @@ impl Parent {
         self.send(from, TxKind::Call(self.vault()), U256::ZERO, call.abi_encode().into())
     }
 
-    /// Where a transaction is.
+    /// The status of a transaction.
     pub fn status(&self, hash: &B256) -> TxStatus {
         match self.chain.receipt(hash) {
             Some(receipt) => TxStatus::Included {
@@ -161,7 +161,7 @@ impl Parent {
         self.chain.pool().len()
     }
 
-    /// What the peg's contracts did on the canonical chain.
+    /// The actions of the peg's contracts on the canonical chain.
     pub fn ledger(&self) -> &Ledger {
         self.chain.ledger()
     }
@@ -179,7 +179,7 @@ impl Parent {
         self.contracts.expect("the peg is deployed").1
     }
 
-    /// Height meant by `at`.
+    /// The height of `at`.
     pub fn height(&self, at: At) -> u64 {
         match at {
             At::Head => self.chain.head().height,
@@ -193,22 +193,22 @@ impl Parent {
         self.chain.state().account(account, self.height(at)).map_or(U256::ZERO, |info| info.balance)
     }
 
-    /// What the vault says it owes, wei.
+    /// Coin that the vault counts as locked, wei.
     pub fn vault_locked(&self, at: At) -> U256 {
         self.view(self.vault(), PegVault::lockedCall { token: Address::ZERO }, at)
     }
 
-    /// Number of deposits the vault has taken.
+    /// Number of deposits in the vault.
     pub fn vault_deposits(&self, at: At) -> u64 {
         self.view(self.vault(), PegVault::depositNonceCall {}, at)
     }
 
-    /// Whether the vault says a withdrawal was paid.
+    /// Whether a withdrawal was paid, from the vault.
     pub fn vault_claimed(&self, index: u64, at: At) -> bool {
         self.view(self.vault(), PegVault::isClaimedCall { index }, at)
     }
 
-    /// What the registry says.
+    /// The state of the registry.
     pub fn registry_at(&self, at: At) -> RegistryAt {
         let latest = self.view(self.registry(), CheckpointRegistry::latestCall {}, at);
         let digest = self.view(self.registry(), CheckpointRegistry::latestDigestCall {}, at);
@@ -221,7 +221,7 @@ impl Parent {
         }
     }
 
-    /// When a checkpoint was accepted, Unix seconds; `None` when the registry does not know it.
+    /// Time at which a checkpoint was accepted, Unix seconds; `None` when the registry does not know it.
     pub fn accepted_at(&self, number: u64, at: At) -> Option<u64> {
         let accepted = self.view(self.registry(), CheckpointRegistry::acceptedCall { number }, at);
         (!accepted.withdrawalRoot.is_zero()).then_some(accepted.acceptedAt)

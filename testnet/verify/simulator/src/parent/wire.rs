@@ -1,4 +1,4 @@
-//! The way between the parent's clients and the simulated parent: requests and sleeps that end when their time comes.
+//! The connection between the parent's clients and the simulated parent: requests and sleeps that end at their time.
 //!
 //! A client posts into a mailbox and holds a future. [`super::Parent`] empties the mailbox, serves each request when it has
 //! arrived and fills its slot when the answer has. Nothing here runs by itself.
@@ -14,10 +14,10 @@ use causeway_parent::{Answer, ExchangeError, Url, Wire};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-/// What an exchange ends with.
+/// The result of an exchange.
 pub(super) type Exchanged = Result<Answer, ExchangeError>;
 
-/// Where a future finds its value.
+/// The slot from which a future takes its value.
 #[derive(Debug)]
 struct Content<T> {
     value: Option<T>,
@@ -34,7 +34,7 @@ impl<T> Slot<T> {
         (Self(content.clone()), Awaited(content))
     }
 
-    /// Ends the future. A second value is nothing to it.
+    /// Completes the future. A second value is ignored.
     pub(super) fn fill(&self, value: T) {
         let mut content = self.0.lock();
         content.value.get_or_insert(value);
@@ -75,7 +75,7 @@ pub(super) struct Posted {
     pub(super) slot: Slot<Exchanged>,
 }
 
-/// What clients have posted since it was last emptied, and what time it is.
+/// Requests of clients since the last time it was emptied, and the present time.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     pub(super) now_ms: u64,

@@ -1,4 +1,4 @@
-//! Amnesia: restarts without log, lock and sign state, votes at once on whatever is proposed then, and prevotes against the
+//! Amnesia: restarts without log, lock and sign state, votes at once for any proposal, and prevotes against the
 //! lock. Two prevotes or precommits of one round convict it; a prevote against a lock does not.
 
 use std::collections::BTreeSet;
@@ -15,13 +15,13 @@ use super::{
 
 /// The mean time between two restarts.
 const RESTART_MS: u64 = 4_000;
-/// Of its restarts, so many forget, of 100.
+/// Percentage of restarts that forget.
 const FORGETS: u64 = 80;
 
 #[derive(Debug, Default)]
 pub(super) struct Amnesia {
     heard: Hearsay,
-    /// The block it precommitted last: height, round, hash.
+    /// The last precommitted block: height, round, hash.
     lock: Option<(u64, u32, B256)>,
     /// Rounds in which it voted by itself since it forgot.
     cast: BTreeSet<(u64, u32)>,

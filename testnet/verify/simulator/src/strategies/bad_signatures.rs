@@ -11,13 +11,13 @@ use super::{
 };
 use crate::setup;
 
-/// Of what it says, so much is signed wrongly, of 100.
+/// Percentage of messages that are signed wrongly.
 const WRONG: u64 = 60;
 
 #[derive(Debug)]
 pub(super) struct BadSignatures;
 
-/// Not the signature of `bytes` by the member, in one way or another. `right` is.
+/// An invalid signature of `bytes`; `right` is the valid one.
 fn wrong(
     out: &mut Context<'_>,
     right: [u8; SIGNATURE_BYTES],
@@ -36,7 +36,7 @@ fn wrong(
             let chain = phantom(out.rng);
             sign(&out.own.keys, &bytes(chain))
         }
-        // By another member's name: whoever has the next machine's key did not sign here either.
+        // A signature by the next machine's key.
         _ => sign(&setup::node_keys(20_000 + out.own.index), &bytes(out.genesis.hash)),
     }
 }

@@ -1,4 +1,4 @@
-//! Blocks put together anew: doctored under a hash that fits, or executed again with other attributes.
+//! Changed blocks: edited under a matching hash, or executed again with other attributes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use causeway_execution::{
 
 use super::Context;
 
-/// The block with something changed, and its hash with it. What executing it leads to is left as it was.
+/// The block with a change, and its new hash. The results of execution in the header are left as they were.
 pub(super) fn doctored(block: &ExecutedBlock, change: impl FnOnce(&mut Block)) -> Arc<ExecutedBlock> {
     let mut changed = Block::clone(&block.block);
     change(&mut changed);
@@ -19,7 +19,7 @@ pub(super) fn doctored(block: &ExecutedBlock, change: impl FnOnce(&mut Block)) -
     Arc::new(ExecutedBlock { block: Arc::new(changed), hash, ..block.clone() })
 }
 
-/// What a block is executed again with.
+/// The changed attributes of a block.
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
     /// Another timestamp, Unix seconds.
@@ -42,13 +42,13 @@ pub(super) fn seal_transactions(block: &mut Block) {
     block.header.transactions_root = transactions_root(&block.transactions);
 }
 
-/// A system call of the block with this number.
+/// The position of a system call in the block.
 pub(super) fn system_transaction(block_number: u64, index: usize, call: SystemCall) -> Transaction {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     Transaction::System(SystemTx { block_number, index, to: call.to, gas_limit: SYSTEM_TX_GAS, input: call.input })
 }
 
-/// The block with a system call before its others, instead of the one of that kind, whatever executing it says.
+/// The block with a system call before its others, in place of the one of that kind, also when execution would refuse it.
 pub(super) fn with_system_call(block: &ExecutedBlock, call: SystemCall) -> Arc<ExecutedBlock> {
     doctored(block, |block| {
         let (mut calls, mut users) = (vec![call.clone()], Vec::new());
@@ -66,7 +66,7 @@ pub(super) fn with_system_call(block: &ExecutedBlock, call: SystemCall) -> Arc<E
     })
 }
 
-/// The block executed again with other attributes, so that everything in it follows from them. `None` when it does not follow
+/// The block executed again with other attributes, so that all its fields are consistent. `None` when it does not follow
 /// the durable head, or cannot be executed.
 pub(super) fn rebuilt(out: &Context<'_>, block: &ExecutedBlock, attributes: Attributes) -> Option<Arc<ExecutedBlock>> {
     let chain = out.own.chain()?;
@@ -103,7 +103,7 @@ pub(super) fn rebuilt(out: &Context<'_>, block: &ExecutedBlock, attributes: Attr
     built.ok().map(Arc::new)
 }
 
-/// A body of some bytes that is no block.
+/// Random bytes that are no block.
 pub(super) fn rubbish(of: B256) -> Bytes {
     Bytes::copy_from_slice(&of.0)
 }

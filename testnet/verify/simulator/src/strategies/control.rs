@@ -1,6 +1,6 @@
 //! Control runs: with the least power above a third Byzantine the chain must fork, and the fork must leave evidence against every
-//! Byzantine member and nobody else. A simulator in which that does not happen would prove nothing by the runs in which nothing
-//! happens.
+//! Byzantine member and against no other. If the simulator could not show this, its quiet runs would prove
+//! nothing.
 
 use std::collections::BTreeSet;
 
@@ -16,16 +16,16 @@ use crate::{
     plan::{NetworkFaults, Partition, PartitionKind},
 };
 
-/// How many members there are, by seed.
+/// Number of members, by seed.
 const MEMBERS: [usize; 3] = [4, 7, 10];
-/// What crosses from one half of the honest members to the other takes so much longer: by then each half has decided.
+/// Extra delay between the two halves of the honest members: each half decides before messages arrive.
 const HALVES_APART_MS: u64 = 3_000;
-/// A fork has to come before the world heals then.
+/// Time of the healing; the fork must happen before.
 const FORKED_BY_MS: u64 = 60_000;
-/// How long honest nodes have to find evidence after that.
+/// Time for honest nodes to find evidence after the healing.
 const EVIDENCE_BY_MS: u64 = 60_000;
 
-/// How the chain is forked.
+/// The way in which the chain is forked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     /// Members run twice, each copy honest, one with each half of the others; the halves hear each other late.
@@ -35,12 +35,12 @@ pub enum Control {
     Equivocators,
 }
 
-/// A fork and what it left.
+/// A fork and its evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
     /// The height of the second block.
     pub height: u64,
-    /// Whom honest nodes convict.
+    /// The members against whom honest nodes have evidence.
     pub convicted: BTreeSet<ValidatorId>,
     /// Their power.
     pub power: u64,
@@ -52,7 +52,7 @@ impl Control {
     /// All values.
     pub const ALL: [Self; 2] = [Self::Twins, Self::Equivocators];
 
-    /// The one that a seed of the control profile runs.
+    /// The way of a seed in the control profile.
     pub const fn of(seed: u64) -> Self {
         if seed.is_multiple_of(2) { Self::Twins } else { Self::Equivocators }
     }
@@ -65,7 +65,7 @@ impl Control {
         }
     }
 
-    /// The counter of [`Coverage`](crate::Coverage) that says how often it forked a chain.
+    /// The counter of [`Coverage`](crate::Coverage) for its forks.
     pub const fn counter(self) -> &'static str {
         match self {
             Self::Twins => "fork_by_twins",
@@ -79,7 +79,7 @@ impl Control {
         let mut plan = Plan { faults_until_ms: FORKED_BY_MS, ..Plan::quiet(seed, members) };
         let byzantine = members - (most_byzantine(members) + 1)..members;
         let half = (0..byzantine.start).step_by(2);
-        // What is late convicts once it comes; what is lost need not be said again.
+        // Late messages are evidence once they arrive; lost ones need not be sent again.
         let slow = PartitionKind::Slow { by_ms: HALVES_APART_MS };
         let (kind, side, neutral) = match self {
             Self::Equivocators => (StrategyKind::EquivocateProposals, half.collect(), byzantine.clone().collect()),
@@ -100,7 +100,7 @@ impl Control {
     pub fn run(self, world: &mut World) -> Result<Fork, Violation> {
         world.may_stop = true;
         world.checks.await_fork();
-        // What the halves have said so far is still on its way.
+        // The messages between the halves are still in flight.
         world.run_while(FORKED_BY_MS, |world| world.checks.fork().is_some())?;
         let height = world.checks.fork().map(|fork| fork.height).ok_or_else(|| {
             let text = format!("{}: more than a third of the power was Byzantine and nothing forked", self.name());
@@ -130,7 +130,7 @@ impl Control {
     }
 }
 
-/// What all honest machines' databases say together, of machines that have stopped by themselves, too.
+/// The evidence in the databases of all honest machines, including those that have stopped by themselves.
 fn convicted(world: &World, height: u64) -> Result<Fork, Violation> {
     let fail = |text: String| Violation::new(EVIDENCE, height, text);
     let mut convicted = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A signer counted more than once: the same vote sent again and again, and certificates, in messages and in blocks, in which
+//! A signer counted more than once: the same vote sent repeatedly, and certificates, in messages and in blocks, in which
 //! signatures stand several times until they look like enough.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{
     hearsay::Hearsay,
 };
 
-/// How often each of its votes is sent, at the most.
+/// Most copies of each of its votes.
 const TIMES: u64 = 4;
 
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Equivocation of proposals: two valid blocks for one round, one for each half of the machines. Members with this strategy are a
-//! conspiracy: they know the halves without talking to each other, show each other both blocks, vote with each half for its
-//! block, and keep from each half what the other one says. Their own nodes stay with one half, the one that is shown the block
+//! conspiracy: they know the halves without communication, show each other both blocks, vote with each half for its
+//! block, and hide each half's messages from the other half. Their own nodes stay with the half that is shown the block
 //! with the smaller hash. From more than a third of the power on that forks the chain.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::setup;
 
-/// Second blocks that are kept.
+/// Number of second blocks that are kept.
 const KEPT: usize = 16;
-/// The others of the conspiracy hear of the second block so much later than of the first.
+/// The other conspirators receive the second block this much later than the first.
 const SECOND_AFTER_MS: u64 = 25;
-/// How often the votes for both blocks are said again, for whoever was not ready for them.
+/// Number of repetitions of the votes for both blocks, for nodes that were not ready for them.
 const SAY_AGAIN_MS: u64 = 300;
-/// Heights below the next one for which they still are.
+/// Number of heights below the next one for which they are repeated.
 const HEIGHTS_BACK: u64 = 1;
 
 #[derive(Debug, Default)]
@@ -49,13 +49,13 @@ fn sees_small(out: &Context<'_>, to: usize, height: u64) -> bool {
     conspires(out, to) || (to as u64 + height).is_multiple_of(2)
 }
 
-/// Whether a machine's member is of the conspiracy, too.
+/// Whether a machine's member is in the conspiracy, too.
 fn conspires(out: &Context<'_>, machine: usize) -> bool {
     out.plan.byzantine.contains(&(machine, out.kind))
 }
 
-/// Whether there are two blocks to a proposal: it is by the conspiracy, and not for a block that has its quorum of prevotes
-/// already, which the other block of that round lacks.
+/// Whether a proposal has two blocks: it is by the conspiracy, and not for a block that already has a quorum of prevotes,
+/// because the other block of that round lacks one.
 fn has_two(out: &Context<'_>, proposal: &Proposal) -> bool {
     let is_by = |machine: usize| setup::node_keys(machine).validator_id() == proposal.proposer;
     proposal.pol_round.is_none()
@@ -63,20 +63,20 @@ fn has_two(out: &Context<'_>, proposal: &Proposal) -> bool {
 }
 
 impl EquivocateProposals {
-    /// Whether a round's block is a fellow's and its other block is not known yet: whatever is said of it now would reach the wrong
+    /// Whether a round's block is by another conspirator and its second block is not known yet: messages about it would now reach the wrong
     /// half.
     fn awaits_second(&self, out: &Context<'_>, height: u64, round: u32) -> bool {
         let [signed] = self.heard.proposals(height, round) else { return false };
         has_two(out, &signed.proposal) && signed.proposal.proposer != out.id()
     }
 
-    /// Whether it is about to show the second block beside one of its own: its node votes before it proposes.
+    /// Whether it will show a second block beside its own one: its node votes before it proposes.
     fn has_second(&self, block: Option<B256>) -> bool {
         let is_shown = |block: &B256| self.roots.values().any(|first| first == block);
         block.is_some_and(|block| self.others.contains_key(&block) && !is_shown(&block))
     }
 
-    /// The block that `to` is shown in a round with two.
+    /// The block that `to` is shown in a round with two blocks.
     fn shown(&self, out: &Context<'_>, to: usize, height: u64, round: u32) -> Option<B256> {
         match self.heard.blocks(height, round).as_slice() {
             [small, .., great] => Some(if sees_small(out, to, height) { *small } else { *great }),
@@ -84,8 +84,8 @@ impl EquivocateProposals {
         }
     }
 
-    /// The block of a round that is proposed again. Both halves may hold one after an attack that came to nothing: the conspiracy
-    /// helps either, whatever its own nodes think.
+    /// The block of a round that is proposed again. After a failed attack both halves may be locked on one: the conspiracy
+    /// then helps both.
     fn again(&self, height: u64, round: u32) -> Option<B256> {
         match self.heard.proposals(height, round) {
             [signed] if signed.proposal.pol_round.is_some() => Some(signed.proposal.block_hash),
@@ -123,7 +123,7 @@ impl EquivocateProposals {
         first.into_iter().chain([(after_ms, other)]).chain(parts).collect()
     }
 
-    /// What it says for somebody else: of a height with two blocks, nothing that shows a half the other's.
+    /// Forwarded messages of others: at a height with two blocks, nothing that shows one half the other half's block.
     fn passed_on(&self, out: &Context<'_>, to: usize, message: &ConsensusMessage) -> Outgoing {
         let height = message.height().0;
         let hides = match message {
@@ -153,7 +153,7 @@ impl Strategy for EquivocateProposals {
                 let signed = signed.clone();
                 self.proposed(out, to, &signed)
             }
-            // Whoever is shown the other block has no use for parts of the first.
+            // A machine that is shown the other block does not need parts of the first.
             ConsensusMessage::Part(part) if !conspires(out, to) => {
                 let hides = self.roots.contains_key(&part.root) && !sees_small(out, to, part.height.0);
                 if hides { Vec::new() } else { vec![(0, say(message.clone()))] }
@@ -162,7 +162,7 @@ impl Strategy for EquivocateProposals {
                 let (kind, height, round) = (signed.vote.kind, signed.vote.height.0, signed.vote.round.0);
                 match self.shown(out, to, height, round).or_else(|| self.again(height, round)) {
                     Some(block) => vec![(0, vote(out, Ballot { kind, height, round, block: Some(block) }))],
-                    // It votes for both once it knows both.
+                    // It votes for both blocks as soon as it knows both.
                     None if self.awaits_second(out, height, round) || self.has_second(signed.vote.block_hash) => {
                         Vec::new()
                     }
@@ -175,7 +175,7 @@ impl Strategy for EquivocateProposals {
 
     fn heard(&mut self, out: &mut Context<'_>, _: usize, message: &GossipMessage) -> bool {
         self.heard.note(out.head, message);
-        // Certificates bring back what it signed beside its node, too.
+        // Certificates also contain its second signatures, which its node must not see.
         let own = match message {
             GossipMessage::Consensus(ConsensusMessage::PolkaCertificate(polka)) => {
                 polka.signatures.iter().any(|signature| signature.validator == out.id())
@@ -189,7 +189,7 @@ impl Strategy for EquivocateProposals {
                     .rounds(height)
                     .any(|round| self.heard.blocks(height, round).iter().skip(1).any(|other| *other == block))
             }
-            // Its node would report a fellow that has shown it both blocks.
+            // Its node would report a conspirator that has shown it both blocks.
             GossipMessage::Consensus(ConsensusMessage::Proposal(signed)) => {
                 let first = self.heard.proposals(signed.proposal.height.0, signed.proposal.round.0).first();
                 out.is_own(message) || first.is_some_and(|first| first != signed)
@@ -211,7 +211,7 @@ impl Strategy for EquivocateProposals {
     fn built(&mut self, out: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
         let height = block.block.header.number;
         let mut other = Block::clone(&block.block);
-        // Half of all marks give a greater hash.
+        // A random mark gives a greater hash with probability one half.
         while other.hash() <= block.hash {
             other.header.extra_data = Bytes::copy_from_slice(&out.rng.bits().to_be_bytes());
         }

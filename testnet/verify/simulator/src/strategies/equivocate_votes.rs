@@ -1,5 +1,5 @@
-//! Equivocation of votes: beside the vote its node gives, another one of the same kind, height and round; some see the one,
-//! some the other, some both.
+//! Equivocation of votes: a second vote of the same kind, height and round as its node's vote; some machines see the first,
+//! some the second, some both.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{
     hearsay::Hearsay,
 };
 
-/// Of its votes, so many have a second one, of 100.
+/// Percentage of votes with a second one.
 const DOUBLED: u64 = 60;
 
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct EquivocateVotes {
     pairs: BTreeMap<(u64, u32, VoteKind), Option<Pair>>,
 }
 
-/// A second vote, and who sees which.
+/// A second vote, and the machines that see each.
 #[derive(Debug)]
 struct Pair {
     other: GossipMessage,

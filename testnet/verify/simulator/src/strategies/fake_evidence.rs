@@ -1,5 +1,5 @@
-//! Fake evidence: reports of honest members with signatures that are not theirs, of pairs that do not conflict, of other chains,
-//! of strangers, and of no evidence at all. As a proposer's system call, and as a user's transaction.
+//! Fake evidence: reports against honest members with forged signatures, with pairs that do not conflict, of other chains,
+//! against strangers, and without any evidence. Sent as a proposer's system call, and as a user's transaction.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn bytes(evidence: &Evidence) -> Vec<u8> {
     borsh::to_vec(evidence).unwrap_or_default()
 }
 
-/// The encoding of something that convicts nobody.
+/// The encoding of invalid evidence.
 fn fake(out: &mut Context<'_>) -> Vec<u8> {
     let chain = out.genesis.hash;
     let others: Vec<usize> = out.others().collect();
@@ -46,7 +46,7 @@ fn fake(out: &mut Context<'_>) -> Vec<u8> {
     let victim = setup::node_keys(*victim % out.plan.machines().max(1));
     let own = setup::node_keys(out.own.index % out.plan.machines().max(1));
     match out.rng.below(6) {
-        // Somebody else's name over its own signatures.
+        // Another member's name over its own signatures.
         0 => {
             let (mut first, mut second) = pair(out, &own, chain);
             first.vote.validator = victim.validator_id();
@@ -67,12 +67,12 @@ fn fake(out: &mut Context<'_>) -> Vec<u8> {
             let vote = vote.unwrap_or_else(|| pair(out, &own, chain).0);
             bytes(&Evidence::of_votes(vote.clone(), vote))
         }
-        // Of somebody who never registered.
+        // Against a key that never registered.
         3 => {
             let (first, second) = pair(out, &setup::node_keys(30_000), chain);
             bytes(&Evidence::of_votes(first, second))
         }
-        // A genuine vote of the victim's and one that is not.
+        // A genuine vote of the victim and a forged one.
         4 => {
             let storage = out.own.storage();
             let genuine = storage.and_then(|storage| storage.certificate(out.head).ok().flatten());

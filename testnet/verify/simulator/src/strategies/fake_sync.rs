@@ -1,5 +1,5 @@
-//! Fake heads and false blocks: it claims heights it cannot show, and whoever asks it for blocks gets none, late ones, other
-//! ones, or ones that were altered.
+//! Fake heads and false blocks: it claims heights that it does not have, and answers requests for blocks with none, late ones, other
+//! ones, or altered ones.
 
 use alloy_primitives::Bytes;
 use causeway_consensus::{CommitCertificate, Height};
@@ -52,7 +52,7 @@ fn false_blocks(out: &mut Context<'_>, from: u64, most: usize, mut blocks: Block
         6 => blocks.iter_mut().for_each(|(body, _)| *body = Bytes::copy_from_slice(&body[..body.len() / 2])),
         7 => blocks.reverse(),
         _ => {
-            // Heights that nobody has decided.
+            // Heights that are not decided.
             let certificate = first.map(|(_, certificate)| certificate);
             let certificate = certificate.or_else(|| out.own.storage()?.certificate(out.head).ok().flatten())?;
             blocks = (from..from.saturating_add(most.min(4) as u64))

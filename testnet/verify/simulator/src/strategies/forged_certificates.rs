@@ -1,5 +1,5 @@
 //! Forged locks and commits: certificates of polkas, rounds and decisions with a signer counted twice, with signers of no set,
-//! of too little power, of other votes or of another height; and proposals that rest on a polka that never was.
+//! of too little power, of other votes or of another height; and proposals with a polka that never existed.
 
 use causeway_consensus::{
     CommitCertificate, CommitSignature, ConsensusMessage, DecisionNotice, Height, PolkaCertificate, Proposal, Round,
@@ -14,7 +14,7 @@ use super::{
     hearsay::Hearsay,
 };
 
-/// How often it shows one, of 100 ticks.
+/// Percentage of ticks at which it sends one.
 const SHOWN: u64 = 40;
 
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct ForgedCertificates {
 }
 
 impl ForgedCertificates {
-    /// Signatures that prove nothing of what `ballot` says.
+    /// Signatures that do not prove `ballot`.
     fn signatures(&self, out: &mut Context<'_>, ballot: Ballot) -> Vec<CommitSignature> {
         let members: Vec<_> =
             out.set().iter().flat_map(|set| set.iter().map(|member| member.id).collect::<Vec<_>>()).collect();
@@ -36,11 +36,11 @@ impl ForgedCertificates {
             .map(signature_of)
             .collect();
         let mut signatures = match out.rng.below(6) {
-            // One signer, counted as often as there are members.
+            // One signer, repeated once for each member.
             0 => vec![own; members.len()],
             // Too little power.
             1 => std::iter::once(own).chain(genuine.into_iter().take(members.len() / 3)).collect(),
-            // Of no set, or of one long gone.
+            // Of keys in no set, or in an old set.
             2 => (0..members.len()).map(|_| strangers_signature(out, ballot)).collect(),
             // Genuine ones of other votes.
             3 => {
@@ -53,7 +53,7 @@ impl ForgedCertificates {
             }
             // The members' names over the member's own signature.
             4 => members.iter().map(|id| CommitSignature { validator: *id, ..own.clone() }).collect(),
-            // Genuine ones and the same again.
+            // Genuine signatures, each twice.
             _ => genuine.iter().chain(&genuine).cloned().chain([own]).collect(),
         };
         if out.rng.percent(80) {
@@ -63,7 +63,7 @@ impl ForgedCertificates {
         signatures
     }
 
-    /// Whether by chance they prove it after all, as genuine ones of enough members would.
+    /// Whether by chance they are a valid certificate.
     fn proves(&self, out: &Context<'_>, signatures: &[CommitSignature], ballot: Ballot) -> bool {
         let Some(set) = out.set() else { return true };
         let block_hash = ballot.block.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a member's keys sign when somebody else leads its hand, and certificates put together from pieces.
+//! Signatures of a member's keys outside its node, and certificates assembled from pieces.
 
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::{
@@ -12,10 +12,10 @@ use causeway_peg::{Attestation, LocalPegSigner, PegMessage};
 use super::Context;
 use crate::{rng::Rng, setup};
 
-/// Keys of nobody: of machines that no world has.
+/// Keys of strangers: of machines that no world has.
 const STRANGERS: usize = 10_000;
 
-/// What a vote says.
+/// The content of a vote.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ballot {
     pub(super) kind: VoteKind,
@@ -33,7 +33,7 @@ pub(super) fn sign(keys: &NodeKeys, bytes: &[u8]) -> [u8; SIGNATURE_BYTES] {
     Ed25519Signer::new(keys.consensus.expose()).sign(bytes).expect("a key in memory always signs")
 }
 
-/// The vote of whoever has `keys`.
+/// A vote signed with `keys`.
 pub(super) fn vote_of(keys: &NodeKeys, chain: B256, ballot: Ballot) -> SignedVote {
     let Ballot { kind, height, round, block } = ballot;
     let vote =
@@ -41,7 +41,7 @@ pub(super) fn vote_of(keys: &NodeKeys, chain: B256, ballot: Ballot) -> SignedVot
     SignedVote { signature: sign(keys, &vote.sign_bytes(chain)), vote }
 }
 
-/// A vote that leaves as a message.
+/// A vote as a message.
 pub(super) fn vote(out: &Context<'_>, ballot: Ballot) -> GossipMessage {
     say(ConsensusMessage::Vote(vote_of(&out.own.keys, out.genesis.hash, ballot)))
 }
@@ -55,18 +55,18 @@ pub(super) fn signature_of(signed: &SignedVote) -> CommitSignature {
     CommitSignature { validator: signed.vote.validator, signature: signed.signature }
 }
 
-/// A valid signature by somebody who is no member.
+/// A valid signature by a stranger.
 pub(super) fn strangers_signature(out: &mut Context<'_>, ballot: Ballot) -> CommitSignature {
     let keys = setup::node_keys(STRANGERS + out.rng.index(100));
     signature_of(&vote_of(&keys, out.genesis.hash, ballot))
 }
 
-/// A proposal of this member's.
+/// A proposal of this member.
 pub(super) fn propose(out: &Context<'_>, proposal: Proposal) -> SignedProposal {
     SignedProposal { signature: sign(&out.own.keys, &proposal.sign_bytes(out.genesis.hash)), proposal }
 }
 
-/// The parts of a body that `list` lists.
+/// The parts of a body in `list`.
 pub(super) fn parts(height: Height, list: &PartList, body: &Bytes) -> Vec<ProposalPart> {
     let root = list.root();
     let part =
@@ -89,7 +89,7 @@ pub(super) fn own_attestation(out: &Context<'_>, message: &GossipMessage) -> Opt
     }
 }
 
-/// A hash of nothing.
+/// A random hash.
 pub(super) fn phantom(rng: &mut Rng) -> B256 {
     let mut bytes = [0; 32];
     bytes.chunks_mut(8).for_each(|word| word.copy_from_slice(&rng.bits().to_be_bytes()));

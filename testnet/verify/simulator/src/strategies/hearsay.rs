@@ -1,4 +1,4 @@
-//! What a member remembers of the heights around its own: proposals and votes, genuine as far as it knows.
+//! A member's memory of heights around its own: proposals and votes that it has received.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use alloy_primitives::B256;
 use causeway_consensus::{ConsensusMessage, SignedProposal, SignedVote, ValidatorId, VoteKind};
 use causeway_network::GossipMessage;
 
-/// Heights beside the head that are remembered.
+/// Number of remembered heights around the head.
 const AROUND: u64 = 2;
-/// Rounds of a height that are remembered.
+/// Number of remembered rounds of a height.
 const ROUNDS: u32 = 64;
-/// Proposals of one round that are remembered.
+/// Number of remembered proposals of one round.
 const PROPOSALS: usize = 4;
 
 /// Proposals and votes.

@@ -1,4 +1,4 @@
-//! Invalid blocks: each breaks one rule, drawn anew, and is right in all that does not follow from it.
+//! Invalid blocks: each breaks one randomly drawn rule, and is otherwise consistent.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Strategy for InvalidBlock {
 
     fn built(&mut self, out: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
         if out.rng.percent(10) {
-            // A good body under another name.
+            // A valid body under another hash.
             out.acted();
             return Arc::new(ExecutedBlock { hash: phantom(out.rng), ..ExecutedBlock::clone(&block) });
         }
@@ -35,7 +35,7 @@ impl Strategy for InvalidBlock {
         let spoilt = doctored(&block, |block| flaw(block, &mut rng));
         *out.rng = rng;
         if spoilt.hash == block.hash {
-            // It had nothing that this flaw could be put into.
+            // The block has no place for this flaw.
             return doctored(&block, |block| block.header.gas_used += 1);
         }
         out.acted();
@@ -96,7 +96,7 @@ const FLAWS: &[Flaw] = &[
     unsigned,
 ];
 
-/// Names the certificate in the header, and makes randomness of it, as the rules want.
+/// Sets the certificate's hash and the derived randomness in the header, by the rules.
 fn seal_certificate(block: &mut Block) {
     let hash = block.parent_certificate.as_ref().map_or(B256::ZERO, causeway_consensus::CommitCertificate::hash);
     block.header.parent_beacon_block_root = Some(hash);
@@ -117,7 +117,7 @@ fn without_certificate(block: &mut Block, _: &mut Rng) {
     seal_certificate(block);
 }
 
-/// A system call that was due is missing, or a user's transaction, while the roots are those with it.
+/// A due system call or a user's transaction is missing, while the roots include it.
 fn without_first(block: &mut Block, _: &mut Rng) {
     if !block.transactions.is_empty() {
         block.transactions.remove(0);
@@ -146,7 +146,7 @@ fn system(block: &mut Block, at: usize, to: Address, input: Bytes) {
     seal_transactions(block);
 }
 
-/// A transaction that nobody signed.
+/// A transaction with an invalid signature.
 fn unsigned(block: &mut Block, rng: &mut Rng) {
     let transaction = TxEip1559 {
         chain_id: crate::world::CHAIN_ID,

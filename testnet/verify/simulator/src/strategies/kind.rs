@@ -1,4 +1,4 @@
-//! Which strategies there are, and what each needs to be able to act.
+//! The strategies, and the plan that each needs to act.
 
 use super::{
     Strategy, amnesia::Amnesia, bad_signatures::BadSignatures, duplicate_signer::DuplicateSigner,
@@ -11,58 +11,58 @@ use super::{
 };
 use crate::{Plan, plan::PoolLimits};
 
-/// Which strategy.
+/// The strategy's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StrategyKind {
-    /// Says nothing.
+    /// Sends nothing.
     Silent,
-    /// Signs two votes of a round and shows each to some.
+    /// Signs two votes of a round and shows each to some machines.
     EquivocateVotes,
     /// Proposes two valid blocks, one to each half, and votes with each half for its block.
     EquivocateProposals,
     /// Forgets its log, lock and sign state at restarts, and prevotes against its lock.
     Amnesia,
-    /// Lets a few see what it says.
+    /// Sends its messages to a few machines only.
     SelectiveSending,
-    /// Proposes blocks whose parts it keeps.
+    /// Proposes blocks and withholds their parts.
     WithholdParts,
-    /// Keeps its votes.
+    /// Withholds its votes.
     WithholdVotes,
-    /// Proposes blocks that break a rule, another one each time.
+    /// Proposes blocks that break a rule, a different one each time.
     InvalidBlock,
-    /// Proposes blocks with another state root than they lead to.
+    /// Proposes blocks with a wrong state root.
     WrongStateRoot,
     /// Signs votes, proposals, certificates and attestations wrongly.
     BadSignatures,
     /// Floods with messages of past and future heights and rounds.
     Spam,
-    /// Proposes at the end of the others' patience or after it.
+    /// Proposes at the end of the others' time-out or after it.
     LateProposer,
-    /// Shows certificates of polkas, rounds and decisions that never were.
+    /// Sends certificates of polkas, rounds and decisions that never happened.
     ForgedCertificates,
     /// Dates its blocks ahead or back.
     TimeLies,
     /// Repeats votes, and counts signers several times in certificates.
     DuplicateSigner,
-    /// Reports offences that nobody committed.
+    /// Reports offences that never happened.
     FakeEvidence,
-    /// Claims heads it cannot show, and answers those who catch up with falsehoods.
+    /// Claims heads that it does not have, and answers catch-up requests with false blocks.
     FakeSync,
     /// Runs twice, with a disk of its own each time.
     Twins,
-    /// Attests two views of the parent, or deposits that nobody made.
+    /// Attests two views of the parent, or deposits that were never made.
     PegTwoViews,
-    /// Attests checkpoints of what was not decided.
+    /// Attests checkpoints of undecided blocks.
     PegForgedCheckpoint,
-    /// Names a wrong set as the next one, or as the one in force.
+    /// Attests a wrong set as the next one, or as the current one.
     PegWrongNextSet,
     /// Attests nothing.
     PegWithhold,
-    /// Mints deposits that nobody made, under certificates pieced together.
+    /// Mints deposits that were never made, with certificates assembled from pieces.
     PegForgedImport,
 }
 
-/// Restarts and losses by which an amnesiac is asked to remember.
+/// Restarts and losses that make an amnesiac's memory matter.
 const AMNESIA_DOWN_MS: (u64, u64) = (50, 400);
 /// Pools that spam fills.
 const SPAMMED_POOL: PoolLimits = PoolLimits { transactions: 12, queued: 8, of_sender: 10 };
@@ -95,7 +95,7 @@ impl StrategyKind {
         Self::PegForgedImport,
     ];
 
-    /// The counter of [`Coverage`](crate::Coverage) that says how often it did its wrong.
+    /// The counter of [`Coverage`](crate::Coverage) for its actions.
     pub const fn counter(self) -> &'static str {
         match self {
             Self::Silent => "strategy:silent",
@@ -129,7 +129,7 @@ impl StrategyKind {
         self.counter().trim_start_matches("strategy:")
     }
 
-    /// The strategy of a name.
+    /// The strategy with a name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
@@ -139,7 +139,7 @@ impl StrategyKind {
         matches!(self, Self::Twins)
     }
 
-    /// Whether it can act on a pegged chain alone.
+    /// Whether it can act only on a pegged chain.
     pub const fn needs_peg(self) -> bool {
         matches!(
             self,
@@ -156,18 +156,18 @@ impl StrategyKind {
         matches!(self, Self::Spam | Self::FakeEvidence)
     }
 
-    /// Whether it signs pairs of votes or proposals that convict it once one honest node has heard both.
+    /// Whether it signs conflicting votes or proposals, which are evidence once one honest node has received both.
     pub const fn is_provable(self) -> bool {
         matches!(self, Self::EquivocateVotes | Self::EquivocateProposals)
     }
 
-    /// Gives a plan what it needs to act in it.
+    /// Adds to a plan what the strategy needs.
     pub fn prepare(self, plan: &mut Plan) {
         plan.pegged |= self.needs_peg();
         if self == Self::Amnesia && plan.crashes.down_ms.1 == 0 {
             plan.crashes.down_ms = AMNESIA_DOWN_MS;
         }
-        // A pool of the usual size has room for all that a run's spam brings.
+        // A pool of the usual size has room for all spam of a run.
         if self == Self::Spam && plan.seed.is_multiple_of(2) {
             plan.pool = Some(SPAMMED_POOL);
         }
@@ -177,7 +177,7 @@ impl StrategyKind {
         }
     }
 
-    /// A strategy of this kind, in its beginning.
+    /// A new strategy of this kind.
     pub fn start(self) -> Box<dyn Strategy> {
         match self {
             Self::Silent => Box::new(Silent),
@@ -207,7 +207,7 @@ impl StrategyKind {
     }
 }
 
-/// The most members of one power that are strictly less than a third of `validators`.
+/// The largest number of members of equal power below a third of `validators`.
 pub const fn most_byzantine(validators: usize) -> usize {
     validators.saturating_sub(1) / 3
 }

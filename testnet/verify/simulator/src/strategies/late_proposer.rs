@@ -1,4 +1,4 @@
-//! A late proposer: its proposal, or its body, comes when the others are about to give up, or have.
+//! A late proposer: its proposal, or its body, comes just before the others' time-out, or after it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{Context, Outgoing, Strategy, as_it_is};
 
 #[derive(Debug, Default)]
 pub(super) struct LateProposer {
-    /// By height and round: how late the proposal and its parts are.
+    /// Delay of the proposal and its parts, by height and round.
     delays: BTreeMap<(u64, u32), (u64, u64)>,
 }
 

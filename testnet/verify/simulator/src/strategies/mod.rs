@@ -1,8 +1,8 @@
-//! Byzantine members: production nodes whose messages a strategy replaces on their way out.
+//! Byzantine members: production nodes whose outgoing messages are replaced by a strategy.
 //!
-//! A strategy runs around a node that executes production code with the member's own keys. It sees what arrives at its machine,
-//! replaces what leaves, doctors the blocks its node builds and the answers it gives, speaks unasked, and may have its machine
-//! restart and forget. Whatever it signs beside its node it signs with the same keys. All its chances come from the strategies'
+//! A strategy wraps a node that executes production code with the member's own keys. It sees the messages that arrive at its machine,
+//! replaces outgoing ones, changes the blocks that its node builds and the answers that it gives, sends messages on its own, and may make its machine
+//! restart and forget. Its own signatures use the same keys. All its randomness comes from the strategies'
 //! own stream.
 
 mod amnesia;
@@ -45,10 +45,10 @@ use causeway_network::{GossipMessage, SyncRequest, SyncResponse};
 pub use self::kind::{StrategyKind, most_byzantine};
 use crate::{Coverage, Machine, Plan, rng::Rng};
 
-/// How often [`Strategy::tick`] is called.
+/// Interval of the calls of [`Strategy::tick`].
 pub const TICK_MS: u64 = 50;
 
-/// What a strategy may use.
+/// The means of a strategy.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// The world's time.
@@ -63,24 +63,24 @@ pub struct Context<'a> {
     pub machines: usize,
     /// The height of its durable head.
     pub head: u64,
-    /// Which strategy it is.
+    /// The strategy's kind.
     pub kind: StrategyKind,
-    /// Where it says that it has acted.
+    /// Coverage, where it counts its actions.
     pub coverage: &'a mut Coverage,
     /// Randomness.
     pub rng: &'a mut Rng,
 }
 
-/// What leaves: each message after an extra delay in milliseconds.
+/// Outgoing messages, each with an extra delay in milliseconds.
 pub type Outgoing = Vec<(u64, GossipMessage)>;
 
-/// What a member does instead of what it should.
+/// The behaviour of a Byzantine member.
 pub trait Strategy: std::fmt::Debug {
-    /// What really leaves for `to` when the node publishes or sends `message`. Asked once for each receiver, in ascending order.
+    /// The messages really sent to `to` when the node publishes or sends `message`. Called once for each receiver, in ascending order.
     fn outgoing(&mut self, out: &mut Context<'_>, to: usize, message: &GossipMessage) -> Outgoing;
 
-    /// What arrives from a peer; whether its node hears it. Unless the strategy wants otherwise, a node is not shown what its
-    /// own key has signed: it would notice that somebody else signs with it, and stop.
+    /// A message arrives from a peer. Returns whether its node receives it. By default a node does not receive messages that its
+    /// own key has signed: it would detect another signer with its key, and stop.
     fn heard(&mut self, out: &mut Context<'_>, _from: usize, message: &GossipMessage) -> bool {
         !out.is_own(message)
     }
@@ -90,34 +90,34 @@ pub trait Strategy: std::fmt::Debug {
         true
     }
 
-    /// The block that is proposed instead of the one that was built.
+    /// The block to propose instead of the built one.
     fn built(&mut self, _: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
         block
     }
 
-    /// What a peer that asks is answered; `None` for nothing.
+    /// The answer to a peer's request; `None` for no answer.
     fn answer(&mut self, _: &mut Context<'_>, _: &SyncRequest, honest: SyncResponse) -> Option<SyncResponse> {
         Some(honest)
     }
 
-    /// What it sends unasked, and to whom, every [`TICK_MS`].
+    /// Messages that it sends on its own, with their receivers, every [`TICK_MS`].
     fn tick(&mut self, _: &mut Context<'_>) -> Vec<(usize, GossipMessage)> {
         Vec::new()
     }
 
-    /// Whether its machine restarts now. Asked at every tick.
+    /// Whether its machine restarts now. Called at every tick.
     fn restarts(&mut self, _: &mut Context<'_>) -> bool {
         false
     }
 
-    /// What of its disk it forgets when it starts again.
+    /// The files that it deletes before it starts again.
     fn forgets(&mut self, _: &mut Context<'_>) -> Vec<&'static str> {
         Vec::new()
     }
 }
 
 impl Context<'_> {
-    /// Counts a wrong that was done.
+    /// Counts an action.
     pub fn acted(&mut self) {
         self.coverage.hit(self.kind.counter());
     }
@@ -164,7 +164,7 @@ impl Context<'_> {
     }
 }
 
-/// A message that leaves as it is.
+/// An unchanged message.
 fn as_it_is(message: &GossipMessage) -> Outgoing {
     vec![(0, message.clone())]
 }

@@ -1,4 +1,4 @@
-//! Forged checkpoints: attested of blocks, states and withdrawals that were not decided, and of heights that are not final.
+//! Forged checkpoints: attestations of blocks, states and withdrawals that were not decided, and of heights that are not final.
 
 use causeway_network::GossipMessage;
 use causeway_peg::{Attestation, Checkpoint};
@@ -21,7 +21,7 @@ fn forged(out: &mut Context<'_>, true_one: Checkpoint) -> Checkpoint {
         4 => Checkpoint { depositNonce: true_one.depositNonce + 1, depositAcc: nothing, ..true_one },
         5 => Checkpoint { prevDigest: nothing, ..true_one },
         6 => Checkpoint { height: true_one.height + 1, ..true_one },
-        // One that nobody has reached.
+        // A height that is not reached yet.
         _ => Checkpoint {
             number: true_one.number + 1,
             height: true_one.height + out.genesis.spec.checkpoint_interval,

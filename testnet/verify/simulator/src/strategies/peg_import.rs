@@ -1,5 +1,5 @@
-//! Forged imports: blocks that mint deposits which nobody made, under certificates pieced together from what a minority has: its own
-//! signatures, once or again and again, in the names of others, those of strangers, and those that honest members gave to something else.
+//! Forged imports: blocks that mint deposits that were never made, with certificates assembled from the signatures of a minority: its own
+//! signatures, once or repeated, under others' names, those of strangers, and honest members' signatures of other attestations.
 
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ use super::{
 };
 use crate::setup;
 
-/// Keys of nobody: of machines that no world has.
+/// Keys of strangers: of machines that no world has.
 const STRANGERS: usize = 11_000;
-/// Signatures of others that it keeps at the most.
+/// Most signatures of others that it keeps.
 const KEPT: usize = 64;
-/// Deposits of a forged import at the most.
+/// Most deposits in a forged import.
 const MOST: u64 = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct ForgedImport {
-    /// What honest members signed last, each of them.
+    /// The last signature of each honest member.
     overheard: Vec<CertificateSig>,
 }
 
-/// What a forged import follows.
+/// The state that a forged import follows.
 struct Standing {
     imported: u64,
     acc: B256,
@@ -59,7 +59,7 @@ fn sign(machine: usize, digest: B256) -> Option<CertificateSig> {
     Some(CertificateSig { signer: signer.address(), signature: signer.sign(digest).ok()? })
 }
 
-/// Those of the minority, who work together.
+/// The members of the minority, who work together.
 fn accomplices(out: &Context<'_>, digest: B256) -> Vec<CertificateSig> {
     out.plan.byzantine.iter().filter_map(|(machine, _)| sign(*machine, digest)).collect()
 }
@@ -70,17 +70,17 @@ impl ForgedImport {
         let mut pieces = accomplices(out, digest);
         let members: Vec<Address> = set.validators().iter().map(|member| member.address).collect();
         match out.rng.below(7) {
-            // As few as they are.
+            // The signatures of the minority alone.
             0 => {}
             1 => pieces.clear(),
-            // Again and again.
+            // Repeated.
             2 => {
                 while !pieces.is_empty() && pieces.len() < members.len() {
                     let again = *out.rng.pick(&pieces);
                     pieces.push(again);
                 }
             }
-            // In everybody's name.
+            // Under the names of all members.
             3 => {
                 let own = pieces.first().copied();
                 let named = |signer: &Address| own.map(|own| CertificateSig { signer: *signer, ..own });
@@ -94,7 +94,7 @@ impl ForgedImport {
                 });
                 pieces = strangers.collect();
             }
-            // What honest members signed, of something else.
+            // Honest members' signatures of other attestations.
             _ => pieces.extend(self.overheard.iter().copied()),
         }
         pieces.sort_by_key(|piece| set.get(&piece.signer).map(|(position, _)| position));
@@ -144,7 +144,7 @@ impl Strategy for ForgedImport {
         let Some(input) = self.import(out) else { return block };
         let call = SystemCall { to: PEG, input };
         out.acted();
-        // An honest executor leaves it out; then it is put there by hand.
+        // An honest executor omits it; then it is inserted by hand.
         let attributes = Attributes { system: Some(call.clone()), ..Attributes::default() };
         let placed = rebuilt(out, &block, attributes).filter(|rebuilt| {
             let mut placed = rebuilt.block.transactions.iter().filter_map(|transaction| transaction.as_system());

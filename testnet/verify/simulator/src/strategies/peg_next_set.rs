@@ -1,4 +1,4 @@
-//! Wrong sets: another next set in checkpoints than the chain has chosen, and another one in force than the parent has.
+//! Wrong sets: a wrong next set in checkpoints, and a wrong current set of the parent.
 
 use alloy_primitives::B256;
 use causeway_network::GossipMessage;

@@ -1,4 +1,4 @@
-//! Two views of the parent: what some are told of its deposits is not what others are told, and deposits that nobody made.
+//! Two views of the parent: different deposits for different members, and deposits that were never made.
 
 use causeway_network::GossipMessage;
 use causeway_peg::{Attestation, ParentView};
@@ -8,7 +8,7 @@ use super::{
     forgery::{attest, own_attestation, phantom},
 };
 
-/// How often deposits are made up, of 100 ticks.
+/// Percentage of ticks at which it invents deposits.
 const MADE_UP: u64 = 5;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Withheld attestations: the peg's other members have to do without it.
+//! Withheld attestations: the other members of the federation have to do without this one.
 
 use causeway_network::GossipMessage;
 

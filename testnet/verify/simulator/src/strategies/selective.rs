@@ -1,4 +1,4 @@
-//! Selective sending: what it signs goes to a few, others each round.
+//! Selective sending: its messages go to a few machines, to different ones in each round.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{Context, Outgoing, Strategy, as_it_is, forgery::is_among};
 
 #[derive(Debug, Default)]
 pub(super) struct Selective {
-    /// By height and round: who hears it.
+    /// The receivers, by height and round.
     audience: BTreeMap<(u64, u32), u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Silence: the member is there, hears everything, and says nothing.
+//! Silence: the member runs, receives everything, and sends nothing.
 
 use causeway_network::GossipMessage;
 

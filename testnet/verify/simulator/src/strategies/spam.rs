@@ -1,6 +1,6 @@
-//! Spam: validly signed votes and proposals of heights long decided, of heights to come and of rounds far away; parts of nothing;
-//! requests; old votes of others again; transactions that are none, and genuine ones that fill pools and replace each other.
-//! Bounded, and far above what an honest member says.
+//! Spam: validly signed votes and proposals of old heights, future heights and distant rounds; parts of unknown bodies;
+//! requests; repeated old votes of others; invalid transactions, and valid ones that fill pools and replace each other.
+//! Bounded, and far more than an honest member sends.
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::Encodable2718 as _;
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::world::CHAIN_ID;
 
-/// Messages of one tick at the most, each to one machine.
+/// Most messages of one tick, each to one machine.
 const MOST: u64 = 12;
-/// Genuine transactions of one message at the most, how far ahead their nonces are, and the least they pay for a unit of gas.
+/// Most valid transactions in one message, their largest nonce gap, and their smallest fee per gas.
 const MOST_DEAR: u64 = 8;
 const NONCES_AHEAD: u64 = 16;
 const TIP: u128 = 100_000_000;
@@ -32,7 +32,7 @@ pub(super) struct Spam {
     heard: Hearsay,
 }
 
-/// Near or far, behind or ahead.
+/// A near or distant height, in the past or in the future.
 fn some_height(out: &mut Context<'_>) -> u64 {
     let head = out.head;
     match out.rng.below(8) {
@@ -57,7 +57,7 @@ fn some_round(out: &mut Context<'_>) -> u32 {
     }
 }
 
-/// A payment of nothing to itself by the member's operator: of the next nonces one, for some price or other.
+/// A payment of zero coin to itself by the member's operator, with one of the next nonces and a random fee.
 fn dear(out: &mut Context<'_>) -> Option<Bytes> {
     let operator = &out.own.operator;
     let known = out.own.storage()?.latest().account(operator.address()).ok()?;
@@ -108,7 +108,7 @@ impl Spam {
                 say(ConsensusMessage::ProposalRequest(ProposalRequest { height: Height(height), round: Round(round) }))
             }
             4 => {
-                // What others said before.
+                // Earlier messages of others.
                 let votes: Vec<_> = self.heard.all_votes().cloned().collect();
                 match votes.is_empty() {
                     true => GossipMessage::Transactions(vec![Bytes::from_static(b"none")]),

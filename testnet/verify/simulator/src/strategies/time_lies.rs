@@ -1,4 +1,4 @@
-//! Lies about the time: blocks dated as far ahead as others take, further, far away, or back. All else in them follows from the
+//! Lies about the time: blocks dated as far in the future as others accept, further, very far, or in the past. All other fields are consistent with the
 //! date.
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Strategy for TimeLies {
             _ => now_s - out.rng.between(1, 60),
         };
         let true_one = block.block.header.timestamp;
-        // What is before the parent's date is raised to it when a block is built, so it is written over.
+        // The builder raises an earlier date to that of the previous block, so the date is overwritten afterwards.
         let dated = match rebuilt(out, &block, Attributes { timestamp: Some(lie), ..Attributes::default() }) {
             Some(rebuilt) if rebuilt.block.header.timestamp == lie => rebuilt,
             _ => doctored(&block, |block| block.header.timestamp = lie),

@@ -1,4 +1,4 @@
-//! Twins: two honest copies of one key, each with a disk of its own. Neither does anything wrong by itself.
+//! Twins: two honest copies of one node with the same key, each with its own disk. Neither breaks a rule by itself.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use causeway_network::GossipMessage;
 
 use super::{Context, Outgoing, Strategy, as_it_is};
 
-/// Signatures that are remembered.
+/// Number of remembered signatures.
 const KEPT: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub(super) struct Twin {
-    /// What this copy has signed, by height.
+    /// Signatures of this copy, by height.
     signed: BTreeSet<(u64, [u8; SIGNATURE_BYTES])>,
 }
 
@@ -27,7 +27,7 @@ impl Strategy for Twin {
         as_it_is(message)
     }
 
-    /// It is told of everything, also of what its other self signs.
+    /// It receives everything, also the other copy's messages.
     fn heard(&mut self, out: &mut Context<'_>, _: usize, message: &GossipMessage) -> bool {
         if let Some(signed) = out.own_vote(message)
             && !self.signed.contains(&(signed.vote.height.0, signed.signature))

@@ -1,4 +1,4 @@
-//! Withheld parts: a proposal whose body nobody gets, or one peer alone.
+//! Withheld parts: a proposal whose body no peer gets, or only one.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use causeway_network::GossipMessage;
 
 use super::{Context, Outgoing, Strategy, as_it_is};
 
-/// Bodies it remembers what it does with.
+/// Number of bodies whose treatment it remembers.
 const KEPT: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Withheld votes: of its prevotes and precommits, most reach nobody.
+//! Withheld votes: most of its prevotes and precommits are not sent.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use causeway_network::GossipMessage;
 
 use super::{Context, Outgoing, Strategy, as_it_is};
 
-/// Of its votes, so many are withheld, of 100.
+/// Percentage of its votes that are withheld.
 const WITHHELD: u64 = 70;
 
 #[derive(Debug, Default)]

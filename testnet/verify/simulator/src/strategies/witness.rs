@@ -1,8 +1,8 @@
-//! Offences that an honest node has heard both halves of, and what must become of them.
+//! Offences of which an honest node has received both halves, and their required punishment.
 //!
-//! A member that signs two votes of a kind, or two proposals, for one round can be convicted by whoever has both. The witness
-//! writes down what reaches honest machines while their nodes decide the height in question, verifies what conflicts, and at the
-//! end of a run looks in the chain's state: offenders are tombstoned, and nobody honest is accused, let alone punished.
+//! A member that signs two votes of a kind, or two proposals, for one round can be convicted by a node that has both. The witness
+//! records the messages that reach honest machines while their nodes decide that height, verifies conflicts, and at the
+//! end of a run reads the chain's state: offenders must be tombstoned, and no honest member may be accused or punished.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,15 @@ use causeway_storage::Storage;
 
 use crate::{Machine, Plan, Violation};
 
-/// The name of what is violated here.
+/// The name of this rule in a violation.
 pub const EVIDENCE: &str = "evidence";
 
-/// So many heights after the offence and the healing, for each member, a report has to be in a block.
+/// Heights for each member, counted from the offence and the healing, until a block must contain the report.
 const HEIGHTS_FOR_EACH: u64 = 4;
-/// And so many beside.
+/// Additional heights.
 const HEIGHTS: u64 = 20;
 
-/// What was heard of one height, by machine and life.
+/// Messages of one height, by machine and life.
 #[derive(Debug, Default)]
 struct Notes {
     height: u64,
@@ -35,33 +35,33 @@ struct Notes {
 /// An offence that one machine can prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
-    /// Who signed twice.
+    /// The offender.
     pub validator: ValidatorId,
     /// The height of the offence.
     pub height: u64,
-    /// Who heard both.
+    /// The machine that received both.
     pub machine: usize,
 }
 
-/// Watches what honest machines hear.
+/// Watches the messages that honest machines receive.
 #[derive(Debug, Default)]
 pub struct Witness {
     /// Keys that may sign twice.
     byzantine: BTreeSet<ValidatorId>,
     notes: BTreeMap<(usize, u64), Notes>,
-    /// The first offence of each that was heard whole.
+    /// The first complete offence of each key.
     exposed: BTreeMap<ValidatorId, Exposure>,
     healed_at: Option<u64>,
 }
 
 impl Witness {
-    /// Of these machines' members.
+    /// For the members of these machines.
     pub fn new(machines: &[Machine]) -> Self {
         let byzantine = machines.iter().filter(|machine| !machine.honest).map(Machine::validator).collect();
         Self { byzantine, ..Self::default() }
     }
 
-    /// A message is about to be handled by a machine's node; whether with it the node can prove an offence. That counts once the
+    /// A message is about to be handled by a machine's node. Returns whether the node can then prove an offence. It counts once the
     /// node has handled it: see [`Witness::expose`].
     pub fn hears(&mut self, chain: B256, machine: &Machine, message: &GossipMessage) -> Option<Exposure> {
         if self.byzantine.is_empty() || !machine.honest {
@@ -110,7 +110,7 @@ impl Witness {
         proven.then_some(Exposure { validator: first, height: height.0, machine: machine.index })
     }
 
-    /// A node has handled the second half of an offence; whether its first offence.
+    /// A node has handled the second half of an offence. Returns whether it is the offender's first offence.
     pub fn expose(&mut self, exposure: Exposure) -> bool {
         let first = !self.exposed.contains_key(&exposure.validator);
         if first {
@@ -129,10 +129,10 @@ impl Witness {
         self.exposed.values()
     }
 
-    /// The run ends: whether every offence that was proven long ago is punished, and nobody else is accused.
+    /// The run ends: checks that every offence proven long enough ago is punished, and no other member is accused.
     ///
     /// # Errors
-    /// The first that is not, or is.
+    /// The first violation.
     pub fn judge(&self, plan: &Plan, genesis: &Genesis, machines: &[Machine]) -> Result<(), Violation> {
         let honest = || machines.iter().filter(|machine| machine.honest);
         for machine in honest() {
@@ -149,7 +149,7 @@ impl Witness {
         let (Some(storage), Some(healed)) = (best.and_then(Machine::storage), self.healed_at) else { return Ok(()) };
         let members = u64::try_from(plan.validators).unwrap_or(u64::MAX);
         let grace = HEIGHTS_FOR_EACH * members + HEIGHTS;
-        // What expires before a report is due need not be punished.
+        // An offence that expires before its report is due need not be punished.
         if plan.unbonding_s * 1_000 < 4 * grace * plan.block_interval_ms {
             return Ok(());
         }
@@ -183,10 +183,10 @@ fn tombstoned(storage: &Storage, id: ValidatorId) -> Result<bool, String> {
     Ok(validator.is_some_and(|validator| validator.tombstoned))
 }
 
-/// Whom a node accuses of signing twice, or its chain has punished for it. Pending evidence has to hold by its own bytes.
+/// The members that a node accuses of double signing, or that its chain has punished for it. Pending evidence must be valid by its own bytes.
 ///
 /// # Errors
-/// When the database cannot be read, or a piece of evidence proves nothing.
+/// When the database cannot be read, or a piece of evidence is invalid.
 pub fn accused(genesis: &Genesis, storage: &Storage) -> Result<BTreeSet<ValidatorId>, String> {
     let mut accused = BTreeSet::new();
     for evidence in storage.pending_evidence().map_err(|error| error.to_string())? {

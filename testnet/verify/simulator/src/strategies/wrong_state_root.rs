@@ -1,4 +1,4 @@
-//! A wrong state root: a block that is right in all but where it leads.
+//! A wrong state root: a block that is correct except for its state root.
 
 use std::sync::Arc;
 

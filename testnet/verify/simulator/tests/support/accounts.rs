@@ -1,4 +1,4 @@
-//! What users and operators send.
+//! Transactions of users and operators.
 
 use std::sync::Arc;
 
@@ -20,19 +20,19 @@ use causeway_staking::{
 use super::Scenario;
 
 impl Scenario {
-    /// Has a machine's operator send coin.
+    /// Sends coin from a machine's operator.
     pub(crate) fn transfer(&mut self, index: usize, to: Address, wei: u64) {
         let operator = self.world.machines[index].operator.clone();
         self.send(&operator, to, U256::from(wei), Bytes::new(), 21_000);
     }
 
-    /// Has a machine's operator call the staking module.
+    /// Calls the staking module from a machine's operator.
     pub(crate) fn stake_call(&mut self, index: usize, call: impl SolCall) {
         let operator = self.world.machines[index].operator.clone();
         self.send(&operator, STAKING, U256::ZERO, Bytes::from(call.abi_encode()), 3_000_000);
     }
 
-    /// Has a machine's operator register its validator.
+    /// Registers the validator of a machine's operator.
     pub(crate) fn register(&mut self, index: usize, bond: U256) {
         let machine = &self.world.machines[index];
         let (operator, chain) = (machine.operator.address(), self.world.genesis.hash);
@@ -52,7 +52,7 @@ impl Scenario {
         self.stake_call(index, call);
     }
 
-    /// Gives a transaction to the first machine that is up.
+    /// Sends a transaction to the first running machine.
     fn send(&mut self, from: &PrivateKeySigner, to: Address, value: U256, input: Bytes, gas_limit: u64) {
         let nonce = self.nonces.entry(from.address()).or_insert(0);
         let transaction = TxEip1559 {

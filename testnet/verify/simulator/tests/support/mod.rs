@@ -1,4 +1,4 @@
-//! A world that a test directs: who is up, who may speak, what operators send, and what was signed meanwhile.
+//! A world under a test's control: running machines, allowed messages, operators' transactions, and a record of signatures.
 
 pub(crate) mod accounts;
 
@@ -15,12 +15,12 @@ use causeway_simulator::{
 };
 use causeway_staking::views::{self, ValidatorView};
 
-/// What the machines' own keys have signed, and whether peg signatures get through.
+/// Signatures of the machines' own keys, and a switch for peg signatures.
 #[derive(Debug, Default)]
 struct Said {
     /// The lowest height each machine has signed at in each of its lives.
     lowest: BTreeMap<(usize, u64), u64>,
-    /// Whether no peg signature reaches anybody.
+    /// Whether all peg signatures are dropped.
     peg_muted: bool,
 }
 
@@ -29,16 +29,16 @@ pub(crate) struct Scenario {
     pub(crate) world: World,
     said: Rc<RefCell<Said>>,
     nonces: BTreeMap<Address, u64>,
-    /// When each height was first committed.
+    /// Time of the first commit of each height.
     pub(crate) committed_ms: BTreeMap<u64, u64>,
 }
 
-/// A quiet standalone chain of so many validators.
+/// A quiet standalone chain of this many validators.
 pub(crate) fn plan(validators: usize, seed: u64) -> Plan {
     Plan { seed, ..Plan::quiet(seed, validators) }
 }
 
-/// Epochs of so many blocks, with the longest unbonding period they allow.
+/// Epochs of this many blocks, with the longest unbonding period that they allow.
 pub(crate) fn epochs(plan: Plan, epoch_length: u64) -> Plan {
     let unbonding_s = plan.unbonding_s.min(epoch_length * plan.block_interval_ms * 10);
     Plan { epoch_length, unbonding_s, ..plan }
@@ -49,7 +49,7 @@ impl Scenario {
         Self::with_offenders(plan, &[])
     }
 
-    /// Members whose keys sign twice, by the test's own hand, are not judged.
+    /// Members whose keys the test uses to sign twice are not checked.
     pub(crate) fn with_offenders(plan: &Plan, offenders: &[usize]) -> Self {
         let mut world = World::new(plan);
         offenders.iter().for_each(|index| world.machines[*index].honest = false);
@@ -79,7 +79,7 @@ impl Scenario {
         scenario
     }
 
-    /// Runs until `done` holds or so much simulated time has passed.
+    /// Runs until `done` holds, or for this much simulated time.
     pub(crate) fn run(&mut self, limit_ms: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
         let end = self.world.now_ms + limit_ms;
         loop {
@@ -97,7 +97,7 @@ impl Scenario {
         }
     }
 
-    /// Runs for so long.
+    /// Runs for this long.
     pub(crate) fn pass(&mut self, ms: u64) {
         let until = self.world.now_ms + ms;
         self.run(ms, |scenario| scenario.world.now_ms >= until);
@@ -112,7 +112,7 @@ impl Scenario {
         self.world.switch_on(index).unwrap_or_else(|violation| panic!("{violation}"));
     }
 
-    /// What a backup of a machine that is down takes.
+    /// A backup of a machine that is down.
     pub(crate) fn snapshot(&self, index: usize) -> (MachineDisk, MachineTables) {
         let machine = &self.world.machines[index];
         (machine.disk.snapshot(self.world.plan.seed + 1, index), machine.tables.snapshot())
@@ -157,12 +157,12 @@ impl Scenario {
         self.machine(index).head().unwrap_or(0)
     }
 
-    /// Whether everybody who is up has committed `height`.
+    /// Whether all running machines have committed `height`.
     pub(crate) fn all_reached(&self, height: u64) -> bool {
         self.world.machines.iter().filter_map(Machine::head).all(|head| head >= height)
     }
 
-    /// Everybody in the set of the height after machine 0's head.
+    /// The set of the height after machine 0's head.
     pub(crate) fn set(&self) -> Vec<usize> {
         let set = self.chain(0).sets.of_next().set;
         (0..self.world.machines.len()).filter(|index| set.get(&self.id(*index)).is_some()).collect()
