@@ -1,4 +1,4 @@
-//! The auditor's bundle: any JSON is a bundle or is refused, and whatever a bundle says, the audit comes to a report.
+//! The auditor's bundle: any JSON is a bundle or is refused, and the audit of any bundle ends with a report.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,7 +17,7 @@ use crate::evm_block::withdrawal;
 use crate::reader::Reader;
 use crate::{Target, answers};
 
-/// See the module. A first byte of 0 has JSON follow, any other changes to a bundle of a young chain.
+/// See the module. After a first byte of 0 comes JSON, after any other byte changes to the bundle of a short chain.
 pub const TARGET: Target = Target { name: "audit_bundle", check, seeds, max_bytes: 2048 };
 
 const BLOCKS: u64 = 5;
@@ -68,7 +68,7 @@ pub(crate) fn judge(bundle: &Bundle) {
     answers(audit(&bundle, &AUDITED.genesis));
 }
 
-/// Changes, repeats or removes one thing somewhere in the bundle.
+/// Changes, repeats or removes one value somewhere in the bundle.
 fn alter(place: &mut Value, reader: &mut Reader<'_>) {
     let step = usize::from(reader.u8());
     if let Value::Array(items) = place
@@ -99,7 +99,7 @@ fn alter(place: &mut Value, reader: &mut Reader<'_>) {
     };
 }
 
-/// What is in an array or object in a place.
+/// A value inside an array or object, by position.
 pub(crate) fn inner(value: &mut Value, place: usize) -> Option<&mut Value> {
     match value {
         Value::Array(items) => {
@@ -135,7 +135,7 @@ fn digits(text: &str, how: u8, reader: &mut Reader<'_>) -> String {
     alloy_primitives::hex::encode_prefixed(bytes)
 }
 
-/// What a collector that reads no proofs brings of the first blocks.
+/// A bundle of the first blocks, without proofs.
 fn bundle(genesis: &Arc<Genesis>) -> Bundle {
     let mut chain = Chain::at_genesis(genesis.clone());
     let mut headers = Vec::new();
@@ -218,7 +218,7 @@ fn bundle(genesis: &Arc<Genesis>) -> Bundle {
     }
 }
 
-/// The peg's account at the head, with one of its slots.
+/// A proof of the peg's account at the head, with one slot.
 fn proven(chain: &Chain) -> AccountEvidence {
     let (state, address) = (&*chain.state, causeway_genesis::addresses::PEG);
     let account = state.account(address).ok().flatten().expect("a pegged chain");

@@ -1,8 +1,8 @@
-//! Both chains' JSON-RPC answers to an auditor who collects a bundle: any answers lead to a bundle or to an error, and whatever
-//! was collected can be audited.
+//! Both chains' JSON-RPC answers to an auditor that collects a bundle: any answers lead to a bundle or an error, and every
+//! collected bundle can be audited.
 //!
-//! The sidechain's honest answers are production's own server's. What becomes of an answer depends on the question and not on
-//! the order of arrival, so that an input means the same each time.
+//! The sidechain's honest answers come from the production server. The change of an answer depends on the request and not on
+//! the order of arrival, so that an input always means the same.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,18 +24,18 @@ use crate::reader::Reader;
 use crate::rpc_fixture::Served;
 use crate::{Target, answers};
 
-/// See the module. Rules of a question's number, a shape, and the bytes that say what becomes of the answer.
+/// See the module. Rules: the number of a request, a shape, and the bytes that change its answer.
 pub const TARGET: Target = Target { name: "auditor_answers", check, seeds, max_bytes: 512 };
 
-/// Questions after which both endpoints only refuse.
+/// Number of requests after which both endpoints only refuse.
 const MAX_QUESTIONS: usize = 400;
 const MAX_RULES: usize = 8;
-/// Questions are told apart by so many numbers.
+/// Number of different request numbers.
 const NUMBERS: u8 = 64;
 const DEADLINE: Duration = Duration::from_secs(10);
 const PARENT_HEIGHT: u64 = 12;
 
-/// What becomes of the answers to questions of a number.
+/// The change of the answers to requests with a number.
 struct Rule {
     number: u8,
     shape: u8,
@@ -101,7 +101,7 @@ fn gather(bytes: &[u8]) -> Result<Bundle, CollectError> {
     serving.served.runtime.block_on(collect(&endpoints, genesis()))
 }
 
-/// One connection: requests of a length that is told, one after the other.
+/// One connection: requests with a content length, one after the other.
 async fn serve(stream: TcpStream, is_parent: bool) {
     let mut stream = BufReader::new(stream);
     loop {
@@ -160,20 +160,20 @@ async fn answer(body: &[u8], is_parent: bool) -> String {
         if rule.shape & 16 != 0 {
             seal(&mut result);
         }
-        // Never a result beside an error: that is no answer, and the auditor waits before it asks again.
+        // Never both a result and an error: that is no answer, and the auditor waits before it asks again.
         response = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
     }
     response.to_string()
 }
 
-/// Gives a block's header the hash it has: a lie that fits together.
+/// Sets the hash of a changed header: a consistent lie.
 fn seal(block: &mut Value) {
     if let Ok(header) = serde_json::from_value::<Header>(block.clone()) {
         block["hash"] = json!(header.hash_slow());
     }
 }
 
-/// A parent that has seen as much as the sidechain has minted.
+/// A parent whose deposits match the sidechain's mints.
 fn parent(method: &str, params: &Value) -> Value {
     let spec = genesis().spec.peg.as_ref().expect("a pegged chain");
     match method {

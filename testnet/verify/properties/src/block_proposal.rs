@@ -1,7 +1,7 @@
-//! Proposals by a validator who says anything: a sound block whose transactions, header, certificate or bytes are altered, and
-//! whose roots are set right again as far as the others would tell them.
+//! Proposals by a Byzantine validator: a valid block whose transactions, header, certificate or bytes are changed, and
+//! whose roots are corrected as far as the other validators would compute them.
 //!
-//! The others refuse it for a fault of its own, or it is the block that an honest proposer builds of the same content.
+//! The others refuse it for a fault of its own, or it equals the block that an honest proposer builds from the same content.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::chain::{Chain, ETHER, PEGGED, STANDALONE, places, user};
 use crate::evm_block::transaction;
 use crate::reader::Reader;
 
-/// See the module. A byte of choices, users' transactions, then what is done to the block.
+/// See the module. A byte of choices, users' transactions, then the changes to the block.
 pub const TARGET: Target = Target { name: "block_proposal", check, seeds, max_bytes: 768 };
 
 const MAX_TRANSACTIONS: usize = 4;
 const MAX_ALTERATIONS: usize = 4;
-/// Header fields set to what the others say they expect.
+/// Header fields that are set to the values expected by the others.
 const MAX_REPAIRS: usize = 8;
-/// What a system transaction may use.
+/// The gas of a system transaction.
 const SYSTEM_TX_GAS: u64 = 10_000_000;
 
 type Senders = BTreeMap<B256, Address>;
@@ -38,7 +38,7 @@ pub fn check(bytes: &[u8]) {
     run(bytes);
 }
 
-/// How the others took it.
+/// The others' verdict.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Undecodable,
@@ -66,7 +66,7 @@ fn run(bytes: &[u8]) -> Verdict {
     for _ in 0..reader.below(MAX_ALTERATIONS) {
         alter_list(&mut block.transactions, number, &mut reader);
     }
-    // Roots of what an honest proposer would take from this list, and the list as it is.
+    // The roots of the transactions that an honest proposer would take from this list, over the unchanged list.
     let Block { transactions, .. } = block;
     block = honest(chain, &frame(chain, transactions.clone()), &senders);
     block.transactions = transactions;
@@ -99,7 +99,7 @@ fn run(bytes: &[u8]) -> Verdict {
     }
 }
 
-/// What a proposer is given to build with, as a block that says so.
+/// The inputs of a proposer, from a block.
 fn frame(chain: &Chain, transactions: Vec<Transaction>) -> Block {
     let header = Header {
         timestamp: chain.head.timestamp + 1,
@@ -110,7 +110,7 @@ fn frame(chain: &Chain, transactions: Vec<Transaction>) -> Block {
     Block { header, transactions, parent_certificate: Some(certificate) }
 }
 
-/// The block that an honest proposer builds of the content of this one.
+/// The block that an honest proposer builds from the content of this one.
 fn honest(chain: &Chain, like: &Block, senders: &Senders) -> Block {
     let mut system = Vec::new();
     let mut users = Vec::new();
@@ -143,7 +143,7 @@ fn recovered(tx: &TxEnvelope, senders: &Senders) -> Option<Arc<RecoveredTx>> {
     }
 }
 
-/// The other validators' verdict. Whatever the block is, they come to one.
+/// The other validators' verdict. They reach one for every block.
 fn judge(chain: &Chain, block: &Block, senders: &Senders) -> Result<ExecutedBlock, BlockFault> {
     let operators = chain.operators();
     let checks = ValidationContext {
@@ -159,7 +159,7 @@ fn judge(chain: &Chain, block: &Block, senders: &Senders) -> Result<ExecutedBloc
     })
 }
 
-/// Sets the header to what the others compute, as a proposer can who computes the same.
+/// Sets the header to the values that the others compute, as a proposer can.
 fn repair(chain: &Chain, block: &mut Block, senders: &Senders, times: usize) {
     for _ in 0..times {
         let mut header = block.header.clone();
@@ -240,7 +240,7 @@ fn alter_header(header: &mut Header, reader: &mut Reader<'_>) {
     }
 }
 
-/// Sound still, as long as more than two thirds are left untouched.
+/// Still valid, as long as more than two thirds are unchanged.
 fn alter_certificate(certificate: &mut CommitCertificate, reader: &mut Reader<'_>) {
     let (how, by) = (reader.u8(), reader.u8());
     let signatures = &mut certificate.signatures;
@@ -264,10 +264,10 @@ fn seeds() -> Vec<Vec<u8>> {
         [vec![3], none.to_vec()].concat(),
         [vec![4], transfer(0, 65), none.to_vec()].concat(),
         [vec![15 | 8], transfer(0, 65), transfer(1, 70), transfer(2, 0), none.to_vec()].concat(),
-        // One of three transactions left out, one twice.
+        // One of three transactions omitted, one repeated.
         [vec![11], transfer(0, 65), transfer(1, 66), vec![1, 0, 0, 0, 0, 1, 0]].concat(),
         [vec![11], transfer(0, 65), transfer(1, 66), vec![1, 1, 1, 0, 0, 1, 0]].concat(),
-        // A later time, another's signature left out, the roots set right.
+        // A later time, one signature omitted, the roots corrected.
         vec![1, 0, 1, 11, 3, 0, 1, 0],
         vec![1, 0, 0, 1, 0, 16, 1, 0],
         vec![3, 1, 3, 1, 9, 0, 0, 0, 0, 1, 0],

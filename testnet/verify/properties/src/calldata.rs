@@ -1,4 +1,4 @@
-//! Calls that mean something to a native module, from a few bytes.
+//! Meaningful calls of a native module, from a few bytes.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall as _, SolInterface as _};
@@ -13,7 +13,7 @@ use crate::reader::Reader;
 
 const MAX_WORDS: usize = 12;
 
-/// A selector of the module at `to` (of any, when there is none) and words that fit its arguments more often than not.
+/// A selector of the module at `to` (of any module, when there is none there) and words that usually fit its arguments.
 pub(crate) fn call(to: Address, reader: &mut Reader<'_>) -> Bytes {
     let mut input = match reader.u8() {
         255 => return Bytes::copy_from_slice(reader.short()),
@@ -30,7 +30,7 @@ pub(crate) fn call(to: Address, reader: &mut Reader<'_>) -> Bytes {
     input.into()
 }
 
-/// A report of two votes of one validator, which may be an offence and may be altered.
+/// A report of two votes of one validator, which may be valid evidence or changed.
 fn evidence(reader: &mut Reader<'_>) -> Bytes {
     let genesis_hash = genesis_hash(reader);
     let signer = consensus_signer(1 + reader.u8() % 5);
@@ -48,7 +48,7 @@ fn evidence(reader: &mut Reader<'_>) -> Bytes {
     IStaking::reportEvidenceCall { evidence, epoch: u64::from(reader.u8() & 7) }.abi_encode().into()
 }
 
-/// A registration with proofs that hold for one of the users or operators, which may be altered.
+/// A registration with valid proofs of one of the users or operators, possibly changed.
 fn registration(reader: &mut Reader<'_>) -> Bytes {
     let genesis_hash = genesis_hash(reader);
     let (who, keys, terms) = (reader.u8(), reader.u8(), reader.u8());

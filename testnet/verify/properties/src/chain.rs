@@ -1,5 +1,5 @@
-//! Two chains in memory, a few blocks old, for blocks and calls to run on: one with coin from genesis, one whose coin came
-//! over the peg. Both stake in short epochs.
+//! Two short chains in memory, for blocks and calls: one with coin from genesis, one whose coin came
+//! over the peg. Both have short epochs.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -29,7 +29,7 @@ pub(crate) fn user(n: u8) -> Address {
     Address::repeat_byte(0x70 + n % USERS)
 }
 
-/// Contracts that pass on what they are given: the first word of the calldata is the callee, the rest the input.
+/// Contracts that forward calls: the first word of the calldata is the callee, the rest is the input.
 pub(crate) fn forwarder(n: u8) -> Address {
     Address::repeat_byte(0xf0 + n % FORWARDERS)
 }
@@ -41,7 +41,7 @@ fn forwarder_code(n: u8) -> Bytes {
     const COPY: [u8; 8] = [0x60, 0x20, 0x36, 0x03, 0x60, 0x20, 0x5f, 0x37];
     const WITH_VALUE: [u8; 11] = [0x5f, 0x5f, 0x60, 0x20, 0x36, 0x03, 0x5f, 0x34, 0x5f, 0x35, 0x5a];
     const WITHOUT: [u8; 10] = [0x5f, 0x5f, 0x60, 0x20, 0x36, 0x03, 0x5f, 0x5f, 0x35, 0x5a];
-    /// Returns, or reverts with, what came back.
+    /// Returns the result, or reverts with it.
     const ANSWER: [u8; 14] = [0x3d, 0x5f, 0x5f, 0x3e, 0x80, 0x60, 0x00, 0x57, 0x3d, 0x5f, 0xfd, 0x5b, 0x3d, 0x5f];
     let mut code = COPY.to_vec();
     match n {
@@ -68,11 +68,11 @@ pub(crate) struct Chain {
     pub(crate) executor: Arc<Executor>,
     pub(crate) state: Arc<dyn StateSource>,
     pub(crate) head: Header,
-    /// Who signed the head.
+    /// The set that signed the head.
     pub(crate) validators: ValidatorSet,
 }
 
-/// Of the chain with coin, and of the one with a peg.
+/// The genesis of the chain with coin, and of the one with a peg.
 pub(crate) static GENESES: LazyLock<[Arc<Genesis>; 2]> = LazyLock::new(|| {
     let mut standalone = spec(false);
     for n in 0..USERS {
@@ -143,7 +143,7 @@ impl Chain {
         }
     }
 
-    /// Everybody's certificate for a block.
+    /// A certificate by all validators for a block.
     pub(crate) fn certificate(&self, height: u64, block_hash: B256) -> CommitCertificate {
         let signers = (1..=VALIDATORS).map(consensus_signer);
         let members = signers.filter(|signer| self.validators.get(&signer.validator()).is_some());
@@ -180,7 +180,7 @@ impl Chain {
     }
 }
 
-/// Addresses that mean something on these chains.
+/// Addresses with a meaning on these chains.
 pub(crate) fn places() -> Vec<Address> {
     let mut places = vec![STAKING, PEG, STAKE_TOKEN, REWARD_POOL, Address::ZERO, causeway_genesis::addresses::SYSTEM];
     places.extend((0..USERS).map(user));

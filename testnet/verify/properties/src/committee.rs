@@ -1,4 +1,4 @@
-//! Four validators whose keys are known, and what they could say.
+//! Four validators with known keys, and their possible messages.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use causeway_consensus::{
 pub(crate) const CHAIN: B256 = B256::repeat_byte(0xc4);
 pub(crate) const VALIDATORS: usize = 4;
 
-/// The keys, the set they make, and three blocks; the last has two parts.
+/// The keys, their set, and three blocks; the last block has two parts.
 pub(crate) struct Committee {
     pub(crate) signers: Vec<Ed25519Signer>,
     pub(crate) set: ValidatorSet,
@@ -55,7 +55,7 @@ pub(crate) static COMMITTEE: LazyLock<Committee> = LazyLock::new(|| {
     Committee { signers, set, blocks: vec![Block::new(1, 40), Block::new(2, 90), Block::new(3, PART_BYTES + 10)] }
 });
 
-/// Signing is the slowest thing a target does, and the same few messages are signed over and over.
+/// Signatures are cached: signing is the slowest step of a target, and the same few messages are signed repeatedly.
 /// By signer and bytes.
 type Signatures = HashMap<(usize, Vec<u8>), [u8; 64]>;
 static SIGNED: LazyLock<Mutex<Signatures>> = LazyLock::new(Mutex::default);
@@ -76,7 +76,7 @@ impl Committee {
             .or_insert_with(|| self.signers[n].sign(bytes).expect("a key in memory always signs"))
     }
 
-    /// Who proposes.
+    /// The proposer.
     pub(crate) fn proposer(&self, height: Height, round: Round) -> usize {
         let id = self.set.proposer(height, round).id;
         (0..VALIDATORS).find(|n| self.id(*n) == id).expect("the proposer is a member")
@@ -128,7 +128,7 @@ impl Committee {
         signatures
     }
 
-    /// By the members whose bits `who` has.
+    /// Signatures of the members whose bits are set in `who`.
     pub(crate) fn certificate(&self, who: u8, height: Height, round: Round, hash: B256) -> CommitCertificate {
         let signatures = self.signatures(who, VoteKind::Precommit, height, round, Some(hash));
         let signatures =
@@ -143,7 +143,7 @@ impl Committee {
         PolkaCertificate { height, round, block_hash: hash, signatures }
     }
 
-    /// Of votes for nil.
+    /// From votes for nil.
     pub(crate) fn round_certificate(&self, who: u8, skip: bool, height: Height, round: Round) -> RoundCertificate {
         let kind = VoteKind::Precommit;
         let signatures = self.signatures(who, kind, height, round, None).into_iter();

@@ -1,4 +1,4 @@
-//! `node.toml` and the addresses in it: any text is a configuration or is refused by name, and what is accepted comes back.
+//! `node.toml` and the addresses in it: any text is a configuration or is refused with a reason, and an accepted one survives a round trip.
 
 use causeway::config::{ConfigError, NodeConfig};
 use causeway::signer::SignerAddress;

@@ -1,4 +1,4 @@
-//! Votes, certificates, evidence, sign states: what they prove is decided by their rules and by a slow second opinion.
+//! Votes, certificates, evidence, sign states: their rules must agree with a slow second implementation.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::committee::{CHAIN, COMMITTEE};
 use crate::reader::Reader;
 use crate::{Target, answers};
 
-/// See the module. The first byte says what the others are.
+/// See the module. The first byte is the type of the rest.
 pub const TARGET: Target = Target { name: "consensus_certificates", check, seeds, max_bytes: 2048 };
 
 /// See the module.
@@ -33,7 +33,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// The value of all of `bytes`, which must be its one encoding.
+/// Decodes all of `bytes`, which must be the value's only encoding.
 fn decoded<T: BorshSerialize + BorshDeserialize>(bytes: &[u8]) -> Option<T> {
     let value = borsh::from_slice::<T>(bytes).ok()?;
     assert_eq!(borsh::to_vec(&value).expect("writing to memory"), bytes, "one encoding");
@@ -59,7 +59,7 @@ fn commit(certificate: &CommitCertificate) {
     }
 }
 
-/// Evidence that verifies holds two different things that one key signed.
+/// Valid evidence contains two different messages signed by one key.
 fn accuse(evidence: &Evidence) {
     let shown = evidence.to_string();
     assert!(!shown.is_empty());
@@ -97,7 +97,7 @@ fn set(validators: Vec<Validator>) {
     }
 }
 
-/// A sound certificate, vote pair or key with some bytes changed: rarely sound, and never by accident.
+/// A valid certificate, vote pair or key with some bytes changed: rarely valid, and never by accident.
 fn altered(kind: u8, bytes: &[u8]) {
     let all = &*COMMITTEE;
     let mut reader = Reader::new(bytes);

@@ -1,8 +1,8 @@
-//! The BFT host of one validator among three others who say anything: votes, proposals, certificates and garbage in any
+//! The BFT host of one validator among three Byzantine ones: votes, proposals, certificates and garbage in any
 //! order, with crashes in between.
 //!
-//! Whatever they say, this validator never signs two conflicting messages, sends nothing that its sign state does not
-//! hold, decides a height once and by a certificate that verifies, and comes back from its own log.
+//! For any input, this validator never signs two conflicting messages, sends nothing that its sign state does not
+//! contain, decides a height once and by a valid certificate, and recovers from its own log.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{Target, answers};
 pub const TARGET: Target = Target { name: "consensus_host", check, seeds, max_bytes: 1024 };
 
 const MAX_COMMANDS: usize = 160;
-/// Far more than any one input is answered with.
+/// More outputs than any input may cause.
 const MAX_OUTPUTS: usize = 1024;
 
 /// See the module.
@@ -29,7 +29,7 @@ pub fn check(bytes: &[u8]) {
     node.crash(usize::MAX);
 }
 
-/// A validator that has been told everything.
+/// A recovered validator.
 pub(crate) fn run(reader: &mut Reader<'_>) -> Node {
     let us = reader.below(VALIDATORS);
     let mut node = Node::new(us, reader.flag());
@@ -48,23 +48,23 @@ type Scope = (Height, Round, u8);
 /// The block, and the polka round of a proposal.
 type Said = (Option<B256>, Option<Round>);
 
-/// A validator with its disk and what it was asked to do.
+/// A validator with its disk and its open requests.
 pub(crate) struct Node {
     all: &'static Committee,
     us: usize,
     host: Host,
     now_ms: u64,
     height: Height,
-    /// On the disk, whatever happens.
+    /// Synced entries, which survive a crash.
     synced_log: Vec<Vec<u8>>,
-    /// Lost in a crash, or not.
+    /// Unsynced entries, which a crash may lose.
     unsynced_log: Vec<Vec<u8>>,
     sign_state: SignState,
-    /// The caller's open questions.
+    /// Open requests of the host.
     to_build: Option<(Height, Round)>,
     to_judge: Vec<(Height, B256, Bytes)>,
     decided: BTreeMap<Height, (CommitCertificate, Bytes)>,
-    /// Everything this key ever signed: block by (height, round, step).
+    /// All signatures of this key: block by (height, round, step).
     signed: BTreeMap<Scope, Said>,
     silent: bool,
 }
@@ -113,7 +113,7 @@ impl Node {
         let from = u64::from(choice >> 5);
         let other = (self.us + 1 + reader.below(VALIDATORS - 1)) % VALIDATORS;
         let at = reader.u8();
-        // Mostly here, at times one height up or down.
+        // Mostly the present height, sometimes the next or the previous one.
         let height = match at & 7 {
             6 => Height(self.height.0 + 1),
             7 => Height(self.height.0 - 1),
@@ -128,7 +128,7 @@ impl Node {
             8 | 9 => {
                 let proposer = all.proposer(height, round);
                 let pol_round = round.0.checked_sub(1).filter(|_| at & 1 == 1).map(Round);
-                // Our own key is not theirs to use.
+                // The others cannot use our key.
                 let by = if proposer == self.us { other } else { proposer };
                 self.hear(from, ConsensusMessage::Proposal(all.proposal(by, height, round, pol_round, block)));
             }
@@ -174,7 +174,7 @@ impl Node {
         }
     }
 
-    /// Honest parts, or one that lies about its place or content.
+    /// Honest parts, or one with a wrong index or content.
     fn parts(&mut self, from: u64, height: Height, block: &Block, reader: &mut Reader<'_>) {
         let lie = reader.u8();
         for index in 0..block.parts.hashes.len() {
@@ -189,7 +189,7 @@ impl Node {
         }
     }
 
-    /// A vote of another with some bits of its encoding changed.
+    /// A vote of another member with some bits of its encoding changed.
     fn garble(
         &mut self,
         from: u64,
@@ -209,7 +209,7 @@ impl Node {
         }
     }
 
-    /// The bits of everybody but us, and of us only where we signed the same.
+    /// The bits of all members but us, and ours only where we signed the same.
     fn others(&self, who: u8) -> u8 {
         who & 15 & !(1 << self.us)
     }
@@ -237,8 +237,8 @@ impl Node {
         }
     }
 
-    /// Dies, and starts again with a log that somebody has had in hands. It may refuse that log; if it goes on, it still
-    /// signs nothing that conflicts.
+    /// The process ends and starts again with a changed log. It may refuse that log; if it goes on, it still
+    /// signs no conflicting message.
     pub(crate) fn wake_with(&mut self, log: Vec<Vec<u8>>) -> bool {
         self.now_ms += 1_000;
         self.host = host(self.us, self.silent, self.sign_state.clone());
@@ -256,12 +256,12 @@ impl Node {
         }
     }
 
-    /// The log as it would be found after a clean end.
+    /// The log after a clean end.
     pub(crate) fn log(&self) -> Vec<Vec<u8>> {
         self.synced_log.iter().chain(&self.unsynced_log).cloned().collect()
     }
 
-    /// The process dies with `kept` unsynced entries on the disk, and starts again.
+    /// The process ends with `kept` unsynced entries on the disk, and starts again.
     fn crash(&mut self, kept: usize) {
         self.now_ms += 1_000;
         self.unsynced_log.truncate(kept);
@@ -325,11 +325,11 @@ impl Node {
         certificate.verify(CHAIN, &self.all.set).expect("a decision proves itself");
         assert_eq!(certificate.height, self.height);
         assert_eq!(alloy_primitives::keccak256(&body), certificate.block_hash, "the body decided is the body judged");
-        // A restart may decide the same height again. Three others who lie may make it another block: that is theirs.
+        // A restart may decide the same height again. Three Byzantine members may even change the block: that is outside our guarantee.
         self.decided.insert(self.height, (certificate, body));
     }
 
-    /// Whatever leaves this node in its own name is remembered, and conflicts with nothing that left before.
+    /// Every own message of this node is recorded, and conflicts with no earlier one.
     fn spoken(&mut self, message: &ConsensusMessage) {
         let us = self.all.id(self.us);
         let (key, what) = match message {
@@ -374,7 +374,7 @@ fn seeds() -> Vec<Vec<u8>> {
         crash.splice(18..18, [27, 0, 1]);
         crash.extend([28, 0, 9]);
         seeds.push(crash);
-        // Nobody proposes: time-outs, a round certificate, a late decision.
+        // No proposal: time-outs, a round certificate, a late decision.
         seeds.push(vec![us, 0, 29, 0, 0, 29, 0, 0, 15, 0, 0, 15, 15, 0, 8, 15, 13, 0, 8, 15, 18, 0, 0, 30, 0, 0]);
     }
     seeds.push(vec![1, 1, 13, 0, 0, 15, 18, 0, 0, 30, 0, 0, 13, 0, 0, 15, 18, 0, 0]);
@@ -386,7 +386,7 @@ fn seeds() -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Otherwise everything above holds of nothing.
+    /// Without this, the properties above would hold trivially.
     #[test]
     fn seeds_lead_to_signatures_decisions_and_logs() {
         let nodes: Vec<_> = seeds().iter().map(|seed| run(&mut Reader::new(seed))).collect();

@@ -1,11 +1,11 @@
-//! The content of the write-ahead log: entries altered, lost, repeated, swapped or made up. The host refuses the log or goes on
-//! from it, and either way its key signs nothing that conflicts with what it signed before.
+//! The content of the write-ahead log: entries changed, lost, repeated, swapped or invented. The host refuses the log or goes on
+//! from it, and in both cases its key signs nothing that conflicts with its earlier messages.
 
 use crate::Target;
 use crate::consensus_host::{self, run};
 use crate::reader::Reader;
 
-/// See the module. What is done to the log, then the life that wrote it (as in `consensus_host`).
+/// See the module. The changes to the log, then the run that wrote it (as in `consensus_host`).
 pub const TARGET: Target = Target { name: "consensus_log", check, seeds, max_bytes: 1024 };
 
 /// See the module.
@@ -43,7 +43,7 @@ fn alter(log: &mut Vec<Vec<u8>>, reader: &mut Reader<'_>) {
         6 => log[at].extend_from_slice(reader.short()),
         _ => {
             for _ in 0..=how >> 6 {
-                // Mostly the head of an entry: what it is, of which height and round.
+                // Mostly the head of an entry: its type, height and round.
                 let place = reader.below(128).checked_rem(log[at].len());
                 let flip = reader.u8();
                 if let Some(byte) = place.and_then(|place| log[at].get_mut(place)) {
@@ -55,7 +55,7 @@ fn alter(log: &mut Vec<Vec<u8>>, reader: &mut Reader<'_>) {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    // Without the last command of each, which starts a new height and with it a new log.
+    // Without the last command of each script, which starts a new height and with it a new log.
     let lives: Vec<_> = (consensus_host::TARGET.seeds)()
         .into_iter()
         .map(|life| life[..life.len().saturating_sub(3)].to_vec())

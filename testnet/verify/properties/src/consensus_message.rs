@@ -1,4 +1,4 @@
-//! `ConsensusMessage::decode`: whatever decodes is within its limits and has one encoding.
+//! `ConsensusMessage::decode`: every decoded message is within its limits and has one encoding.
 
 use causeway_consensus::{
     ConsensusMessage, DecisionNotice, Height, MAX_CERTIFICATE_BYTES, MAX_MESSAGE_BYTES, MAX_PARTS, PART_BYTES,
@@ -40,7 +40,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// One message of each kind, as four validators would send it.
+/// One message of each kind, as four validators send it.
 pub(crate) fn messages() -> Vec<ConsensusMessage> {
     let all = &*COMMITTEE;
     let (height, round) = (Height(1), Round(0));

@@ -1,6 +1,6 @@
-//! Blocks of any transactions: users' calls into the native modules, through contracts, by programs made of any bytes.
+//! Blocks of arbitrary transactions: users' calls into the native modules, through contracts, by programs of arbitrary bytes.
 //!
-//! What a proposer builds every validator executes to the same result; coin comes and goes by the peg only; the stake adds
+//! Every validator executes a built block to the same result; coin comes and goes by the peg only; the stake adds
 //! up; nothing in a block makes the builder fail.
 
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ fn run(bytes: &[u8]) -> Chain {
     chain
 }
 
-/// A transaction whose signature nobody looks at: the sender is known.
+/// A transaction whose signature is not checked: the sender is given.
 pub(crate) fn transaction(
     chain: &Chain,
     nonces: &mut BTreeMap<Address, u64>,
@@ -177,7 +177,7 @@ pub(crate) fn withdrawal(chain: &Chain) -> Arc<RecoveredTx> {
     Arc::new(RecoveredTx { hash: *tx.tx_hash(), sender: user(0), size: tx.encode_2718_len(), tx })
 }
 
-/// The others execute the block's bytes to what the proposer saw.
+/// The others execute the block's bytes to the proposer's result.
 fn agree(chain: &Chain, built: &ExecutedBlock, txs: &[Arc<RecoveredTx>]) {
     let body = built.block.encode();
     let block = Block::decode(&body).expect("a block decodes from its own bytes");
@@ -200,7 +200,7 @@ fn agree(chain: &Chain, built: &ExecutedBlock, txs: &[Arc<RecoveredTx>]) {
     assert_eq!(stored, built.receipts);
 }
 
-/// Coin comes and goes by the peg only, but for what a contract that destroys itself takes with it; the stake adds up.
+/// Coin comes and goes by the peg only, except for the coin of a contract that destroys itself; the stake adds up.
 fn conserve(chain: &Chain, executed: ExecutedBlock, creates: bool) -> Chain {
     let sum = |after: bool| {
         let accounts = executed.diff.accounts.values().map(|pair| if after { pair.1 } else { pair.0 });
@@ -243,11 +243,11 @@ fn seeds() -> Vec<Vec<u8>> {
         vec![0, 0, 32, 5, 129, 2, 0x30, 0xff],
         vec![0, 0, 32, 5, 129, 5, 0x5b, 0x5f, 0x56, 0, 0],
         vec![0, 2, 32, 7, 129, 6, 0, 33, 199, 65, 9, 0, 34, 7, 200, 0, 0],
-        // A proposer's calls that are nobody's.
+        // A proposer's calls that no rule allows.
         vec![1, 64, 32, 7, 0, 6, 0, 1, 3, 1, 2, 3, 0],
         vec![0, 192, 32, 7, 0, 6, 0, 1, 3, 1, 2, 3, 0],
     ];
-    // A report of two votes, by a user and by the proposer; a registration. Of either chain.
+    // A report of two votes, by a user and by the proposer; a registration. For both chains.
     for pegged in [0u8, 1] {
         let report = [254, pegged, 1, 0x10, 0x21, 0, 0];
         seeds.push([vec![pegged, 1, 32, 0, 0], report.to_vec(), vec![65, 0, 0, 0, 0]].concat());

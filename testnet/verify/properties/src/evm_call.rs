@@ -1,7 +1,7 @@
-//! `eth_call` and its kin: any program at any place, with any input and any account replaced.
+//! `eth_call` and related methods: any program at any address, with any input and any account overridden.
 //!
-//! A call changes nothing, gives the same answer twice, uses no more gas than it was given; tracing it, estimating it and
-//! listing what it touches agree with running it.
+//! A call changes nothing, gives the same answer twice, and uses no more gas than its limit; tracing it, estimating it and
+//! listing its accesses agree with running it.
 
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use causeway_execution::{

@@ -1,4 +1,4 @@
-//! The genesis file: what is accepted builds, says the same when written again, and has one hash.
+//! The genesis file: an accepted file builds, survives a round trip, and has one hash.
 
 use causeway_genesis::{ChainSpec, Genesis};
 

@@ -1,5 +1,5 @@
-//! Key files and passwords: any text parses or is refused, what parses is within its bounds, and opening what is cheap to
-//! open answers.
+//! Key files and passwords: any text parses or is refused, a parsed keystore is within its bounds, and opening a cheap one
+//! ends.
 
 use causeway_genesis::keys::{KeyRole, Keystore, Password, PublicPart};
 
@@ -8,7 +8,7 @@ use crate::{Target, answers};
 /// See the module.
 pub const TARGET: Target = Target { name: "keystore_file", check, seeds, max_bytes: 2048 };
 
-/// Key derivations below so much work are run; the others differ only in time.
+/// Key derivations up to this cost are run; the others differ only in time.
 const CHEAP: u64 = 64;
 
 /// See the module.

@@ -1,11 +1,11 @@
-//! What must hold of everything that reads bytes from outside, whatever the bytes are.
+//! Properties of everything that reads bytes from outside, for all bytes.
 //!
-//! Each module is a fuzz target: `check` feeds bytes to production code and asserts what must hold of the answer beyond
-//! that there is one: an encoding is the only one of its value, a refused call changes nothing, supply is conserved, a key
+//! Each module is a fuzz target: `check` feeds bytes to production code and asserts properties of the result beyond
+//! its existence: a value has only one encoding, a refused call changes nothing, supply is conserved, a key
 //! never signs twice. The same functions run under libFuzzer (`testnet/fuzz`) and, over the seeds and the committed
 //! corpora, in this crate's tests.
 //!
-//! A panic is a finding, wherever it comes from. Start reading at [`TARGETS`].
+//! Every panic is a finding. Start reading at [`TARGETS`].
 
 use std::collections::BTreeSet;
 
@@ -45,15 +45,15 @@ pub mod stored_rows;
 pub mod submitter_answers;
 pub mod transaction;
 
-/// Whatever the answer is: there is one.
+/// Any answer is accepted, as long as there is one.
 fn answers<T>(_: T) {}
 
 /// One decoder, call or machine under arbitrary bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name: of the binary, of the corpus directory, of the module.
+    /// Its name, also of the binary, the corpus directory and the module.
     pub name: &'static str,
-    /// Panics when something does not hold.
+    /// Panics when a property does not hold.
     pub check: fn(&[u8]),
     /// Real encodings to start from, the same in every run.
     pub seeds: fn() -> Vec<Vec<u8>>,
@@ -92,7 +92,7 @@ pub const TARGETS: &[Target] = &[
     transaction::TARGET,
 ];
 
-/// What the folder of the fuzz binaries holds because of [`TARGETS`]: paths in it, and contents.
+/// The generated files of the fuzz binaries' folder: paths in it, and contents.
 pub fn generated() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut list = String::new();
@@ -115,7 +115,7 @@ pub fn generated() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// The words of the seeds that are text: keys that a fuzzer would not find by itself.
+/// The words of text seeds: keys that a fuzzer would not find by itself.
 fn words(seeds: &[Vec<u8>]) -> BTreeSet<&str> {
     const LENGTHS: std::ops::RangeInclusive<usize> = 3..=32;
     let texts = seeds.iter().filter_map(|seed| std::str::from_utf8(seed).ok()).filter(|text| text.len() > 40);
@@ -123,7 +123,7 @@ fn words(seeds: &[Vec<u8>]) -> BTreeSet<&str> {
     words.filter(|word| LENGTHS.contains(&word.len()) && word.starts_with(|c: char| c.is_ascii_alphabetic())).collect()
 }
 
-/// In libFuzzer's form.
+/// In libFuzzer's format.
 fn dictionary(words: &BTreeSet<&str>) -> String {
     words.iter().map(|word| format!("\"{word}\"\n")).collect()
 }

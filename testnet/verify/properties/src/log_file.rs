@@ -1,5 +1,5 @@
-//! The write-ahead log's file: any bytes open or are refused; what is damaged after the last sync costs only what was not
-//! synced, and what is damaged before is never taken for something else.
+//! The write-ahead log's file: any bytes open or are refused; damage after the last sync costs only unsynced
+//! entries, and damage before it is always detected.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::memory::Files;
 use crate::reader::Reader;
 use crate::{Target, answers};
 
-/// See the module. A first byte of 0 has a file follow, any other a history and its damage.
+/// See the module. After a first byte of 0 comes a file, after any other byte a history and its damage.
 pub const TARGET: Target = Target { name: "log_file", check, seeds, max_bytes: 2048 };
 
-/// So few flipped bits in so short an entry no CRC-32C overlooks (Hamming distance 6 up to 5,243 bits).
+/// A CRC-32C detects this number of flipped bits in an entry of this length (Hamming distance 6 up to 5,243 bits).
 const MAX_FLIPS: usize = 4;
 const MAX_ENTRY_BYTES: usize = 255;
 
@@ -33,7 +33,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// Opens a file with this content, and again: what was read stays.
+/// Opens a file with this content twice: the entries are the same.
 fn open(content: &[u8]) -> Result<Vec<Vec<u8>>, WalError> {
     let files = Files::with(path(), content);
     let (mut wal, entries) = Wal::open(files.clone(), path(), CHAIN)?;

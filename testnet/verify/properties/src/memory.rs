@@ -1,4 +1,4 @@
-//! A file system and tables in memory, with what storage keeps on them.
+//! A file system and tables in memory, for storage.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Files by path. A file that is open keeps its content when its name is given away.
+/// Files by path. An open file keeps its content when its name is reused.
 #[derive(Debug, Default)]
 pub(crate) struct Files(Mutex<BTreeMap<PathBuf, Content>>);
 
@@ -92,7 +92,7 @@ pub(crate) struct Rows(Arc<Mutex<BTreeMap<Place, Vec<u8>>>>);
 type Place = (Family, Vec<u8>);
 
 impl Rows {
-    /// The same rows, to be changed on their own.
+    /// An independent copy of the rows.
     pub(crate) fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(lock(&self.0).clone())))
     }

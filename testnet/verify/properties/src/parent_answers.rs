@@ -1,7 +1,7 @@
-//! The parent's JSON-RPC answers, true or not: the watcher goes on, and what it reports fits together.
+//! The parent's JSON-RPC answers, true or false: the watcher goes on, and its reports are consistent.
 //!
 //! Two endpoints serve one small chain; each answer may be cut, altered, replaced by any bytes or refused. Where they agree
-//! on a lie the watcher believes it, but deposits still come without gaps and with the accumulator that follows from them.
+//! on a lie the watcher believes it, but deposits still come without gaps and with the matching accumulator.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::Target;
 use crate::parent_wire::ScriptedParent;
 
-/// See the module. For each answer one byte that says what becomes of it, and the bytes that takes.
+/// See the module. For each answer one byte that chooses its change, and the bytes of that change.
 pub const TARGET: Target = Target { name: "parent_answers", check, seeds, max_bytes: 1024 };
 
 const CHAIN_ID: u64 = 31_337;
@@ -42,7 +42,7 @@ fn watch(script: &[u8]) -> Told {
     let mut running = pin!(watcher.run());
     let mut context = Context::from_waker(Waker::noop());
     let mut told = Told::default();
-    // Each round it stops where the channel is full or the endpoints are silent.
+    // In each round it stops when the channel is full or the endpoints are silent.
     for _ in 0..8 {
         assert!(running.as_mut().poll(&mut context).is_pending(), "it watches for ever");
         let mut any = false;
@@ -58,7 +58,7 @@ fn watch(script: &[u8]) -> Told {
     told
 }
 
-/// What the owner of the watcher has been told.
+/// The watcher's reports so far.
 #[derive(Default)]
 struct Told {
     nonce: u64,

@@ -1,4 +1,4 @@
-//! Endpoints of the parent whose answers are cut, altered, replaced or refused as a script has it.
+//! Endpoints of the parent whose answers are cut, changed, replaced or refused by a script.
 
 use std::future::{pending, ready};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::audit_bundle::inner;
 use crate::reader::Reader;
 
-/// Exchanges and pauses after which the endpoints fall silent.
+/// Number of exchanges and pauses after which the endpoints stop answering.
 const MAX_EXCHANGES: usize = 96;
 
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ struct State {
     asked: Vec<(String, Value)>,
 }
 
-/// What an honest endpoint answers whatever was sent to it before; `None` for methods whose answers depend on that.
+/// An honest endpoint's answer when it does not depend on earlier requests; `None` when it does.
 pub(crate) fn ordinary(chain_id: u64, method: &str) -> Option<Value> {
     match method {
         "eth_chainId" => Some(json!(format!("{chain_id:#x}"))),
@@ -40,7 +40,7 @@ pub(crate) fn ordinary(chain_id: u64, method: &str) -> Option<Value> {
     }
 }
 
-/// The transaction that `eth_sendRawTransaction` is given.
+/// The transaction of an `eth_sendRawTransaction`.
 pub(crate) fn offered(params: &Value) -> TxEnvelope {
     TxEnvelope::decode_2718(&mut offered_bytes(params).as_ref()).expect("a signed transaction")
 }
@@ -50,10 +50,10 @@ pub(crate) fn offered_bytes(params: &Value) -> Bytes {
     params[0].as_str().unwrap_or_default().parse().unwrap_or_default()
 }
 
-/// The result that an honest endpoint gives to a method with its parameters.
+/// The result of an honest endpoint for a method with its parameters.
 type Honest = Box<dyn Fn(&str, &Value) -> Value + Send + Sync>;
 
-/// Endpoints that answer as a script has it.
+/// Endpoints that answer by a script.
 pub(crate) struct ScriptedParent {
     state: Mutex<State>,
     honest: Honest,
@@ -155,7 +155,7 @@ fn answer(id: &Value, mut result: Value, deadline: Duration, reader: &mut Reader
     Ok(Answer { status, body })
 }
 
-/// Puts another value at one place of a result, at most so deep.
+/// Replaces one value in a result, up to this depth.
 pub(crate) fn alter(place: &mut Value, depth: usize, reader: &mut Reader<'_>) {
     if let (Some(deeper), Some(inner)) = (depth.checked_sub(1), inner(place, usize::from(reader.u8()))) {
         return alter(inner, deeper, reader);

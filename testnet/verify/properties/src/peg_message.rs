@@ -1,4 +1,4 @@
-//! `PegMessage::decode` and the collector of attestations: one encoding, bounded memory, certificates that hold.
+//! `PegMessage::decode` and the collector of attestations: one encoding, bounded memory, valid certificates.
 
 use alloy_primitives::{B256, U256};
 use causeway_peg::{
@@ -10,7 +10,7 @@ use crate::Target;
 use crate::peg_module::FEDERATION;
 use crate::reader::Reader;
 
-/// See the module. A first byte of 0 has one message follow, any other a conversation.
+/// See the module. After a first byte of 0 comes one message, after any other byte a conversation.
 pub const TARGET: Target = Target { name: "peg_message", check, seeds, max_bytes: 512 };
 
 /// See the module.
@@ -62,7 +62,7 @@ pub fn check(bytes: &[u8]) {
             Outcome::Refused(refusal) => assert_eq!(refusal.is_peers_fault(), refusal == Refusal::BadSignature),
             Outcome::Equivocation(pair) => assert_ne!(pair.0.attestation, pair.1.attestation),
             Outcome::Added => assert_ne!(version & 15, 1, "in another's name"),
-            // Said before by whom the message names: not forwarded, so nobody looks at its signature.
+            // A duplicate by the named signer: it is not forwarded, so its signature is not checked.
             Outcome::Duplicate => {}
         }
     }
@@ -87,7 +87,7 @@ fn attestation(kind: u8, what: u64, version: u8) -> Attestation {
     }
 }
 
-/// Whatever the collector calls a certificate is one.
+/// Every certificate of the collector is valid.
 fn holds(collected: &Attestations) {
     let all = &*FEDERATION;
     let (set, domain) = (all.set(), all.domain());

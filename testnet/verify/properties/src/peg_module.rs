@@ -1,7 +1,7 @@
 //! The peg module's rules over slots: deposits, withdrawals, checkpoints, rotations and acknowledgements in any order, with
 //! any certificates.
 //!
-//! Coin comes by a certified deposit, once, and goes by a withdrawal, once; a refused operation wrote nothing.
+//! A certified deposit mints once, a withdrawal burns once, and a refused operation writes nothing.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -75,7 +75,7 @@ impl Federation {
         &self.signers[n % MEMBERS]
     }
 
-    /// Signatures of the members whose bits `who` has, in the set's order; the fifth bit turns it around.
+    /// Signatures of the members whose bits are set in `who`, in the set's order; the fifth bit reverses it.
     fn certify(&self, who: u8, digest: B256) -> Vec<CertificateSig> {
         let set = self.set();
         let mut signatures: Vec<_> = (0..MEMBERS)
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// Deposits from some nonce on, some of them altered, under a view that may tell the truth.
+    /// Deposits from some nonce on, some of them changed, under a view that may be true.
     fn import(&mut self, lie: u8, who: u8, reader: &mut Reader<'_>) {
         let at = reader.u8();
         let from = if lie & 1 == 0 { usize::try_from(self.nonce).expect("few") } else { usize::from(at >> 4) };
@@ -267,7 +267,7 @@ impl World {
     }
 }
 
-/// What decodes has one encoding, and signatures in it are taken or refused but never panic.
+/// A decoded value has one encoding, and its signatures are accepted or refused without a panic.
 fn abi(input: &[u8]) {
     if let Ok(call) = IPeg::IPegCalls::abi_decode_validate(input) {
         assert!(call.abi_encode().len() <= input.len().max(4) * 64, "no small input makes a large call");

@@ -1,4 +1,4 @@
-//! Choices read from a target's bytes, front to back, so that seeds can be written by hand. Past the end all is zero.
+//! Choices read from a target's bytes in order, so that seeds can be written by hand. After the end all bytes are zero.
 
 /// The rest of an input.
 #[derive(Debug, Clone, Copy)]
@@ -65,13 +65,13 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    /// A chunk that says its length in one byte.
+    /// A chunk with a length of one byte.
     pub(crate) fn short(&mut self) -> &'a [u8] {
         let length = usize::from(self.u8());
         self.take(length)
     }
 
-    /// A chunk that says its length in two bytes.
+    /// A chunk with a length of two bytes.
     pub(crate) fn long(&mut self) -> &'a [u8] {
         let length = usize::from(self.u16());
         self.take(length)

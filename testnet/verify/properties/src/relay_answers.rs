@@ -1,5 +1,5 @@
-//! The parent's answers to a relayer, a depositor, whoever deploys the contracts and the reader of paid withdrawals: each ends,
-//! and what is signed is what was asked for, whatever the endpoint says of the registry and the vault.
+//! The parent's answers to a relayer, a depositor, a deployer of the contracts and the reader of paid withdrawals: each of them ends,
+//! and signs only the requested transaction, for any answers about the registry and the vault.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -26,7 +26,7 @@ use crate::peg_module::FEDERATION;
 use crate::reader::Reader;
 use crate::{Target, answers};
 
-/// See the module. Who asks; then for each answer one byte that says what becomes of it, and the bytes that takes.
+/// See the module. The client; then for each answer one byte that chooses its change, and the bytes of that change.
 pub const TARGET: Target = Target { name: "relay_answers", check, seeds, max_bytes: 1024 };
 
 const CHAIN_ID: u64 = 31_337;
@@ -35,7 +35,7 @@ const AMOUNT: u64 = 5_000;
 const CLAIM_DELAY_S: u64 = 7;
 const FIRST_NONCE: u64 = 3;
 const CHECKPOINTS: u64 = 6;
-/// Deposits of the sidechain's last checkpoint: so many that the vault has forgotten older ones.
+/// Deposits of the sidechain's last checkpoint: enough that the vault has forgotten older ones.
 const DEPOSITS: u64 = 9_000;
 /// Withdrawals burned on the sidechain, and those of them that the vault has paid.
 const BURNED: u64 = 100;
@@ -55,7 +55,7 @@ static CODES: LazyLock<(Bytes, Bytes)> = LazyLock::new(|| {
     (registry_code, vault_runtime_code(&VaultArgs { registry, claim_delay_s: CLAIM_DELAY_S }))
 });
 
-/// Two checkpoints in each epoch, certified by everybody.
+/// Two checkpoints in each epoch, certified by all members.
 static RECORDED: LazyLock<Vec<Certified>> = LazyLock::new(|| {
     let (set, domain) = (FEDERATION.set(), FEDERATION.domain());
     (1..=CHECKPOINTS)
@@ -125,7 +125,7 @@ pub fn check(bytes: &[u8]) {
     run(bytes);
 }
 
-/// What was sent; `Err` where the question ended with an error, `None` where the endpoint fell silent.
+/// The sent transaction; `Err` when the request failed, `None` when the endpoint stopped answering.
 fn run(bytes: &[u8]) -> (Vec<TxEnvelope>, Option<Result<(), String>>) {
     let mut reader = Reader::new(bytes);
     let who = reader.u8();
@@ -162,7 +162,7 @@ fn run(bytes: &[u8]) -> (Vec<TxEnvelope>, Option<Result<(), String>>) {
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
 
-/// How many of the burned withdrawals the reader takes for paid, and for not paid.
+/// Number of burned withdrawals that the reader takes for paid, and for unpaid.
 fn read_claims(script: &[u8]) -> (usize, usize) {
     let parent = ScriptedParent::new(script, |method, params| honest(&mut Ledger::default(), method, params));
     let (registry, vault) = *PLACES;
@@ -170,7 +170,7 @@ fn read_claims(script: &[u8]) -> (usize, usize) {
     config.max_response_bytes = 64 * 1024;
     RUNTIME.block_on(async {
         let (claims, reading) = ClaimReader::spawn(config, parent, Box::new(|| Some(BURNED))).expect("legal settings");
-        // It runs until the endpoint falls silent.
+        // It runs until the endpoint stops answering.
         tokio::task::yield_now().await;
         assert!(!reading.is_finished(), "it reads for ever");
         reading.abort();
@@ -217,7 +217,7 @@ async fn ask(who: u8, submitter: &Submitter) -> Result<(), String> {
     }
 }
 
-/// A transaction does what was asked for, at a price that may be paid.
+/// A transaction is the requested one, at an allowed price.
 fn asked_for(who: u8, tx: &TxEnvelope) {
     let (registry, vault) = *PLACES;
     assert!(tx.max_fee_per_gas() <= MAX_FEE, "offers {} wei per gas", tx.max_fee_per_gas());
@@ -262,7 +262,7 @@ fn honest(ledger: &mut Ledger, method: &str, params: &Value) -> Value {
     }
 }
 
-/// Registry and vault stand there once both nonces are used.
+/// Registry and vault exist there once both nonces are used.
 fn code(ledger: &Ledger, params: &Value) -> Bytes {
     let created = ledger.transactions.values().filter(|tx| TxEnvelope::to(tx).is_none()).count();
     let at: Option<Address> = params[0].as_str().and_then(|text| text.parse().ok());

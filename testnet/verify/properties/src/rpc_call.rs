@@ -1,4 +1,4 @@
-//! Every JSON-RPC method with any JSON: a result or an error of the caller's, never a panic or an error of the node's own.
+//! Every JSON-RPC method with any JSON: a result or an error of the caller, never a panic or an internal error.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use crate::chain::{places, user};
 use crate::reader::Reader;
 use crate::rpc_fixture::Served;
 
-/// See the module. A first byte of 255 has the text of a request follow, any other names the method.
+/// See the module. After a first byte of 255 comes the text of a request; any other byte chooses the method.
 pub const TARGET: Target = Target { name: "rpc_call", check, seeds, max_bytes: 1024 };
 
 const CODE_INTERNAL: i64 = -32603;

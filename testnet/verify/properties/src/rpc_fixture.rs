@@ -27,7 +27,7 @@ pub(crate) struct Served {
     _handle: ServerHandle,
 }
 
-/// Nothing waits and nothing is large: what takes a second here takes too long.
+/// Nothing waits and nothing is large: a second is too long.
 fn limits() -> RpcLimits {
     RpcLimits {
         call_gas: 2_000_000,
@@ -120,7 +120,7 @@ impl Served {
         Self { runtime, server, storage, pool, _handle: handle }
     }
 
-    /// Nothing that was asked has changed the chain; the pool starts again.
+    /// Requests do not change the chain; the pool is new each time.
     pub(crate) fn unchanged(&self) {
         assert_eq!(self.storage.head_number(), BLOCKS);
         let mut pool = self.pool.lock();
@@ -128,7 +128,7 @@ impl Served {
         *pool = Mempool::new(config);
     }
 
-    /// A transaction that the pool takes.
+    /// A transaction that the pool admits.
     pub(crate) fn raw_transaction() -> Bytes {
         crate::transaction::envelopes().swap_remove(3).into()
     }

@@ -9,12 +9,12 @@ use crate::Target;
 use crate::reader::Reader;
 use crate::rpc_fixture::Served;
 
-/// See the module. A first byte of 0 has the bytes of a connection follow, any other a body.
+/// See the module. After a first byte of 0 come the bytes of a connection, after any other byte a body.
 pub const TARGET: Target = Target { name: "rpc_http", check, seeds, max_bytes: 2048 };
 
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 const BUFFER_BYTES: usize = 64 * 1024;
-/// A client reads no longer than this from a connection that stays open.
+/// Time for which a client reads from a connection that stays open.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 static SERVED: LazyLock<Served> = LazyLock::new(Served::new);
@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
     let answer = SERVED.runtime.block_on(async {
         let (mut client, server) = tokio::io::duplex(BUFFER_BYTES);
         let serving = tokio::spawn(SERVED.server.serve(server));
-        // It may hang up in the middle.
+        // The server may close the connection in the middle.
         client.write_all(&request).await.ok();
         if !whole {
             client.shutdown().await.ok();
@@ -67,7 +67,7 @@ fn seeds() -> Vec<Vec<u8>> {
                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         [&[0], head.as_bytes(), frames].concat()
     };
-    // A whole frame as clients send it, masked with zeros.
+    // A whole client frame, masked with zeros.
     let masked = |kind: u8, text: &str| {
         let length = u8::try_from(text.len()).expect("short");
         [&[0x80 | kind, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()

@@ -1,4 +1,4 @@
-//! The signers' memories on disk: any bytes load, are refused as damaged, or are missing; what is damaged never loads.
+//! The files of sign states: any bytes load, are refused as damaged, or count as missing; a damaged file never loads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::memory::Files;
 use crate::reader::Reader;
 use crate::{Target, answers};
 
-/// See the module. A first byte of 0 has a file follow, any other what a signer signs and the damage to its file.
+/// See the module. After a first byte of 0 comes a file, after any other byte a signer's messages and the damage to its file.
 pub const TARGET: Target = Target { name: "sign_state_file", check, seeds, max_bytes: 1024 };
 
-/// As in the write-ahead log: no CRC-32C overlooks so few.
+/// As in the write-ahead log: a CRC-32C detects this number of bits.
 const MAX_FLIPS: usize = 4;
 
 type PegRecord = (u64, Option<B256>, Vec<(u64, B256)>);
@@ -52,7 +52,7 @@ fn any(content: &[u8]) {
     }
 }
 
-/// Signs anything in any order, keeps what was signed, and damages the file.
+/// Signs messages in any order, stores the sign state, and damages the file.
 fn damaged(reader: &mut Reader<'_>) {
     let files = Arc::new(Files::default());
     let file = SignStateFile::new(files.clone(), path());

@@ -1,6 +1,6 @@
-//! The remote signer's socket: any bytes instead of a handshake, and after one any messages by whoever has the secret.
+//! The remote signer's socket: any bytes instead of a handshake, and any messages after a handshake with the secret.
 //!
-//! It never signs two conflicting messages, whatever it was asked before, and answers the next caller.
+//! It never signs two conflicting messages, and it serves the next caller.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -20,7 +20,7 @@ use crate::Target;
 use crate::chain::spec;
 use crate::reader::Reader;
 
-/// See the module. A first byte of 0 has the bytes of a connection follow, any other messages in a channel.
+/// See the module. After a first byte of 0 come the bytes of a connection, after any other byte messages in a channel.
 pub const TARGET: Target = Target { name: "signer_frames", check, seeds, max_bytes: 1024 };
 
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
@@ -33,7 +33,7 @@ const SCOPE: usize = 8 + 1 + 32;
 struct Running {
     genesis: Genesis,
     socket: PathBuf,
-    /// What was signed: the bytes by tag, height and round.
+    /// Signed bytes, by tag, height and round.
     signed: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     _server: SignerServer,
     _dir: tempfile::TempDir,
@@ -41,7 +41,7 @@ struct Running {
 
 static RUNNING: LazyLock<Running> = LazyLock::new(|| {
     let genesis = Genesis::build(spec(true)).expect("a legal spec");
-    // In memory where the system has a place for that: a signer syncs its record before each signature.
+    // In a memory file system where there is one: a signer syncs its record before each signature.
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a directory");
     for (role, byte) in [(KeyRole::Consensus, 1), (KeyRole::Peg, 2)] {
@@ -63,7 +63,7 @@ pub fn check(bytes: &[u8]) {
     let mut stream = UnixStream::connect(&all.socket).expect("the signer accepts");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a legal timeout");
     if reader.u8() == 0 {
-        // It may hang up in the middle.
+        // The server may close the connection in the middle.
         stream.write_all(reader.rest()).ok();
         stream.shutdown(std::net::Shutdown::Write).ok();
         let mut answer = Vec::new();
@@ -115,7 +115,7 @@ fn receive(stream: &mut UnixStream) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-/// A request's bytes, and the bytes it asks a consensus signature for.
+/// A request's bytes, and the bytes that it wants to be signed.
 fn message(genesis: &Genesis, reader: &mut Reader<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
     let choice = reader.u8();
     match choice % 6 {
@@ -125,7 +125,7 @@ fn message(genesis: &Genesis, reader: &mut Reader<'_>) -> (Vec<u8>, Option<Vec<u
             let at = reader.u8();
             let kind = if choice & 64 == 0 { VoteKind::Prevote } else { VoteKind::Precommit };
             let block_hash = (choice & 128 == 0).then(|| B256::repeat_byte(at & 3));
-            // Heights go up with what was signed before: a low one is refused all the same.
+            // Heights start above the signed ones: lower ones would only be refused.
             let height = Height(u64::from(at >> 5) + u64::from(reader.u16()));
             let vote =
                 Vote { kind, height, round: Round(u32::from(at >> 2 & 7)), block_hash, validator: ValidatorId::ZERO };

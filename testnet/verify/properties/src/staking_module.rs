@@ -1,7 +1,7 @@
-//! The staking module's rules over slots: any actions, by anybody, under extreme parameters.
+//! The staking module's rules over slots: any actions of any account, under extreme parameters.
 //!
-//! A refused action wrote nothing; what is bonded, leaving, liquid, slashed and dust adds up to what was issued; the reward
-//! pool holds exactly what it owes; the accounting never contradicts itself, whatever the amounts.
+//! A refused action writes nothing; bonded, leaving, liquid and slashed stake and dust add up to the issued stake; the reward
+//! pool has exactly the coin that it owes; the accounting is consistent for all amounts.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -43,7 +43,7 @@ fn everybody() -> impl Iterator<Item = Address> {
     (0..ACCOUNTS + OPERATORS).map(account)
 }
 
-/// Slots of everybody's shares, locked shares and accrued coin with one operator: two hashes each, and an audit reads all.
+/// Cached slots of all accounts' shares, locked shares and accrued coin with one operator: each costs two hashes, and an audit reads all.
 type Held = [Vec<U256>; 3];
 
 static HELD: LazyLock<BTreeMap<Address, Held>> = LazyLock::new(|| {
@@ -62,7 +62,7 @@ pub fn check(bytes: &[u8]) {
     run(bytes);
 }
 
-/// The world afterwards; `None` when there can be none with such parameters.
+/// The world afterwards; `None` when the parameters are invalid.
 fn run(bytes: &[u8]) -> Option<World> {
     let mut reader = Reader::new(bytes);
     let mut world = World::new(&mut reader)?;
@@ -85,10 +85,10 @@ struct World {
     height: u64,
     time: u64,
     acked: u64,
-    /// Balance of the reward pool, and what it took in since the hook last saw it.
+    /// Balance of the reward pool, and its income since the last hook.
     pool: U256,
     unseen: U256,
-    /// Actions that happened.
+    /// Number of successful actions.
     happened: u32,
     /// Bits of operators that neither sign nor propose.
     down: u8,
@@ -232,7 +232,7 @@ impl World {
         see(views::epoch(&mut self.slots)).number
     }
 
-    /// What happened or did not: nothing in between.
+    /// An action happens completely or not at all.
     fn take<T>(&mut self, sender: Address, action: impl FnOnce(&StakingModule, &mut Memory, &Env) -> Ruled<T>) {
         let env = Env { sender, timestamp: self.time, height: self.height, acked_epoch: self.acked };
         let before = self.slots.clone();
@@ -305,12 +305,12 @@ impl World {
     }
 }
 
-/// Views of sound slots always answer.
+/// Views of valid slots never fail.
 fn see<T>(view: Result<T, ModuleError<Infallible>>) -> T {
     view.expect("the slots are sound")
 }
 
-/// A part of what somebody has, a little, too much, or anything.
+/// A part of an account's amount, a small amount, too much, or an arbitrary one.
 fn amount(reader: &mut Reader<'_>, of: U256) -> U256 {
     let choice = reader.u8();
     match choice & 7 {

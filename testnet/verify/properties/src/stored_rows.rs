@@ -1,4 +1,4 @@
-//! The database's rows, one of them not what was written: every read answers or fails, and opening refuses or goes on.
+//! The database's rows, with one of them changed: every read returns or fails, and opening refuses or goes on.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,7 +14,7 @@ use crate::memory::Rows;
 use crate::reader::Reader;
 use crate::{Target, answers};
 
-/// See the module. Which row, what is done to it, with which bytes.
+/// See the module. The row, the change, and its bytes.
 pub const TARGET: Target = Target { name: "stored_rows", check, seeds, max_bytes: 512 };
 
 const BLOCKS: u64 = 6;

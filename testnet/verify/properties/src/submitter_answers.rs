@@ -1,4 +1,4 @@
-//! The parent's answers to whoever sends transactions there: it ends, and never offers more than it may pay.
+//! The parent's answers to a sender of transactions: the sender ends, and never offers more than its limit.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::Target;
 use crate::parent_wire::{ScriptedParent, offered, offered_bytes, ordinary};
 
-/// See the module. For each answer one byte that says what becomes of it, and the bytes that takes.
+/// See the module. For each answer one byte that chooses its change, and the bytes of that change.
 pub const TARGET: Target = Target { name: "submitter_answers", check, seeds, max_bytes: 1024 };
 
 const CHAIN_ID: u64 = 31_337;
@@ -31,7 +31,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// What became of a transaction; `None` when the endpoint fell silent.
+/// The result of a transaction; `None` when the endpoint stopped answering.
 fn submit(script: &[u8]) -> Option<Result<Included, SubmitError>> {
     let parent = ScriptedParent::new(script, honest);
     let mut config = SubmitterConfig::new("http://parent-0".to_owned(), CHAIN_ID);

@@ -1,4 +1,4 @@
-//! Transactions as users and peers send them: what is accepted has one encoding and one sender.
+//! Transactions from users and peers: an accepted one has one encoding and one sender.
 
 use std::sync::LazyLock;
 
@@ -35,7 +35,7 @@ pub fn check(bytes: &[u8]) {
         assert_eq!(network.len(), tx.length());
         assert_eq!(Transaction::decode(&mut network.as_slice()), Ok(tx));
     }
-    // As a list in a block has it; a decoder that tolerates more is caught by the block's own comparison.
+    // As in a block's list; a more tolerant decoder is caught by the block's own comparison.
     let mut rest = bytes;
     if let Ok(tx) = Transaction::network_decode(&mut rest) {
         assert!(rest.len() < bytes.len(), "something was read");
@@ -118,7 +118,7 @@ pub(crate) fn envelopes() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A proposer's transaction, which nobody may send.
+/// A proposer's transaction, which users may not send.
 pub(crate) fn system() -> SystemTx {
     SystemTx {
         block_number: 3,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-/// Mutated inputs of each target.
+/// Number of mutated inputs of each target.
 const MUTATIONS: u32 = 192;
 const MAX_CORPUS_BYTES: usize = 300_000;
 
@@ -31,7 +31,7 @@ enum Mutation {
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
     Repeat(Index, usize),
-    /// The end of another input in place of this one's.
+    /// Replaces the end by that of another input.
     Splice(Index, Index),
 }
 
@@ -75,7 +75,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation, corpus: &[Vec<u8>]) {
     }
 }
 
-/// Every target in one test each would hide that one was forgotten.
+/// One test runs all targets, so that none can be forgotten.
 #[test]
 fn corpora_and_mutations_of_them_hold() {
     for target in TARGETS {
@@ -103,7 +103,7 @@ fn corpora_and_mutations_of_them_hold() {
     }
 }
 
-/// `CAUSEWAY_WRITE=1` writes them instead.
+/// With `CAUSEWAY_WRITE=1` the files are written instead.
 #[test]
 fn what_follows_from_the_targets_is_committed() {
     let write = std::env::var_os("CAUSEWAY_WRITE").is_some();
