@@ -1,12 +1,12 @@
-# Shared by the scripts in this directory: where things are, what is missing, and how the binaries are built.
+# Shared by the scripts in this directory: paths, missing packages, and the build of the binaries.
 # Sourced with bash; sets `repository` and `target`.
 
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
-# CARGO_TARGET_DIR is honoured. CI builds in a cache directory outside the clone, so that RocksDB, which takes about a
-# quarter of an hour, is compiled once and not in every run.
+# CARGO_TARGET_DIR is honoured. CI builds in a cache directory outside the clone, so that RocksDB is not compiled in every run:
+# that takes about a quarter of an hour.
 if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ]; then
-    # Incremental data would be thrown away with the clone, and is larger than everything else together.
+    # Incremental data would be deleted with the clone, and is larger than everything else together.
     export CARGO_INCREMENTAL=0
     export CARGO_TARGET_DIR="${CAUSEWAY_TARGET_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/causeway-target}"
 fi
@@ -19,7 +19,7 @@ fail() {
     exit 1
 }
 
-# The C library that turns RocksDB's header into Rust (bindgen) needs libclang; RocksDB itself needs a C++ compiler.
+# bindgen, which translates RocksDB's header to Rust, needs libclang; RocksDB itself needs a C++ compiler.
 install_missing() {
     command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.90 or newer with rustup, then run this again."
     local packages=()
@@ -30,7 +30,7 @@ install_missing() {
     install_packages "${packages[@]}"
 }
 
-# npm packages hold the Solidity compiler and the outside clients that the tests use.
+# npm packages contain the Solidity compiler and the outside clients of the tests.
 install_missing_for_tests() {
     install_missing
     local packages=()
@@ -64,7 +64,7 @@ build() {
     (cd "$repository" && cargo build --locked --release -p causeway -p causeway-testnet -p causeway-peg-audit -p causeway-unify)
 }
 
-# Builds what is not there and becomes the launcher.
+# Builds missing binaries and becomes the launcher.
 launch() {
     if [ ! -x "$target/release/causeway-testnet" ] || [ ! -x "$target/release/causeway" ]; then
         install_missing
