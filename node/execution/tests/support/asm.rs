@@ -13,7 +13,6 @@ pub const RETURNDATASIZE: u8 = 0x3d;
 pub const RETURNDATACOPY: u8 = 0x3e;
 pub const BALANCE: u8 = 0x31;
 pub const POP: u8 = 0x50;
-pub const MLOAD: u8 = 0x51;
 pub const MSTORE: u8 = 0x52;
 pub const SLOAD: u8 = 0x54;
 pub const SSTORE: u8 = 0x55;

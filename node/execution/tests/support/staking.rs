@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
-use causeway_consensus::{
-    ConsensusKey, Ed25519Signer, Evidence, Height, Round, SignedVote, Signer as _, Vote, VoteKind,
-};
+use causeway_consensus::{ConsensusKey, Evidence, Height, Round, SignedVote, Signer as _, Vote, VoteKind};
 use causeway_execution::{CallRequest, CallResult, ExecutedBlock, RecoveredTx, SystemCall};
 use causeway_fixtures::peg_secret;
 use causeway_genesis::{
@@ -159,10 +157,6 @@ pub fn reach_epoch(chain: &mut TestChain, target: u64) {
 /// Operators of the active set in order.
 pub fn active(chain: &TestChain) -> Vec<Address> {
     ask(chain, &IStaking::activeSetCall {}).into_iter().map(|member| member.operator).collect()
-}
-
-pub fn all_seeds() -> impl Iterator<Item = u8> {
-    1..=VALIDATORS
 }
 
 fn vote(genesis_hash: B256, seed: u8, kind: VoteKind, height: u64, block_hash: Option<B256>) -> SignedVote {

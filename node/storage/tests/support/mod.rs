@@ -364,10 +364,6 @@ pub fn open_error(dir: &Path, genesis: &Genesis) -> StorageError {
     Storage::open(dir, genesis, StorageOptions::default()).unwrap_err()
 }
 
-pub fn plain_account(balance: u64) -> Account {
-    Account { balance: U256::from(balance), code_hash: KECCAK256_EMPTY, ..Account::default() }
-}
-
 /// Copies a directory tree, as a backup or a crash image would have it.
 pub fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
