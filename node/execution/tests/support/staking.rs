@@ -17,7 +17,7 @@ use causeway_staking::{
     registration::{consensus_message, peg_digest},
 };
 
-use super::{ETHER, TestChain, VALIDATORS, consensus_signer, node_keys, wallet};
+use super::{ETHER, TestChain, consensus_signer, node_keys, wallet};
 
 /// Number of the wallet that operates the validator with the keys `seed`.
 pub fn operator_user(seed: u8) -> u64 {
