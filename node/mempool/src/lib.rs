@@ -29,6 +29,7 @@ mod config;
 mod error;
 mod evict;
 mod gas;
+mod pending_feed;
 mod pool;
 mod sender;
 
@@ -37,4 +38,5 @@ pub use best::Best;
 pub use config::{MAX_EVICTIONS_PER_ADD, MAX_INIT_CODE_BYTES, PoolConfig, REANNOUNCE_AFTER_MS};
 pub use error::PoolError;
 pub use gas::{floor_gas, intrinsic_gas};
+pub use pending_feed::PendingFeed;
 pub use pool::{Added, BlockUpdate, Mempool, PoolStatus, SenderContent};

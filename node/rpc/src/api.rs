@@ -12,14 +12,14 @@ use serde_json::value::RawValue;
 use crate::args::Args;
 use crate::config::RpcLimits;
 use crate::context::RpcContext;
-use crate::criteria::TermBudget;
 use crate::errors::Fault;
-use crate::feed::HeadFeed;
-use crate::fees::TipCache;
-use crate::filters::Filters;
-use crate::peg_summary::BurnedCache;
-use crate::subtrees::Subtrees;
-use crate::work::{Cost, Workers};
+use crate::eth::fees::TipCache;
+use crate::eth::head_feed::HeadFeed;
+use crate::eth::installed_filters::Filters;
+use crate::eth::log_criteria::TermBudget;
+use crate::lanes::{Cost, Workers};
+use crate::peg::summary::BurnedCache;
+use crate::peg::withdrawal_proofs::Subtrees;
 
 /// Unix time in milliseconds; injected so that expiry can be tested without waiting.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -9,7 +9,7 @@ use causeway_mempool::{Mempool, PoolError};
 use causeway_storage::Storage;
 use parking_lot::Mutex;
 
-use crate::pending::PendingFeed;
+use causeway_mempool::PendingFeed;
 
 /// Hands a transaction to the node: it joins the pool and is gossiped. Blocking and short.
 pub type Submit = dyn Fn(Arc<RecoveredTx>) -> Result<B256, PoolError> + Send + Sync;

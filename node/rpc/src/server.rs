@@ -13,22 +13,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use crate::accept::{Serving, Shared, accept};
 use crate::api::{Api, Clock, system_clock};
 use crate::config::{RpcConfig, RpcLimits};
 use crate::context::RpcContext;
-use crate::criteria::TermBudget;
-use crate::feed::HeadFeed;
-use crate::fees::TipCache;
-use crate::filters::{Filters, random_id};
-use crate::hosts::HostCheckLayer;
-use crate::peg_summary::BurnedCache;
-use crate::subtrees::Subtrees;
-use crate::work::Workers;
-use crate::{
-    consensus, debug, debug_trace, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs,
-    net, peg, peg_sets, peg_status, peg_summary, staking, staking_accounts, staking_validators, subscriptions, txpool,
-};
+use crate::eth::fees::TipCache;
+use crate::eth::head_feed::HeadFeed;
+use crate::eth::installed_filters::{Filters, random_id};
+use crate::eth::log_criteria::TermBudget;
+use crate::lanes::Workers;
+use crate::peg::summary::BurnedCache;
+use crate::peg::withdrawal_proofs::Subtrees;
+use crate::transport::accept::{Serving, Shared, accept};
+use crate::transport::hosts::HostCheckLayer;
+use crate::{debug, eth, peg, staking};
 
 /// How often an idle WebSocket is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -185,27 +182,27 @@ pub(crate) fn methods(
         ctx,
     }));
     for register in [
-        net::register,
-        eth_blocks::register,
-        eth_state::register,
-        eth_call::register,
-        eth_send::register,
-        eth_send_sync::register,
-        fees::register,
-        logs::register,
-        eth_filters::register,
-        subscriptions::register,
-        txpool::register,
-        debug::register,
-        debug_trace::register,
-        peg::register,
-        peg_status::register,
-        peg_summary::register,
-        peg_sets::register,
-        staking::register,
-        staking_validators::register,
-        staking_accounts::register,
-        consensus::register,
+        eth::net::register,
+        eth::blocks::register,
+        eth::state::register,
+        eth::call::register,
+        eth::send::register,
+        eth::send_sync::register,
+        eth::fees::register,
+        eth::logs::register,
+        eth::filter_methods::register,
+        eth::subscriptions::register,
+        eth::txpool::register,
+        debug::raw::register,
+        debug::trace::register,
+        peg::checkpoints::register,
+        peg::status::register,
+        peg::summary::register,
+        peg::validator_sets::register,
+        staking::totals::register,
+        staking::validators::register,
+        staking::accounts::register,
+        staking::consensus::register,
     ] {
         register(&mut module)?;
     }

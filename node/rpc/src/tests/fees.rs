@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 use serde_json::{Value, json};
 
 use super::fixture::*;
-use crate::fees::QUIET_TIP_WEI;
+use crate::eth::fees::QUIET_TIP_WEI;
 
 #[tokio::test]
 async fn a_quiet_chain_suggests_the_quiet_tip_over_the_next_base_fee() {

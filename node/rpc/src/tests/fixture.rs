@@ -15,7 +15,7 @@ use causeway_consensus::{
 };
 use causeway_execution::{BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYTES, RecoveredTx, SystemCall};
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, NodeKeys, SecretKey, ceremony};
-use causeway_mempool::{AccountView, Mempool, PoolConfig};
+use causeway_mempool::{AccountView, Mempool, PendingFeed, PoolConfig};
 use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
@@ -28,10 +28,7 @@ use serde_json::Value;
 
 use crate::api::{Api, Clock};
 use crate::server::{methods, start_at};
-use crate::{
-    ConsensusProgress, NodeStatus, PegProgress, PendingFeed, RpcConfig, RpcContext, RpcLimits, ServerHandle,
-    SyncProgress,
-};
+use crate::{ConsensusProgress, NodeStatus, PegProgress, RpcConfig, RpcContext, RpcLimits, ServerHandle, SyncProgress};
 
 pub(super) const CHAIN_ID: u64 = 4_242;
 pub(super) const GENESIS_TIME: u64 = 1_700_000_000;

@@ -1,0 +1,4 @@
+//! `debug_*`: raw encodings and traces.
+
+pub(crate) mod raw;
+pub(crate) mod trace;
