@@ -1,45 +1,45 @@
-//! What one WebSocket holds of this node's memory: requests being worked on, and answers and events that have not left.
+//! The memory that one WebSocket may take: for requests in work, and for answers and events that are not written yet.
 //!
-//! The library queues a bounded number of messages and reads on regardless of how many calls wait to join the queue. So
-//! bytes are counted here: taken when a message is made, given back as bytes are written to the socket ([`crate::transport::slow_client`]),
-//! which also stops the reading while the client does not read.
+//! The JSON-RPC library queues a bounded number of messages. But it reads more requests even while calls wait for room in the
+//! queue. So bytes are counted here. They are taken when a message is made, and given back when they are written to the socket.
+//! The socket ([`crate::transport::slow_client`]) also stops reading while its client does not read.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::budget::{Budget, Budgets, Exhausted, Held};
+use crate::budget::{Budget, Budgets, Exhausted, Share};
 
-/// The account of one connection.
+/// The budget of one connection.
 #[derive(Debug)]
-pub(crate) struct Unread {
-    asked: Budget,
-    answered: Budget,
+pub(crate) struct ConnectionBudget {
+    requests: Budget,
+    answers: Budget,
     shared: Arc<Budgets>,
     held: Mutex<Answers>,
 }
 
-/// The share of one connection's budget and of everybody's.
+/// The shares that a connection's unwritten answers take: of its own budget, and of the shared one.
 #[derive(Debug, Default)]
 struct Answers {
-    own: Held,
-    shared: Held,
+    own: Share,
+    shared: Share,
 }
 
-impl Unread {
-    /// A connection that may hold `limit` bytes of requests and as many of answers.
+impl ConnectionBudget {
+    /// A budget of `limit` bytes for requests and as many for answers.
     pub(crate) fn new(limit: usize, shared: Arc<Budgets>) -> Self {
         let budget = || Budget::new("websocket_bytes_in_flight", limit);
-        Self { asked: budget(), answered: budget(), shared, held: Mutex::default() }
+        Self { requests: budget(), answers: budget(), shared, held: Mutex::default() }
     }
 
-    /// Takes the bytes of a request, until the answer is dropped.
+    /// Takes the bytes of a request. Dropping the permits gives them back.
     ///
     /// # Errors
-    /// [`Exhausted`]
-    pub(crate) fn ask(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Exhausted> {
-        Ok([self.asked.take(bytes)?, self.shared.bodies.take(bytes)?])
+    /// [`Exhausted`].
+    pub(crate) fn take_request(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Exhausted> {
+        Ok([self.requests.take(bytes)?, self.shared.bodies.take(bytes)?])
     }
 
     /// Takes the bytes of a message that is about to be queued.
@@ -47,26 +47,26 @@ impl Unread {
     /// # Errors
     /// [`Exhausted`]: the message must not be queued.
     pub(crate) fn queue(&self, bytes: usize) -> Result<(), Exhausted> {
-        let (own, shared) = (self.answered.take(bytes)?, self.shared.answers.take(bytes)?);
+        let (own, shared) = (self.answers.take(bytes)?, self.shared.answers.take(bytes)?);
         let mut held = self.held.lock();
         held.own.add(own);
         held.shared.add(shared);
         Ok(())
     }
 
-    /// As [`Self::queue`], for bytes that are taken from the shared budget already.
+    /// Like [`Self::queue`], for bytes that are taken from the shared budget already.
     ///
     /// # Errors
     /// [`Exhausted`]: the message must not be queued.
-    pub(crate) fn adopt(&self, bytes: Held) -> Result<(), Exhausted> {
-        let own = self.answered.take(bytes.bytes())?;
+    pub(crate) fn queue_taken(&self, bytes: Share) -> Result<(), Exhausted> {
+        let own = self.answers.take(bytes.bytes())?;
         let mut held = self.held.lock();
         held.own.add(own);
         held.shared.merge(bytes);
         Ok(())
     }
 
-    /// So many bytes have left. Frames are a little longer than messages, which is in the client's favour.
+    /// Gives back bytes that were written. Frames are a little longer than messages, so slightly too many come back.
     pub(crate) fn wrote(&self, bytes: usize) {
         let mut held = self.held.lock();
         held.own.release(bytes);
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_connection_holds_what_it_has_not_written_and_no_more_than_its_limit() {
-        let unread = Unread::new(100, shared(1_000));
+        let unread = ConnectionBudget::new(100, shared(1_000));
         unread.queue(60).unwrap();
         assert!(unread.queue(41).unwrap_err().to_string().contains("websocket_bytes_in_flight"));
         unread.queue(40).unwrap();
@@ -100,25 +100,25 @@ mod tests {
     #[test]
     fn connections_share_a_budget_and_a_closed_one_gives_its_share_back() {
         let shared = shared(150);
-        let (one, two) = (Unread::new(100, shared.clone()), Unread::new(100, shared.clone()));
+        let (one, two) = (ConnectionBudget::new(100, shared.clone()), ConnectionBudget::new(100, shared.clone()));
         one.queue(100).unwrap();
         assert!(two.queue(51).unwrap_err().to_string().contains("answer_bytes_in_flight"));
-        // The refused message left nothing behind.
+        // The refused message took nothing.
         two.queue(50).unwrap();
         drop(one);
-        let mut built = Held::default();
+        let mut built = Share::default();
         built.add(shared.answers.take(50).unwrap());
-        two.adopt(built).unwrap();
+        two.queue_taken(built).unwrap();
         two.queue(1).unwrap_err();
     }
 
     #[test]
     fn requests_are_counted_apart_from_answers() {
-        let unread = Unread::new(100, shared(100));
+        let unread = ConnectionBudget::new(100, shared(100));
         unread.queue(100).unwrap();
-        let asked = unread.ask(100).unwrap();
-        unread.ask(1).unwrap_err();
-        drop(asked);
-        drop(unread.ask(100).unwrap());
+        let requests = unread.take_request(100).unwrap();
+        unread.take_request(1).unwrap_err();
+        drop(requests);
+        drop(unread.take_request(100).unwrap());
     }
 }

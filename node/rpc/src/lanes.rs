@@ -1,4 +1,4 @@
-//! Where requests run: blocking work leaves the reactor, a bounded number at a time, for a bounded time.
+//! Lanes for blocking work: it runs outside the async runtime's threads, a bounded number at once, each for a bounded time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use tokio::sync::Semaphore;
 use crate::config::RpcLimits;
 use crate::errors::Fault;
 
-/// How much a method may cost.
+/// The cost of a method. It decides the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cost {
-    /// Touches memory only: answered at once.
+    /// Reads memory only, and runs at once.
     Memory,
     /// A few storage reads.
     Read,
     /// Runs the EVM, scans blocks or walks tries.
     Heavy,
-    /// Executes blocks again and keeps what their calls did: takes much memory.
+    /// Executes blocks again and records their calls, which takes much memory.
     Trace,
 }
 
-/// The queues of blocking work.
+/// The lanes. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Workers {
+pub(crate) struct Lanes {
     reads: Lane,
     heavy: Lane,
     traces: Lane,
@@ -34,7 +34,7 @@ pub(crate) struct Workers {
 struct Lane {
     name: &'static str,
     running: Arc<Semaphore>,
-    /// Running and waiting together: full means refused at once.
+    /// Running and waiting together. When all permits are taken, the next request is refused.
     admitted: Arc<Semaphore>,
     capacity: usize,
 }
@@ -51,20 +51,23 @@ impl Lane {
     }
 }
 
-impl Workers {
+impl Lanes {
     pub(crate) fn new(limits: &RpcLimits) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get).max(2);
+        let or = |running: usize, default: usize| if running == 0 { default } else { running };
+        let (reads, heavy) = (or(limits.reads_running, cores.saturating_mul(4)), or(limits.heavy_running, cores));
         Self {
-            reads: Lane::new("reads", limits.reads_running, limits.reads_waiting),
-            heavy: Lane::new("expensive requests", limits.heavy_running, limits.heavy_waiting),
+            reads: Lane::new("reads", reads, limits.reads_waiting),
+            heavy: Lane::new("expensive requests", heavy, limits.heavy_waiting),
             traces: Lane::new("traces", limits.traces_running, limits.traces_waiting),
             limit: Duration::from_millis(limits.request_ms),
         }
     }
 
-    /// Runs `work` in the lane of its cost. `work` is handed the instant at which nobody waits for it any more.
+    /// Runs `work` in the lane of its cost. Its argument is the deadline, after which the caller has had its answer.
     ///
     /// # Errors
-    /// [`Fault::Limit`] when the lane's queue is full, [`Fault::TimedOut`] when the time is over, and whatever `work` answers.
+    /// [`Fault::Limit`] if the lane is full, [`Fault::TimedOut`] after the deadline, and the faults of `work`.
     pub(crate) async fn run<T, F>(&self, cost: Cost, work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
@@ -85,9 +88,9 @@ impl Workers {
         };
         let running = Arc::clone(&lane.running);
         let queued = async move {
-            let turn = running.acquire_owned().await.map_err(|_| Fault::Internal("workers are shut down"))?;
+            let turn = running.acquire_owned().await.map_err(|_| Fault::Internal("lanes are shut down"))?;
             let task = tokio::task::spawn_blocking(move || {
-                // The permits end with the work, not with the caller's patience.
+                // The permits are held until the work ends, even if the caller's time is over before.
                 let _permits = (admitted, turn);
                 work(deadline)
             });
@@ -112,13 +115,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_names_its_limit() {
-        let workers = Workers::new(&limits());
+        let lanes = Lanes::new(&limits());
         let (release, blocked) = mpsc::channel::<()>();
         let (started, running) = tokio::sync::oneshot::channel();
         let first = tokio::spawn({
-            let workers = workers.clone();
+            let lanes = lanes.clone();
             async move {
-                workers
+                lanes
                     .run(Cost::Heavy, move |_| {
                         started.send(()).unwrap();
                         blocked.recv().map_err(|_| Fault::Internal("test"))
@@ -127,30 +130,30 @@ mod tests {
             }
         });
         running.await.unwrap();
-        let refused = workers.run(Cost::Heavy, |_| Ok(())).await.unwrap_err();
+        let refused = lanes.run(Cost::Heavy, |_| Ok(())).await.unwrap_err();
         assert_eq!(refused, Fault::Limit("server is busy: 1 expensive requests are running or waiting".to_owned()));
-        // The other lane is not affected.
-        workers.run(Cost::Read, |_| Ok(())).await.unwrap();
+        // Other lanes are not affected.
+        lanes.run(Cost::Read, |_| Ok(())).await.unwrap();
         release.send(()).unwrap();
         first.await.unwrap().unwrap();
-        workers.run(Cost::Heavy, |_| Ok(())).await.unwrap();
+        lanes.run(Cost::Heavy, |_| Ok(())).await.unwrap();
     }
 
     #[tokio::test]
     async fn work_that_outlives_its_time_is_answered_with_the_limit_and_keeps_its_place() {
-        let workers = Workers::new(&RpcLimits { request_ms: 50, ..limits() });
+        let lanes = Lanes::new(&RpcLimits { request_ms: 50, ..limits() });
         let (release, blocked) = mpsc::channel::<()>();
-        let late = workers.run(Cost::Heavy, move |_| blocked.recv().map_err(|_| Fault::Internal("test")));
+        let late = lanes.run(Cost::Heavy, move |_| blocked.recv().map_err(|_| Fault::Internal("test")));
         assert_eq!(late.await.unwrap_err(), Fault::TimedOut { limit_ms: 50 });
-        assert!(matches!(workers.run(Cost::Heavy, |_| Ok(())).await, Err(Fault::Limit(_))));
+        assert!(matches!(lanes.run(Cost::Heavy, |_| Ok(())).await, Err(Fault::Limit(_))));
         release.send(()).unwrap();
     }
 
     #[tokio::test]
     async fn a_panic_in_the_work_is_an_internal_error() {
-        let workers = Workers::new(&limits());
-        let result: Result<(), Fault> = workers.run(Cost::Heavy, |_| panic!("planted")).await;
+        let lanes = Lanes::new(&limits());
+        let result: Result<(), Fault> = lanes.run(Cost::Heavy, |_| panic!("planted")).await;
         assert_eq!(result, Err(Fault::Internal("worker")));
-        workers.run(Cost::Heavy, |_| Ok(())).await.unwrap();
+        lanes.run(Cost::Heavy, |_| Ok(())).await.unwrap();
     }
 }

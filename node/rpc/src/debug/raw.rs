@@ -1,4 +1,4 @@
-//! `debug_getRaw*`: headers, blocks, transactions and receipts as the bytes that are hashed.
+//! `debug_getRaw*`: the encodings of headers, blocks, transactions and receipts that are hashed.
 
 use alloy_eips::BlockId;
 use alloy_eips::eip2718::Encodable2718;
@@ -30,7 +30,7 @@ fn height(api: &Api, call: &Call<'_>) -> Result<u64, Fault> {
     api.number_of(id)?.ok_or(Fault::HeaderNotFound)
 }
 
-/// Empty where no such transaction is known, as in geth.
+/// As in geth, the result is empty if the transaction is not known.
 fn raw_transaction(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
     let hash: B256 = call.args.required(0)?;
     if let Some((number, index)) = api.locate(hash)? {

@@ -1,4 +1,4 @@
-//! `debug_traceTransaction`, `debug_traceBlockBy*` and `debug_traceCall` with geth's `callTracer`, by executing again.
+//! `debug_traceTransaction`, `debug_traceBlockBy*` and `debug_traceCall` with geth's `callTracer`. Traced blocks are executed again.
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
@@ -14,7 +14,7 @@ use crate::errors::Fault;
 use crate::eth::call as eth_call;
 use crate::lanes::Cost;
 
-/// The one tracer there is.
+/// The only tracer.
 const CALL_TRACER: &str = "callTracer";
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
@@ -30,7 +30,7 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
     method(module, "debug_traceCall", Cost::Trace, 3, trace_call)
 }
 
-/// geth's trace configuration, as far as the call tracer reads it. Other fields (`timeout`, `reexec`) are ignored.
+/// The fields of geth's trace configuration that the call tracer uses. Others (`timeout`, `reexec`) are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TraceConfig {
@@ -59,7 +59,7 @@ impl TraceConfig {
     }
 }
 
-/// A transaction's trace inside a block's.
+/// The trace of one transaction in the trace of a block.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TransactionTrace {
@@ -89,14 +89,14 @@ fn frames(api: &Api, number: u64, index: Option<usize>, options: TraceOptions) -
     let before = number.checked_sub(1).ok_or_else(|| Fault::Refused("genesis is not traceable".to_owned()))?;
     let block = api.existing_block(number)?.block;
     let senders = api.existing_senders(number)?;
-    let parent = api.state(BlockId::number(before))?;
+    let previous = api.state(BlockId::number(before))?;
     let range = match index {
         Some(index) => index..index.saturating_add(1),
         None => 0..block.transactions.len(),
     };
     let executor = &api.ctx.executor;
     executor
-        .trace_block(&parent.header, &*parent.state, &block, &senders, range, options)
+        .trace_block(&previous.header, &*previous.state, &block, &senders, range, options)
         .map_err(|error| trace_fault(api, error))
 }
 
@@ -105,7 +105,8 @@ fn trace_call(api: &Api, call: &Call<'_>) -> Result<CallFrame, Fault> {
     let at = api.state(call.args.block(1)?)?;
     let config = config(call, 2)?;
     let options = config.options()?;
-    let overrides = eth_call::overrides(config.state_overrides, config.block_overrides, &request)?;
+    let overrides =
+        eth_call::overrides(config.state_overrides, config.block_overrides, &request, api.limits.call_overrides)?;
     let traced = api.ctx.executor.trace_call(&at.header, &*at.state, &request, &overrides, options);
     traced.map_err(|error| trace_fault(api, error))
 }

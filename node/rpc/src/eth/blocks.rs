@@ -1,4 +1,4 @@
-//! Blocks, transactions and receipts that are in the chain, and transactions that wait in the pool.
+//! Blocks, transactions and receipts of the chain, and transactions of the pool.
 
 use alloy_consensus::Header;
 use alloy_eips::{BlockId, BlockNumberOrTag};
@@ -45,7 +45,7 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
     })
 }
 
-/// A block that is decided, or the one to come with its nulls.
+/// A decided block, or the pending block with its nulls.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Answer {
@@ -75,24 +75,24 @@ fn decided_block(api: &Api, number: u64, full: bool) -> Result<Answer, Fault> {
     Ok(Answer::Decided(Box::new(convert::block(&stored.block, stored.hash, &senders, api.chain_id(), full))))
 }
 
-/// The block to come: an empty child of the head.
+/// The pending block: an empty block after the head.
 fn next_block(api: &Api) -> Block {
-    let (parent, parent_hash) = api.head();
+    let (previous, previous_hash) = api.head();
     let header = Header {
-        parent_hash,
-        number: parent.number.saturating_add(1),
+        parent_hash: previous_hash,
+        number: previous.number.saturating_add(1),
         gas_used: 0,
-        timestamp: parent.timestamp.saturating_add(1),
-        base_fee_per_gas: Some(causeway_execution::next_base_fee(&parent)),
+        timestamp: previous.timestamp.saturating_add(1),
+        base_fee_per_gas: Some(causeway_execution::next_base_fee(&previous)),
         logs_bloom: alloy_primitives::Bloom::ZERO,
         transactions_root: alloy_consensus::EMPTY_ROOT_HASH,
         receipts_root: alloy_consensus::EMPTY_ROOT_HASH,
-        ..(*parent).clone()
+        ..(*previous).clone()
     };
     Block { header, transactions: Vec::new(), parent_certificate: None }
 }
 
-/// As in geth, what only the proposer decides is null.
+/// As in geth, the fields that only the proposer decides are null.
 fn with_undecided_nulls(block_or_header: impl Serialize) -> Result<Value, Fault> {
     let mut value = serde_json::to_value(block_or_header).map_err(|error| Fault::internal("encoding", error))?;
     for undecided in ["hash", "nonce", "miner"] {
@@ -105,7 +105,7 @@ fn header_by_hash(api: &Api, call: &Call<'_>) -> Result<Option<RpcHeader>, Fault
     api.number_of_hash(call.args.required(0)?)?.map(|number| header(api, number)).transpose()
 }
 
-/// A header that is decided, or the one to come with its nulls.
+/// A decided header, or that of the pending block with its nulls.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum HeaderAnswer {
@@ -170,7 +170,7 @@ fn transaction_by_block_hash_and_index(api: &Api, call: &Call<'_>) -> Result<Opt
 
 fn transaction_by_block_number_and_index(api: &Api, call: &Call<'_>) -> Result<Option<RpcTransaction>, Fault> {
     let tag: BlockNumberOrTag = call.args.required(0)?;
-    // Nothing is known of the next block's contents.
+    // The contents of the next block are not known.
     let number = if tag.is_pending() { None } else { api.number_of_tag(tag)? };
     transaction_in(api, number, call.args.required(1)?)
 }
@@ -198,7 +198,7 @@ fn transaction_receipt(api: &Api, call: &Call<'_>) -> Result<Option<RpcReceipt>,
     receipt_of(api, call.args.required(0)?)
 }
 
-/// The receipt of a transaction, once a block carries it.
+/// The receipt of a transaction; `None` until a block carries the transaction.
 ///
 /// # Errors
 /// Faults of storage.

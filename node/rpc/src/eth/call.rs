@@ -17,9 +17,6 @@ use crate::api::{Api, Call, method};
 use crate::errors::Fault;
 use crate::lanes::Cost;
 
-/// Accounts, and storage slots of all accounts together, that one call may override.
-const MAX_OVERRIDES: usize = 10_000;
-
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "eth_call", Cost::Heavy, 4, call)?;
     method(module, "eth_estimateGas", Cost::Heavy, 4, estimate_gas)?;
@@ -29,7 +26,7 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
 fn call(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call.args.optional(2)?, call.args.optional(3)?, &request)?;
+    let overrides = overrides(call.args.optional(2)?, call.args.optional(3)?, &request, api.limits.call_overrides)?;
     match api.ctx.executor.call(&at.header, &*at.state, &request, &overrides).map_err(|error| call_fault(api, error))? {
         CallResult::Success { output, .. } => Ok(output),
         CallResult::Revert { output, .. } => Err(Fault::Reverted(output)),
@@ -40,7 +37,7 @@ fn call(api: &Api, call: &Call<'_>) -> Result<Bytes, Fault> {
 fn estimate_gas(api: &Api, call: &Call<'_>) -> Result<U64, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call.args.optional(2)?, call.args.optional(3)?, &request)?;
+    let overrides = overrides(call.args.optional(2)?, call.args.optional(3)?, &request, api.limits.call_overrides)?;
     let estimate = api.ctx.executor.estimate_gas(&at.header, &*at.state, &request, &overrides);
     estimate.map(U64::from).map_err(|error| match error {
         EstimateError::Call(error) => call_fault(api, error),
@@ -49,7 +46,7 @@ fn estimate_gas(api: &Api, call: &Call<'_>) -> Result<U64, Fault> {
     })
 }
 
-/// What `eth_createAccessList` answers.
+/// The result of `eth_createAccessList`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AccessListAnswer {
@@ -62,7 +59,7 @@ struct AccessListAnswer {
 fn create_access_list(api: &Api, call: &Call<'_>) -> Result<AccessListAnswer, Fault> {
     let request = request(call.args.required(0)?, api.limits.call_gas)?;
     let at = api.state(call.args.block(1)?)?;
-    let overrides = overrides(call.args.optional(2)?, None, &request)?;
+    let overrides = overrides(call.args.optional(2)?, None, &request, api.limits.call_overrides)?;
     let created = api.ctx.executor.create_access_list(&at.header, &*at.state, &request, &overrides);
     let created = created.map_err(|error| call_fault(api, error))?;
     Ok(AccessListAnswer {
@@ -72,7 +69,7 @@ fn create_access_list(api: &Api, call: &Call<'_>) -> Result<AccessListAnswer, Fa
     })
 }
 
-/// What a caller is told when a call cannot start.
+/// The fault of a call that cannot start.
 pub(crate) fn call_fault(api: &Api, error: CallError) -> Fault {
     match error {
         CallError::Local(error) => api.local_fault(&error),
@@ -80,10 +77,10 @@ pub(crate) fn call_fault(api: &Api, error: CallError) -> Fault {
     }
 }
 
-/// The call as execution takes it, with gas no higher than the server's cap.
+/// Converts a call for execution. Its gas is at most the server's cap.
 ///
 /// # Errors
-/// [`Fault::InvalidParams`] for blobs and contradictory input.
+/// [`Fault::InvalidParams`] for blobs, and for `data` and `input` that differ.
 pub(crate) fn request(request: TransactionRequest, gas_cap: u64) -> Result<CallRequest, Fault> {
     if request.blob_versioned_hashes.is_some() || request.max_fee_per_blob_gas.is_some() || request.sidecar.is_some() {
         return Err(Fault::InvalidParams("blob transactions are not supported".to_owned()));
@@ -111,32 +108,33 @@ pub(crate) fn request(request: TransactionRequest, gas_cap: u64) -> Result<CallR
     })
 }
 
-/// What a call replaces, as execution takes it.
+/// Converts the overrides of a call for execution.
 ///
 /// # Errors
-/// [`Fault::InvalidParams`] for replacements that are contradictory or not supported, [`Fault::Limit`] for too many.
+/// [`Fault::InvalidParams`] for overrides that contradict each other or are not supported, [`Fault::Limit`] for more than `limit`.
 pub(crate) fn overrides(
     state: Option<StateOverride>,
     block: Option<RpcBlockOverrides>,
     request: &CallRequest,
+    limit: usize,
 ) -> Result<Overrides, Fault> {
-    let state = state.map(state_overrides).transpose()?.unwrap_or_default();
+    let state = state.map(|state| state_overrides(state, limit)).transpose()?.unwrap_or_default();
     let mut block = block.map(block_overrides).transpose()?.unwrap_or_default();
     if request.fee_cap() == 0 {
-        // As in geth, a call that pays nothing sees a base fee of 0, overridden or not.
+        // As in geth, a call without a gas price sees a base fee of 0, even if it is overridden.
         block.base_fee = None;
     }
     Ok(Overrides { state, block })
 }
 
-fn state_overrides(state: StateOverride) -> Result<StateOverrides, Fault> {
+fn state_overrides(state: StateOverride, limit: usize) -> Result<StateOverrides, Fault> {
     let slots = |account: &RpcAccountOverride| {
         account.state.as_ref().map_or(0, |slots| slots.len())
             + account.state_diff.as_ref().map_or(0, |slots| slots.len())
     };
     let size = state.len() + state.values().map(slots).sum::<usize>();
-    if size > MAX_OVERRIDES {
-        return Err(Fault::Limit(format!("too many overrides: {size}, the most in one call is {MAX_OVERRIDES}")));
+    if size > limit {
+        return Err(Fault::Limit(format!("too many overrides: {size}, the most in one call is {limit}")));
     }
     let mut accounts = BTreeMap::new();
     for (address, account) in state {
@@ -178,7 +176,7 @@ fn block_overrides(block: RpcBlockOverrides) -> Result<BlockOverrides, Fault> {
         .map(u64::try_from)
         .transpose()
         .map_err(|_| Fault::InvalidParams("block override \"baseFeePerGas\" is too large".to_owned()))?;
-    // Difficulty and blob base fee have no meaning here; geth too ignores the former after the merge.
+    // Difficulty and blob base fee have no meaning here. geth also ignores the difficulty since the merge.
     Ok(BlockOverrides {
         number: block.number,
         timestamp: block.time,

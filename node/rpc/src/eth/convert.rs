@@ -1,7 +1,7 @@
-//! Our blocks, transactions, receipts and logs in the JSON shapes of geth.
+//! Conversion of blocks, transactions, receipts and logs into geth's JSON.
 //!
-//! System transactions appear as type `0x7c` with the fields every client insists on: no price, a zero signature, sent from the
-//! system address. Clients that refuse unknown types by design need to read blocks by hashes.
+//! A system transaction has type `0x7c` and the fields that every client requires: price 0, a zero signature, and the system
+//! address as sender. Clients that refuse unknown types should ask for blocks with transaction hashes only.
 
 use alloy_consensus::Header;
 use alloy_consensus::transaction::{Recovered, TransactionInfo};
@@ -12,10 +12,10 @@ use causeway_execution::{Block, Receipt, RecoveredTx, SYSTEM_TX_TYPE, SystemTx, 
 use causeway_storage::StoredLog;
 use serde::Serialize;
 
-/// The system address: sender of system transactions.
+/// The sender of system transactions.
 pub(crate) use causeway_genesis::addresses::SYSTEM;
 
-/// A block as `eth_getBlockBy*` answers it.
+/// The result of `eth_getBlockBy*`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RpcBlock {
     #[serde(flatten)]
@@ -32,7 +32,7 @@ enum RpcTransactions {
     Full(Vec<RpcTransaction>),
 }
 
-/// A transaction as `eth_getTransactionBy*` answers it.
+/// The result of `eth_getTransactionBy*`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum RpcTransaction {
@@ -65,7 +65,7 @@ pub(crate) struct RpcSystemTx {
     block_timestamp: Option<U64>,
 }
 
-/// A receipt as `eth_getTransactionReceipt` answers it.
+/// The result of `eth_getTransactionReceipt`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RpcReceipt {
@@ -86,7 +86,7 @@ pub(crate) struct RpcReceipt {
     contract_address: Option<Address>,
 }
 
-/// Where a block stands, for the objects inside it.
+/// The block that an object belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) hash: B256,
@@ -101,17 +101,18 @@ impl Place {
     }
 }
 
-/// The header alone, as `newHeads` sends it.
+/// The header without its block, as `newHeads` sends it.
 pub(crate) fn header(header: &Header, hash: B256) -> RpcHeader {
     RpcHeader { hash, inner: header.clone(), total_difficulty: None, size: None }
 }
 
-/// The block with transaction hashes or, when `full`, whole transactions. `senders` are those of all transactions, in order.
+/// The block with transaction hashes, or with whole transactions if `full` is set. `senders` are those of all transactions, in
+/// order.
 pub(crate) fn block(block: &Block, hash: B256, senders: &[Address], chain_id: u64, full: bool) -> RpcBlock {
     let header = RpcHeader {
         hash,
         inner: block.header.clone(),
-        // Finality is not proof of work; clients that still read the field want a number.
+        // There is no proof of work, but clients that read the field expect a number.
         total_difficulty: Some(U256::ZERO),
         size: Some(U256::from(block.size())),
     };
@@ -177,13 +178,13 @@ fn system_transaction(tx: &SystemTx, hash: B256, chain_id: u64, place: Place, in
     }
 }
 
-/// A transaction that waits in the pool: its place is null.
+/// A transaction of the pool. The fields of its block are null.
 pub(crate) fn pending_transaction(tx: &RecoveredTx) -> RpcTransaction {
     let recovered = Recovered::new_unchecked(tx.tx.clone(), tx.sender);
     RpcTransaction::Ethereum(Box::new(EthereumTx::from_transaction(recovered, TransactionInfo::default())))
 }
 
-/// All receipts of a block, with log indices that run through the block.
+/// All receipts of a block. Log indices count through the whole block.
 pub(crate) fn receipts(block: &Block, hash: B256, senders: &[Address], receipts: &[Receipt]) -> Vec<RpcReceipt> {
     let place = Place::of(&block.header, hash);
     let mut first_log = 0u64;
@@ -273,7 +274,7 @@ pub(crate) fn logs(block: &Block, hash: B256, receipts: &[Receipt]) -> Vec<Log> 
     all
 }
 
-/// A log as storage finds it.
+/// A log found by storage.
 pub(crate) fn stored_log(stored: StoredLog) -> Log {
     Log {
         inner: stored.log,

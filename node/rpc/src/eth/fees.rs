@@ -1,65 +1,58 @@
-//! What to pay: `eth_gasPrice`, `eth_maxPriorityFeePerGas`, `eth_feeHistory`, `eth_blobBaseFee`.
+//! Fees: `eth_gasPrice`, `eth_maxPriorityFeePerGas`, `eth_feeHistory`, `eth_blobBaseFee`.
 //!
-//! System transactions pay nothing and are left out, else every history would say that tips are zero.
+//! System transactions pay nothing. They are left out; otherwise every history would show tips of zero.
 
 use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_eips::BlockNumberOrTag;
-use alloy_primitives::{B256, U64, U256};
+use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::FeeHistory;
 use causeway_execution::{SYSTEM_TX_TYPE, next_base_fee};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
-use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::api::{Api, Call, method};
 use crate::errors::Fault;
+use crate::eth::context::EthContext;
 use crate::lanes::Cost;
 
 /// Tip suggested while blocks have room, in wei per gas.
 pub(crate) const QUIET_TIP_WEI: u128 = 1_000_000;
-/// Blocks that the suggestion looks back.
+/// Blocks on which the suggestion is based.
 const TIP_BLOCKS: u64 = 20;
-/// Cheapest tips of a block that count: those that just made it in.
+/// The lowest tips of a full block that count: they just sufficed.
 const TIPS_PER_BLOCK: usize = 3;
-/// The suggestion is this percentile of the tips that count.
+/// The percentile of these tips that is suggested.
 const TIP_PERCENTILE: usize = 60;
-/// Percentiles of one history.
-const MAX_PERCENTILES: usize = 100;
-/// Parts of a whole in which percentiles are reckoned: a ten-thousandth of a percent.
+/// Percentiles are converted to millionths: a ten-thousandth of a percent.
 const PARTS: u64 = 1_000_000;
-/// Price of blob gas at zero excess (EIP-4844). Blob transactions are refused, but clients ask.
+/// Price of blob gas at zero excess (EIP-4844). Blob transactions are refused, but clients ask for the price.
 const BLOB_BASE_FEE_WEI: u128 = 1;
 
-pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
-    method(module, "eth_gasPrice", Cost::Read, 0, |api, _| {
-        let tip = suggested_tip(api)?;
-        Ok(U256::from(tip) + U256::from(next_base_fee(&api.ctx.storage.head())))
+pub(crate) fn register(module: &mut RpcModule<EthContext>) -> Result<(), RegisterMethodError> {
+    method(module, "eth_gasPrice", Cost::Read, 0, |eth, _| {
+        let tip = suggested_tip(eth)?;
+        Ok(U256::from(tip) + U256::from(next_base_fee(&eth.api.ctx.storage.head())))
     })?;
-    method(module, "eth_maxPriorityFeePerGas", Cost::Read, 0, |api, _| Ok(U256::from(suggested_tip(api)?)))?;
+    method(module, "eth_maxPriorityFeePerGas", Cost::Read, 0, |eth, _| Ok(U256::from(suggested_tip(eth)?)))?;
     method(module, "eth_blobBaseFee", Cost::Memory, 0, |_, _| Ok(U256::from(BLOB_BASE_FEE_WEI)))?;
-    method(module, "eth_feeHistory", Cost::Heavy, 3, fee_history)
+    method(module, "eth_feeHistory", Cost::Heavy, 3, |eth, call| fee_history(&eth.api, call))
 }
 
-/// The last suggestion, kept while the head stays.
-#[derive(Debug, Default)]
-pub(crate) struct TipCache(Mutex<Option<(B256, u128)>>);
-
-/// A tip in wei per gas that suffices: what the cheapest transactions of busy blocks paid, or the quiet tip.
-fn suggested_tip(api: &Api) -> Result<u128, Fault> {
+/// A tip in wei per gas that suffices: that of the cheapest transactions in full blocks, and at least [`QUIET_TIP_WEI`].
+fn suggested_tip(eth: &EthContext) -> Result<u128, Fault> {
+    let api = &*eth.api;
     let (head, hash) = api.head();
-    if let Some((of, tip)) = *api.tip.0.lock()
-        && of == hash
-    {
+    if let Some(tip) = eth.tip.get(hash) {
         return Ok(tip);
     }
     let mut tips = Vec::new();
     for number in head.number.saturating_sub(TIP_BLOCKS - 1).max(api.earliest_number())..=head.number {
         let header = api.existing_header(number)?;
         if header.gas_used < header.gas_limit / 2 {
-            // There was room: any tip would have done.
+            // The block had room, so any tip would have sufficed.
             tips.push(QUIET_TIP_WEI);
             continue;
         }
@@ -70,7 +63,7 @@ fn suggested_tip(api: &Api) -> Result<u128, Fault> {
     tips.sort_unstable();
     let rank = tips.len().saturating_sub(1) * TIP_PERCENTILE / 100;
     let tip = tips.get(rank).copied().unwrap_or(QUIET_TIP_WEI).max(QUIET_TIP_WEI);
-    *api.tip.0.lock() = Some((hash, tip));
+    eth.tip.set(hash, tip);
     Ok(tip)
 }
 
@@ -82,7 +75,7 @@ fn tips_paid(api: &Api, header: &Header) -> Result<Vec<(u128, u64)>, Fault> {
     Ok(users.map(|receipt| (receipt.effective_gas_price.saturating_sub(base_fee), receipt.gas_used)).collect())
 }
 
-/// A count as clients write it: a hex quantity, a decimal string or a number.
+/// A count: a hex quantity, a decimal string or a number.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Count {
@@ -97,7 +90,8 @@ fn fee_history(api: &Api, call: &Call<'_>) -> Result<FeeHistory, Fault> {
     };
     let newest: BlockNumberOrTag = call.args.required(1)?;
     let percentiles: Option<Vec<f64>> = call.args.optional(2)?;
-    let shares = percentiles.as_deref().map(shares).transpose()?;
+    let limit = api.limits.fee_history_percentiles;
+    let shares = percentiles.as_deref().map(|percentiles| shares(percentiles, limit)).transpose()?;
     let head = api.head_number();
     let newest = match newest {
         BlockNumberOrTag::Number(number) if number > head => {
@@ -133,10 +127,10 @@ fn fee_history(api: &Api, call: &Call<'_>) -> Result<FeeHistory, Fault> {
     Ok(history)
 }
 
-/// Percentiles in parts of [`PARTS`], checked as geth checks them.
-fn shares(percentiles: &[f64]) -> Result<Vec<u64>, Fault> {
-    if percentiles.len() > MAX_PERCENTILES {
-        return Err(Fault::Refused(format!("invalid reward percentile: over the query limit {MAX_PERCENTILES}")));
+/// Converts percentiles to parts of [`PARTS`], with geth's checks.
+fn shares(percentiles: &[f64], limit: usize) -> Result<Vec<u64>, Fault> {
+    if percentiles.len() > limit {
+        return Err(Fault::Refused(format!("invalid reward percentile: over the query limit {limit}")));
     }
     for (index, percentile) in percentiles.iter().enumerate() {
         if !(0.0..=100.0).contains(percentile) {
@@ -150,11 +144,12 @@ fn shares(percentiles: &[f64]) -> Result<Vec<u64>, Fault> {
             )));
         }
     }
-    // Between 0 and a million, checked above.
+    // The result is between 0 and a million, as checked above.
     Ok(percentiles.iter().map(|percentile| (percentile * 10_000.0).round() as u64).collect())
 }
 
-/// For each share of the gas, the tip of the transaction that reaches it when all are sorted by tip; zero in a block without any.
+/// For each share of the block's gas: sorted by tip, the transaction at which the gas used so far reaches the share has this tip.
+/// Zero if the block has no user transactions.
 fn rewards_at(shares: &[u64], mut paid: Vec<(u128, u64)>) -> Vec<u128> {
     paid.sort_unstable();
     let total: u64 = paid.iter().map(|(_, gas)| gas).sum();
@@ -175,7 +170,7 @@ fn rewards_at(shares: &[u64], mut paid: Vec<(u128, u64)>) -> Vec<u128> {
         .collect()
 }
 
-/// For display only, so that precision beyond 2^53 does not matter.
+/// Only for display, so precision beyond 2^53 does not matter.
 fn ratio(used: u64, limit: u64) -> f64 {
     if limit == 0 { 0.0 } else { used as f64 / limit as f64 }
 }
@@ -188,20 +183,20 @@ mod tests {
     #[test]
     fn rewards_are_weighed_by_gas() {
         let paid = vec![(5, 10_000), (1, 80_000), (9, 10_000)];
-        let shares = shares(&[0.0, 50.0, 80.0, 80.1, 90.0, 100.0]).unwrap();
+        let shares = shares(&[0.0, 50.0, 80.0, 80.1, 90.0, 100.0], 100).unwrap();
         assert_eq!(rewards_at(&shares, paid), [1, 1, 1, 5, 5, 9]);
         assert_eq!(rewards_at(&shares, Vec::new()), [0; 6]);
     }
 
     #[test]
     fn percentiles_are_checked() {
-        let message = |percentiles: &[f64]| shares(percentiles).unwrap_err().to_string();
+        let message = |percentiles: &[f64]| shares(percentiles, 100).unwrap_err().to_string();
         assert_eq!(message(&[-1.0]), "invalid reward percentile: -1");
         assert_eq!(message(&[100.5]), "invalid reward percentile: 100.5");
         assert_eq!(message(&[f64::NAN]), "invalid reward percentile: NaN");
         assert_eq!(message(&[20.0, 10.0]), "invalid reward percentile: #0:20 > #1:10");
         assert_eq!(message(&[1.0; 101]), "invalid reward percentile: over the query limit 100");
-        shares(&[0.0, 25.0, 25.0, 100.0]).unwrap();
+        shares(&[0.0, 25.0, 25.0, 100.0], 100).unwrap();
     }
 
     #[test]

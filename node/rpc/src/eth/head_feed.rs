@@ -1,4 +1,4 @@
-//! The feed of committed blocks: storage's commit callback becomes a bounded broadcast of what subscribers are sent.
+//! The feed of committed blocks: a bounded broadcast to subscribers, fed by storage's commit callback.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 
 use crate::eth::convert;
 
-/// What subscribers need of a committed block; state changes are left out, so that a slow subscriber holds little memory.
+/// The parts of a committed block that subscribers need. State changes are left out, so a slow subscriber takes little memory.
 #[derive(Debug)]
 pub(crate) struct HeadEvent {
     pub(crate) header: Header,
@@ -24,17 +24,17 @@ pub(crate) struct HeadFeed {
 }
 
 impl HeadFeed {
-    /// A subscriber more than `lag` blocks behind loses events and is told so.
+    /// A subscriber that falls more than `lag` blocks behind misses the oldest ones, and gets an error that counts them.
     pub(crate) fn new(lag: usize) -> Self {
         Self { live: broadcast::channel(lag.max(1)).0 }
     }
 
-    /// Called once for each durable block, in order, on the committing thread.
+    /// Storage calls this once for each durable block, in order, on the committing thread.
     pub(crate) fn committed(&self, executed: &ExecutedBlock) {
         if self.live.receiver_count() == 0 {
             return;
         }
-        // An error means that the last subscriber has just left.
+        // An error means that the last subscriber left meanwhile.
         self.live.send(Arc::new(event(executed))).ok();
     }
 

@@ -1,4 +1,4 @@
-//! Installed filters (`eth_newFilter` and its kin): polled by their id, forgotten when not polled for a while.
+//! Installed filters (`eth_newFilter` and similar methods). They are polled by their id, and expire if they are not.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use crate::config::RpcLimits;
 use crate::errors::Fault;
 use crate::eth::log_criteria::HeldCriteria;
 
-/// What a filter reports. Shared with a poll that is running.
+/// The events that a filter reports. A running poll shares them.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// Hashes of new blocks.
     Blocks,
-    /// Hashes of transactions as the pool admits them.
+    /// Hashes of transactions that the pool admits.
     Pending,
-    /// Logs in new blocks, between the bounds that the caller gave.
+    /// Logs in new blocks, within the caller's range of blocks.
     Logs(Arc<LogFilter>),
 }
 
-/// A log filter's criteria and bounds; `None` leaves the end open.
+/// The criteria and the range of blocks of a log filter. `None` leaves an end open.
 #[derive(Debug)]
 pub(crate) struct LogFilter {
     pub(crate) criteria: HeldCriteria,
@@ -35,7 +35,7 @@ pub(crate) struct LogFilter {
 #[derive(Debug)]
 struct Installed {
     kind: Kind,
-    /// Next block, or next position in the pending feed, to report.
+    /// The next block, or the next position in the feed of pending transactions, to report.
     cursor: u64,
     touched_ms: u64,
     connection: usize,
@@ -60,21 +60,21 @@ impl Filters {
         }
     }
 
-    /// Installs a filter that reports what comes at `cursor` and later.
+    /// Installs a filter that reports events from `cursor` on.
     ///
     /// # Errors
-    /// [`Fault::Limit`] when the connection, or the server, has as many as it may.
+    /// [`Fault::Limit`] if the connection or the server has its maximum of filters.
     pub(crate) fn install(&self, kind: Kind, cursor: u64, connection: usize, now_ms: u64) -> Result<U64, Fault> {
         let mut installed = self.installed.lock();
         installed.retain(|_, filter| !is_expired(filter, self.ttl_ms, now_ms));
         if installed.len() >= self.capacity {
-            return Err(Fault::Limit(format!("server has {} filters, the most it keeps", self.capacity)));
+            return Err(Fault::Limit(format!("the server has {} filters, its maximum", self.capacity)));
         }
         let own = installed.values().filter(|filter| filter.connection == connection).count();
         if own >= self.per_connection {
-            return Err(Fault::Limit(format!("connection has {} filters, the most it may have", self.per_connection)));
+            return Err(Fault::Limit(format!("the connection has {} filters, its maximum", self.per_connection)));
         }
-        // Unguessable, so that one user does not poll another's filter by counting.
+        // Ids are random, so that no user guesses those of others.
         let id = loop {
             let id = random_id();
             if !installed.contains_key(&id) {
@@ -85,10 +85,10 @@ impl Filters {
         Ok(U64::from(id))
     }
 
-    /// The filter and its cursor, after moving the cursor to `next(kind)` so that a concurrent poll does not repeat it.
+    /// The filter and its cursor. The cursor moves to `next(kind)` first, so that a concurrent poll reports nothing twice.
     ///
     /// # Errors
-    /// [`Fault::FilterNotFound`] when it was never installed or its time is over.
+    /// [`Fault::FilterNotFound`] if it does not exist or has expired.
     pub(crate) fn poll(&self, id: U64, now_ms: u64, next: impl FnOnce(&Kind) -> u64) -> Result<(Kind, u64), Fault> {
         let mut installed = self.installed.lock();
         let filter = live(&mut installed, id, self.ttl_ms, now_ms)?;
@@ -97,7 +97,7 @@ impl Filters {
         Ok((filter.kind.clone(), cursor))
     }
 
-    /// Puts the cursor back after a poll that failed, so that nothing is lost.
+    /// Moves the cursor back after a failed poll, so that the next poll reports the same events.
     pub(crate) fn rewind(&self, id: U64, cursor: u64) {
         if let Some(filter) = self.installed.lock().get_mut(&id.to::<u64>()) {
             filter.cursor = filter.cursor.min(cursor);
@@ -107,7 +107,7 @@ impl Filters {
     /// The log filter with this id.
     ///
     /// # Errors
-    /// [`Fault::FilterNotFound`] when there is none of that kind.
+    /// [`Fault::FilterNotFound`] if there is no log filter with this id.
     pub(crate) fn logs(&self, id: U64, now_ms: u64) -> Result<Arc<LogFilter>, Fault> {
         match &live(&mut self.installed.lock(), id, self.ttl_ms, now_ms)?.kind {
             Kind::Logs(filter) => Ok(Arc::clone(filter)),
@@ -115,7 +115,7 @@ impl Filters {
         }
     }
 
-    /// Whether there was a filter with this id to remove.
+    /// Removes a filter. `false` if there was none with this id.
     pub(crate) fn uninstall(&self, id: U64) -> bool {
         self.installed.lock().remove(&id.to::<u64>()).is_some()
     }
@@ -135,7 +135,7 @@ fn is_expired(filter: &Installed, ttl_ms: u64, now_ms: u64) -> bool {
     now_ms.saturating_sub(filter.touched_ms) > ttl_ms
 }
 
-/// Random, at most 53 bits, so that every client's number type holds it.
+/// A random number of at most 53 bits, which the number types of all clients can represent.
 pub(crate) fn random_id() -> u64 {
     match RandomIntegerIdProvider.next_id() {
         SubscriptionId::Num(id) => id,
@@ -177,10 +177,10 @@ mod tests {
         filters.install(Kind::Blocks, 0, 1, 0).unwrap();
         filters.install(Kind::Blocks, 0, 1, 0).unwrap();
         let error = filters.install(Kind::Blocks, 0, 1, 0).unwrap_err();
-        assert_eq!(error.to_string(), "connection has 2 filters, the most it may have");
+        assert_eq!(error.to_string(), "the connection has 2 filters, its maximum");
         filters.install(Kind::Blocks, 0, 2, 0).unwrap();
         let error = filters.install(Kind::Blocks, 0, 3, 0).unwrap_err();
-        assert_eq!(error.to_string(), "server has 3 filters, the most it keeps");
+        assert_eq!(error.to_string(), "the server has 3 filters, its maximum");
         filters.install(Kind::Blocks, 0, 3, 1_001).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! Which logs a caller wants: parsed as geth parses it, bounded, and paid for from a common budget while it is held.
+//! The criteria for logs: parsed as in geth, limited in size, and counted against a budget while a filter keeps them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,16 +9,13 @@ use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
 use causeway_storage::LogFilter;
 use serde::Deserialize;
 
+use crate::config::RpcLimits;
 use crate::errors::Fault;
 
-/// Addresses, or topics in one position, of one filter (as in geth).
-pub(crate) const MAX_TERMS_PER_POSITION: usize = 1_000;
-/// Addresses and topics that all filters and subscriptions together may hold.
-pub(crate) const MAX_TERMS_HELD: usize = 500_000;
-/// Topics of a log, hence positions of a filter.
+/// Most topics of a log, and so most positions of a filter.
 const MAX_POSITIONS: usize = 4;
 
-/// A log query as callers write it. Unknown fields are ignored, as geth does.
+/// A log query in JSON. As in geth, unknown fields are ignored.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct LogQuery {
@@ -52,7 +49,7 @@ pub(crate) struct Criteria {
     topics: Vec<Terms<B256>>,
 }
 
-/// Alternatives for one position, with the bloom bits of each.
+/// The alternatives for one position, with the bloom bits of each.
 #[derive(Debug, Clone)]
 struct Terms<T> {
     terms: BTreeSet<T>,
@@ -66,11 +63,9 @@ impl<T> Default for Terms<T> {
 }
 
 impl<T: Ord + AsRef<[u8]>> Terms<T> {
-    fn new(terms: Vec<T>) -> Result<Self, Fault> {
-        if terms.len() > MAX_TERMS_PER_POSITION {
-            return Err(Fault::InvalidParams(format!(
-                "exceed max addresses or topics per search position: {MAX_TERMS_PER_POSITION}"
-            )));
+    fn new(terms: Vec<T>, limit: usize) -> Result<Self, Fault> {
+        if terms.len() > limit {
+            return Err(Fault::InvalidParams(format!("exceed max addresses or topics per search position: {limit}")));
         }
         let terms: BTreeSet<T> = terms.into_iter().collect();
         let blooms = terms.iter().map(|term| Bloom::from(BloomInput::Raw(term.as_ref()))).collect();
@@ -87,10 +82,13 @@ impl<T: Ord + AsRef<[u8]>> Terms<T> {
 }
 
 impl Criteria {
+    /// `terms_per_position` limits the addresses, and the topics of each position.
+    ///
     /// # Errors
-    /// [`Fault::InvalidParams`] when there are too many positions, or alternatives in one.
-    pub(crate) fn new(query: LogQuery) -> Result<Self, Fault> {
-        let addresses = Terms::new(query.address.map(OneOrMany::into_vec).unwrap_or_default())?;
+    /// [`Fault::InvalidParams`] for more than four positions, or too many addresses or topics in one position.
+    pub(crate) fn new(query: LogQuery, terms_per_position: usize) -> Result<Self, Fault> {
+        let addresses = query.address.map(OneOrMany::into_vec).unwrap_or_default();
+        let addresses = Terms::new(addresses, terms_per_position)?;
         let positions = query.topics.unwrap_or_default();
         if positions.len() > MAX_POSITIONS {
             return Err(Fault::InvalidParams(format!("exceed max topics: {MAX_POSITIONS}")));
@@ -100,18 +98,19 @@ impl Criteria {
             .map(|position| {
                 let alternatives = position.map(OneOrMany::into_vec).unwrap_or_default();
                 // A null among the alternatives makes the position match everything.
-                Terms::new(alternatives.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default())
+                let terms = alternatives.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
+                Terms::new(terms, terms_per_position)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { addresses, topics })
     }
 
-    /// A cheap test on a block's bloom: `false` means that none of its logs matches.
+    /// A cheap test on the bloom filter of a block. `false` means that no log of the block matches.
     pub(crate) fn may_match(&self, bloom: &Bloom) -> bool {
         self.addresses.may_match(bloom) && self.topics.iter().all(|terms| terms.may_match(bloom))
     }
 
-    /// Whether a log matches, wherever it is. A filter with more positions than the log has topics does not (as in geth).
+    /// Whether a log matches. As in geth, criteria with more positions than the log has topics do not match it.
     pub(crate) fn matches(&self, log: &Log) -> bool {
         let topics = log.topics();
         self.topics.len() <= topics.len()
@@ -119,7 +118,7 @@ impl Criteria {
             && self.topics.iter().zip(topics).all(|(terms, topic)| terms.matches(topic))
     }
 
-    /// The same as storage takes it.
+    /// The same criteria for storage.
     pub(crate) fn to_filter(&self) -> LogFilter {
         LogFilter {
             addresses: self.addresses.terms.iter().copied().collect(),
@@ -132,13 +131,14 @@ impl Criteria {
     }
 }
 
-/// The memory that installed filters and subscriptions may take in all.
-#[derive(Debug, Clone, Default)]
+/// The addresses and topics that all installed filters and subscriptions keep in memory, counted against one limit.
+#[derive(Debug, Clone)]
 pub(crate) struct TermBudget {
     held: Arc<AtomicUsize>,
+    limit: usize,
 }
 
-/// Criteria that a filter or subscription keeps; their part of the budget is given back on drop.
+/// Criteria that a filter or subscription keeps. Dropping them gives their share of the budget back.
 #[derive(Debug)]
 pub(crate) struct HeldCriteria {
     criteria: Criteria,
@@ -154,20 +154,22 @@ impl std::ops::Deref for HeldCriteria {
 }
 
 impl TermBudget {
-    /// Takes what `criteria` need for as long as the answer lives.
+    pub(crate) fn new(limits: &RpcLimits) -> Self {
+        Self { held: Arc::default(), limit: limits.filter_terms }
+    }
+
+    /// Takes the share of `criteria` from the budget. It comes back when the answer is dropped.
     ///
     /// # Errors
-    /// [`Fault::Limit`] when nothing is left.
+    /// [`Fault::Limit`] when too little is left.
     pub(crate) fn hold(&self, criteria: Criteria) -> Result<HeldCriteria, Fault> {
-        let terms = criteria.terms();
+        let (terms, limit) = (criteria.terms(), self.limit);
         self.held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-                held.checked_add(terms).filter(|sum| *sum <= MAX_TERMS_HELD)
+                held.checked_add(terms).filter(|sum| *sum <= limit)
             })
             .map_err(|_| {
-                Fault::Limit(format!(
-                    "filters and subscriptions together hold more than {MAX_TERMS_HELD} addresses and topics"
-                ))
+                Fault::Limit(format!("filters and subscriptions together hold more than {limit} addresses and topics"))
             })?;
         Ok(HeldCriteria { criteria, budget: self.clone() })
     }
@@ -186,7 +188,7 @@ mod tests {
     use alloy_primitives::{LogData, U256};
 
     fn parse(text: &str) -> Result<Criteria, Fault> {
-        Criteria::new(serde_json::from_str(text).unwrap())
+        Criteria::new(serde_json::from_str(text).unwrap(), 1_000)
     }
 
     fn addresses(count: u64) -> String {
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_given_back() {
-        let budget = TermBudget::default();
+        let budget = TermBudget::new(&RpcLimits::default());
         let criteria = parse(&addresses(1_000)).unwrap();
         let held: Vec<_> = (0..500).map(|_| budget.hold(criteria.clone()).unwrap()).collect();
         assert!(matches!(budget.hold(criteria.clone()), Err(Fault::Limit(_))));
@@ -236,7 +238,7 @@ mod tests {
             (format!("{{\"topics\":[[null],\"{two}\"]}}"), true),
             (format!("{{\"topics\":[[\"{two}\",\"{one}\"],[\"{two}\"]]}}"), true),
             (format!("{{\"topics\":[null,null,\"{one}\"]}}"), false),
-            // More positions than topics never match, even when the rest is null.
+            // More positions than topics never match, even if the additional ones are null.
             ("{\"topics\":[null,null,null]}".to_owned(), false),
             (format!("{{\"address\":\"{zero}\"}}"), true),
             (format!("{{\"address\":[\"{other}\"]}}"), false),

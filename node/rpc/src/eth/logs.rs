@@ -1,4 +1,4 @@
-//! `eth_getLogs`: storage's index finds the blocks; the range, the number of logs and the time are bounded.
+//! `eth_getLogs`. The index of storage finds the logs. The range of blocks, the number of logs and the time are limited.
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_rpc_types_eth::Log;
@@ -13,7 +13,7 @@ use crate::eth::convert;
 use crate::eth::log_criteria::{Criteria, LogQuery};
 use crate::lanes::Cost;
 
-/// Blocks asked of storage at a time.
+/// Blocks in one question to storage.
 const BLOCKS_AT_ONCE: u64 = 4_096;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
@@ -29,19 +29,19 @@ fn get_logs(api: &Api, call: &Call<'_>) -> Result<Vec<Log>, Fault> {
             ));
         }
         let number = api.number_of_hash(hash)?.ok_or_else(|| Fault::Refused("unknown block".to_owned()))?;
-        return scan(api, call, &Criteria::new(query)?, number, number);
+        return scan(api, call, &Criteria::new(query, api.limits.filter_terms_per_position)?, number, number);
     }
     let (from, to) = bounds(api, &query);
-    let criteria = Criteria::new(query)?;
+    let criteria = Criteria::new(query, api.limits.filter_terms_per_position)?;
     between(api, call, &criteria, from, to)
 }
 
-/// The bounds of a query; a missing one is the head, as in geth.
+/// The first and the last block of a query. As in geth, a missing one is the head.
 fn bounds(api: &Api, query: &LogQuery) -> (u64, u64) {
     (bound(api, query.from_block).unwrap_or_else(|| api.head_number()), bound(api, query.to_block).unwrap_or(u64::MAX))
 }
 
-/// The height a bound names; `None` where it is missing or means the head.
+/// The height that a bound names; `None` if it is missing.
 pub(crate) fn bound(api: &Api, tag: Option<BlockNumberOrTag>) -> Option<u64> {
     match tag? {
         BlockNumberOrTag::Number(number) => Some(number),
@@ -52,10 +52,10 @@ pub(crate) fn bound(api: &Api, tag: Option<BlockNumberOrTag>) -> Option<u64> {
     }
 }
 
-/// Matching logs from height `from` to `to`, both included; heights beyond the head hold none.
+/// The matching logs of blocks `from` to `to`, both included. Blocks beyond the head have none.
 ///
 /// # Errors
-/// [`Fault::InvalidParams`] for a range that runs backwards, [`Fault::Limit`] beyond the caps, [`Fault::Pruned`],
+/// [`Fault::InvalidParams`] if `from` is above `to`; [`Fault::Limit`] for too many blocks or logs; [`Fault::Pruned`];
 /// [`Fault::TimedOut`].
 pub(crate) fn between(api: &Api, call: &Call<'_>, criteria: &Criteria, from: u64, to: u64) -> Result<Vec<Log>, Fault> {
     if from > to {
@@ -75,7 +75,7 @@ fn scan(api: &Api, call: &Call<'_>, criteria: &Criteria, from: u64, to: u64) -> 
     let filter = criteria.to_filter();
     let mut found = Vec::new();
     let mut first = from;
-    // In pieces, so that a long range ends when nobody waits for it any more.
+    // In pieces, so that a long query stops soon after its deadline.
     while first <= to {
         call.check_deadline(&api.limits)?;
         let last = to.min(first.saturating_add(BLOCKS_AT_ONCE - 1));
@@ -90,7 +90,7 @@ fn scan(api: &Api, call: &Call<'_>, criteria: &Criteria, from: u64, to: u64) -> 
     Ok(found)
 }
 
-/// Names the limit, and a range that fits, in the words that indexers look for.
+/// Names the limit and a range that fits, with the text that indexers parse.
 fn too_many(api: &Api, call: &Call<'_>, filter: &LogFilter, from: u64, to: u64) -> Fault {
     let limit = api.limits.logs;
     let caps = LogCaps { max_blocks: u64::MAX, max_logs: limit };

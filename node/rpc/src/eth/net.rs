@@ -1,4 +1,4 @@
-//! `net_*`, `web3_*` and what else describes the node rather than the chain's contents.
+//! `net_*`, `web3_*`, `eth_chainId` and `eth_syncing`: methods about the node and not about blocks.
 
 use alloy_primitives::{B256, Bytes, U64, keccak256};
 use jsonrpsee::RpcModule;

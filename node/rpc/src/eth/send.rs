@@ -1,4 +1,4 @@
-//! `eth_sendRawTransaction`: decode, recover the sender, hand to the node. Refusals keep the pool's wording.
+//! `eth_sendRawTransaction`: decodes a transaction, recovers its sender and hands it to the node. Refusals have the pool's text.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::lanes::Cost;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "eth_sendRawTransaction", Cost::Read, 1, send_raw_transaction)?;
-    // This node keeps no keys: wallets sign.
+    // The node has no keys of users; wallets sign.
     method(module, "eth_accounts", Cost::Memory, 0, |_, _| Ok::<[Address; 0], _>([]))
 }
 
@@ -21,10 +21,10 @@ fn send_raw_transaction(api: &Api, call: &Call<'_>) -> Result<B256, Fault> {
     send(api, &call.args.required(0)?)
 }
 
-/// Hands an encoded transaction to the node and answers its hash.
+/// Hands an encoded transaction to the node and returns its hash.
 ///
 /// # Errors
-/// [`Fault::Refused`] in the words of the decoder or the pool.
+/// [`Fault::Refused`] with the text of the decoder or the pool.
 pub(crate) fn send(api: &Api, raw: &Bytes) -> Result<B256, Fault> {
     let tx = RecoveredTx::decode_2718_and_recover(raw).map_err(|error| Fault::Refused(error.to_string()))?;
     (api.ctx.submit)(Arc::new(tx)).map_err(|error| Fault::Refused(error.to_string()))

@@ -1,5 +1,6 @@
-//! `eth_sendRawTransactionSync` (EIP-7966): send, and answer with the receipt once a block carries the transaction.
+//! `eth_sendRawTransactionSync` (EIP-7966): sends a transaction, waits until a block carries it, and returns its receipt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
@@ -10,28 +11,26 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::api::{Api, encode};
+use crate::api::encode;
 use crate::args::Args;
+use crate::config::RpcLimits;
 use crate::errors::Fault;
 use crate::eth::blocks::receipt_of;
+use crate::eth::context::EthContext;
 use crate::eth::send::send;
 use crate::lanes::Cost;
 
-/// Code of a transaction that was accepted and is not included in time (EIP-7966).
+/// Code of a transaction that was accepted but not included in time (EIP-7966).
 const CODE_NOT_INCLUDED: i32 = 4;
-/// Waiting time when the caller names none, in milliseconds.
-const DEFAULT_WAIT_MS: u64 = 5_000;
-/// Longest waiting time, in milliseconds: a longer wish is cut to it.
-const MAX_WAIT_MS: u64 = 30_000;
 
-pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
-    module.register_async_method("eth_sendRawTransactionSync", |params, api, _extensions| async move {
-        send_and_wait(&params, api).await
+pub(crate) fn register(module: &mut RpcModule<EthContext>) -> Result<(), RegisterMethodError> {
+    module.register_async_method("eth_sendRawTransactionSync", |params, eth, _extensions| async move {
+        send_and_wait(&params, eth).await
     })?;
     Ok(())
 }
 
-/// A time in milliseconds, as JSON or as a hex quantity.
+/// A time in milliseconds: a JSON number or a hex quantity.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(untagged)]
 enum Millis {
@@ -39,19 +38,20 @@ enum Millis {
     Hex(alloy_primitives::U64),
 }
 
-async fn send_and_wait(params: &Params<'_>, api: std::sync::Arc<Api>) -> Result<Box<RawValue>, ErrorObjectOwned> {
-    let (raw, wait_ms) = arguments(params, api.limits.params_bytes)?;
-    // Before sending, so that the block cannot pass unseen.
-    let mut heads = api.heads.subscribe();
-    let sending = std::sync::Arc::clone(&api);
-    let hash = api.workers.run(Cost::Read, move |_| send(&sending, &raw)).await?;
+async fn send_and_wait(params: &Params<'_>, eth: Arc<EthContext>) -> Result<Box<RawValue>, ErrorObjectOwned> {
+    let (raw, wait_ms) = arguments(params, &eth.api.limits)?;
+    // Subscribed before sending, so that the block cannot be missed.
+    let mut heads = eth.heads.subscribe();
+    let api = &eth.api;
+    let sending = Arc::clone(api);
+    let hash = api.lanes.run(Cost::Read, move |_| send(&sending, &raw)).await?;
     let included = async {
         loop {
             match heads.recv().await {
                 Ok(_) | Err(RecvError::Lagged(_)) => {
-                    let reading = std::sync::Arc::clone(&api);
+                    let reading = Arc::clone(api);
                     let receipt = api
-                        .workers
+                        .lanes
                         .run(Cost::Read, move |_| receipt_of(&reading, hash)?.as_ref().map(encode).transpose());
                     if let Some(receipt) = receipt.await? {
                         return Ok::<_, Fault>(receipt);
@@ -67,14 +67,14 @@ async fn send_and_wait(params: &Params<'_>, api: std::sync::Arc<Api>) -> Result<
     }
 }
 
-fn arguments(params: &Params<'_>, max_bytes: usize) -> Result<(Bytes, u64), Fault> {
-    let args = Args::parse(params.as_str(), 2, max_bytes)?;
+fn arguments(params: &Params<'_>, limits: &RpcLimits) -> Result<(Bytes, u64), Fault> {
+    let args = Args::parse(params.as_str(), 2, limits.params_bytes)?;
     let wait_ms = match args.optional(1)? {
         Some(Millis::Number(ms)) => ms,
         Some(Millis::Hex(ms)) => ms.to(),
-        None => DEFAULT_WAIT_MS,
+        None => limits.send_sync_default_ms,
     };
-    Ok((args.required(0)?, wait_ms.min(MAX_WAIT_MS)))
+    Ok((args.required(0)?, wait_ms.min(limits.send_sync_max_ms)))
 }
 
 fn not_included(hash: B256, wait_ms: u64) -> ErrorObjectOwned {

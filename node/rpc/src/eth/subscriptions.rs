@@ -1,5 +1,5 @@
-//! `eth_subscribe`: new heads, logs and pending transactions over WebSocket. A subscriber that cannot keep up is dropped with
-//! an error that says so; it never slows the node down.
+//! `eth_subscribe`: new heads, logs and pending transactions over WebSocket. The subscription of a client that cannot keep up
+//! ends with an error that says so. It never slows the node down.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::api::Api;
 use crate::args::Args;
-use crate::connection_budget::Unread;
+use crate::connection_budget::ConnectionBudget;
 use crate::errors::Fault;
+use crate::eth::context::EthContext;
 use crate::eth::convert;
 use crate::eth::log_criteria::{Criteria, HeldCriteria, LogQuery};
 use crate::lanes::Cost;
 
-pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
+pub(crate) fn register(module: &mut RpcModule<EthContext>) -> Result<(), RegisterMethodError> {
     module.register_subscription(
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, api, extensions| async move {
-            let unread = extensions.get::<Arc<Unread>>().cloned();
-            let parsing = Arc::clone(&api);
-            match api.workers.run(Cost::Read, move |_| wanted(&params, &parsing)).await {
-                Ok(wanted) => serve(wanted, pending, api, unread).await,
+        |params, pending, eth, extensions| async move {
+            let connection = extensions.get::<Arc<ConnectionBudget>>().cloned();
+            let parsing = Arc::clone(&eth);
+            match eth.api.lanes.run(Cost::Read, move |_| wanted(&params, &parsing)).await {
+                Ok(wanted) => serve(wanted, pending, eth, connection).await,
                 Err(fault) => {
                     pending.reject(ErrorObjectOwned::from(fault)).await;
                     Ok(())
@@ -54,13 +54,13 @@ enum Wanted {
     Pending { full: bool },
 }
 
-fn wanted(params: &Params<'_>, api: &Api) -> Result<Wanted, Fault> {
-    let args = Args::parse(params.as_str(), 2, api.limits.params_bytes)?;
+fn wanted(params: &Params<'_>, eth: &EthContext) -> Result<Wanted, Fault> {
+    let args = Args::parse(params.as_str(), 2, eth.api.limits.params_bytes)?;
     Ok(match args.required::<Topic>(0)? {
         Topic::NewHeads => Wanted::Heads,
         Topic::Logs => {
             let query: LogQuery = args.optional(1)?.unwrap_or_default();
-            Wanted::Logs(api.terms.hold(Criteria::new(query)?)?)
+            Wanted::Logs(eth.terms.hold(Criteria::new(query, eth.api.limits.filter_terms_per_position)?)?)
         }
         Topic::NewPendingTransactions => Wanted::Pending { full: args.optional(1)?.unwrap_or(false) },
     })
@@ -69,18 +69,18 @@ fn wanted(params: &Params<'_>, api: &Api) -> Result<Wanted, Fault> {
 async fn serve(
     wanted: Wanted,
     pending: PendingSubscriptionSink,
-    api: Arc<Api>,
-    unread: Option<Arc<Unread>>,
+    eth: Arc<EthContext>,
+    connection: Option<Arc<ConnectionBudget>>,
 ) -> Result<(), SubscriptionError> {
-    // Subscribed before the answer leaves: nothing that is committed after the answer can be missed.
+    // The feed is subscribed to before the answer leaves, so no block that is committed after the answer is missed.
     match wanted {
         Wanted::Heads => {
-            let feed = api.heads.subscribe();
-            follow(feed, accept(pending, unread).await?, |event| encode(&event.header).into_iter().collect()).await
+            let feed = eth.heads.subscribe();
+            follow(feed, accept(pending, connection).await?, |event| encode(&event.header).into_iter().collect()).await
         }
         Wanted::Logs(criteria) => {
-            let feed = api.heads.subscribe();
-            follow(feed, accept(pending, unread).await?, move |event| {
+            let feed = eth.heads.subscribe();
+            follow(feed, accept(pending, connection).await?, move |event| {
                 if !criteria.may_match(&event.bloom) {
                     return Vec::new();
                 }
@@ -89,8 +89,8 @@ async fn serve(
             .await
         }
         Wanted::Pending { full } => {
-            let feed = api.ctx.pending.subscribe();
-            follow(feed, accept(pending, unread).await?, move |tx| {
+            let feed = eth.api.ctx.pending.subscribe();
+            follow(feed, accept(pending, connection).await?, move |tx| {
                 let message = if full { encode(&convert::pending_transaction(tx)) } else { encode(&tx.hash) };
                 message.into_iter().collect()
             })
@@ -99,24 +99,28 @@ async fn serve(
     }
 }
 
-/// Where a subscriber's events go, and the account they are on.
+/// The destination of a subscriber's events, and the budget that they use.
 struct Outlet {
     sink: SubscriptionSink,
-    unread: Option<Arc<Unread>>,
+    connection: Option<Arc<ConnectionBudget>>,
 }
 
-async fn accept(pending: PendingSubscriptionSink, unread: Option<Arc<Unread>>) -> Result<Outlet, SubscriptionError> {
+async fn accept(
+    pending: PendingSubscriptionSink,
+    connection: Option<Arc<ConnectionBudget>>,
+) -> Result<Outlet, SubscriptionError> {
     let sink = pending.accept().await.map_err(|error| SubscriptionError::from(error.to_string()))?;
-    Ok(Outlet { sink, unread })
+    Ok(Outlet { sink, connection })
 }
 
-/// Passes on what `messages` makes of each event until the client leaves, the node stops, or the client lags too far behind.
+/// Sends the messages that `messages` makes of each event. Ends when the client leaves, the node stops, or the client falls too
+/// far behind.
 async fn follow<T, F>(mut feed: Receiver<Arc<T>>, outlet: Outlet, messages: F) -> Result<(), SubscriptionError>
 where
     T: Send + Sync + 'static,
     F: Fn(&T) -> Vec<Box<RawValue>> + Send,
 {
-    let Outlet { sink, unread } = outlet;
+    let Outlet { sink, connection } = outlet;
     loop {
         let event = tokio::select! {
             () = sink.closed() => return Ok(()),
@@ -125,10 +129,10 @@ where
         match event {
             Ok(event) => {
                 for message in messages(&event) {
-                    if let Some(unread) = &unread {
-                        unread
-                            .queue(message.get().len())
-                            .map_err(|full| format!("subscription dropped: the client is too slow: {full}"))?;
+                    if let Some(connection) = &connection {
+                        connection.queue(message.get().len()).map_err(|exhausted| {
+                            format!("subscription dropped: the client is too slow: {exhausted}")
+                        })?;
                     }
                     if sink.send(message).await.is_err() {
                         return Ok(());

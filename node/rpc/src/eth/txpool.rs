@@ -1,4 +1,4 @@
-//! `txpool_*`: what waits, by sender and nonce.
+//! `txpool_*`: the transactions of the pool, by sender and nonce.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,9 +31,9 @@ struct Parts<T> {
     queued: T,
 }
 
-/// Transactions by nonce in decimal, as geth keys them.
+/// Transactions by decimal nonce, as in geth.
 type ByNonce<T> = BTreeMap<String, T>;
-/// The same by sender in checksummed form.
+/// The same by checksummed sender address.
 type BySender<T> = BTreeMap<String, ByNonce<T>>;
 
 fn content<T>(api: &Api, show: impl Fn(&RecoveredTx) -> T) -> Parts<BySender<T>> {

@@ -1,4 +1,5 @@
-//! `peg_status`: where a transfer stands, in five steps each way, what it waits for, and roughly how long that takes.
+//! `peg_status`: the stage of a transfer, the event that it waits for, and a rough time until then. A deposit has four stages, a
+//! withdrawal five.
 
 use alloy_primitives::{B256, U64};
 use causeway_peg::PegModule;
@@ -10,24 +11,24 @@ use crate::api::{Api, Call, method};
 use crate::context::PegProgress;
 use crate::errors::Fault;
 use crate::lanes::Cost;
-use crate::peg::checkpoints as peg;
+use crate::peg::index::{domain, slots};
 
-/// Blocks from the checkpoint's height to its certificate in a block: the votes after it, and the next proposal.
+/// Blocks from a checkpoint to its certificate: one for the signatures, one for the next proposal.
 const CERTIFICATE_BLOCKS: u64 = 2;
-/// Blocks from a finalised deposit to its mint: attestations, and the next proposal.
+/// Blocks from a finalised deposit to its mint: one for the attestations, one for the next proposal.
 const MINT_BLOCKS: u64 = 2;
-/// Seconds a relayer usually needs to have a checkpoint final on the parent: a guess, for parents differ.
+/// Seconds until a submitted checkpoint is usually final on the parent. Parents differ, so this is a guess.
 const ACCEPTANCE_SECONDS: u64 = 30;
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "peg_status", Cost::Read, 1, status)
 }
 
-/// What is asked about.
+/// The transfer in question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Subject {
-    /// A transaction on this chain that burned, or that minted deposits.
+    /// A transaction on this chain that burned coin or minted deposits.
     Transaction(B256),
     Deposit(DepositSubject),
     Withdrawal(WithdrawalSubject),
@@ -45,7 +46,7 @@ struct WithdrawalSubject {
     withdrawal: Quantity,
 }
 
-/// A number, as JSON or as a hex quantity.
+/// A number: a JSON number or a hex quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Quantity {
@@ -62,25 +63,33 @@ impl Quantity {
     }
 }
 
-/// The steps of a deposit.
+/// The stages of a deposit. The watcher reads only finalised parent blocks, so the node knows of no earlier stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum DepositStage {
+    /// This node has read no finalised parent block with the deposit.
     NotSeen,
-    Seen,
+    /// A finalised parent block contains it.
     Finalised,
+    /// Validators with more than 2/3 of the power have signed a parent view that covers it.
     Attested,
+    /// A block of this chain minted it.
     Minted,
 }
 
-/// The steps of a withdrawal.
+/// The stages of a withdrawal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum WithdrawalStage {
+    /// The coin is burned; the checkpoint that will cover the withdrawal is not due yet.
     Burned,
+    /// The checkpoint exists and waits for signatures.
     CheckpointDue,
+    /// Validators with more than 2/3 of the power have signed the checkpoint or a later one.
     Certified,
+    /// The registry on the parent has accepted the checkpoint or a later one.
     Accepted,
+    /// The vault has paid.
     Claimed,
 }
 
@@ -91,7 +100,7 @@ enum Stage {
     Withdrawal(WithdrawalStage),
 }
 
-/// Where one transfer stands.
+/// The result of `peg_status`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
@@ -100,19 +109,19 @@ struct Status {
     /// Nonce of the deposit or index of the withdrawal.
     id: U64,
     stage: Stage,
-    /// 1 to 5.
+    /// Position of the stage: 1 to 4 for deposits, 1 to 5 for withdrawals.
     step: u8,
     done: bool,
-    /// What must happen next, in words; null when nothing must.
+    /// The next event, in words; null if the transfer is done.
     waiting_for: Option<String>,
-    /// Rough time until the last step that needs no act of the user, in seconds; null where it cannot be told.
+    /// Rough time in seconds until the last stage that needs no action of the user; null if it cannot be estimated.
     estimate_seconds: Option<u64>,
     /// The transaction on this chain: the mint of a deposit, the burn of a withdrawal.
     transaction_hash: Option<B256>,
     block_number: Option<U64>,
-    /// The checkpoint that covers a withdrawal, built or to come.
+    /// The checkpoint that covers or will cover a withdrawal.
     checkpoint: Option<U64>,
-    /// Other transfers in the same transaction, when a transaction was asked about.
+    /// Other transfers in the transaction, if the question was about a transaction.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     also: Vec<Other>,
 }
@@ -125,7 +134,7 @@ enum Other {
 }
 
 fn status(api: &Api, call: &Call<'_>) -> Result<Option<Status>, Fault> {
-    peg::domain(api)?;
+    domain(api)?;
     match call.args.required(0)? {
         Subject::Deposit(subject) => deposit(api, subject.deposit.get()),
         Subject::Withdrawal(subject) => withdrawal(api, subject.withdrawal.get()),
@@ -141,7 +150,7 @@ fn status(api: &Api, call: &Call<'_>) -> Result<Option<Status>, Fault> {
     }
 }
 
-/// The transfers that a transaction of this chain made, in order.
+/// The transfers of a transaction on this chain, in order.
 fn transfers_in(api: &Api, hash: B256) -> Result<Vec<Other>, Fault> {
     use causeway_execution::PegEventKind;
     let Some((number, index)) = api.locate(hash)? else { return Ok(Vec::new()) };
@@ -165,16 +174,13 @@ fn deposit(api: &Api, nonce: u64) -> Result<Option<Status>, Fault> {
     let progress = api.ctx.status.peg().unwrap_or_default();
     let stage = deposit_stage(nonce, minted.is_some(), &progress);
     let block_seconds = |blocks: u64| Some(in_seconds(api.block_interval_ms(), blocks));
-    let lag = progress.parent_timestamp.map(|timestamp| (api.now_ms() / 1_000).saturating_sub(timestamp));
     let (step, waiting_for, estimate_seconds) = match stage {
-        DepositStage::NotSeen => (1, Some("the deposit to appear on the parent chain"), None),
-        // A block just made is final when as much time has passed as finality lags behind now.
-        DepositStage::Seen => (2, Some("the parent chain to finalise the deposit's block"), lag),
+        DepositStage::NotSeen => (1, Some("the parent chain to finalise a block with the deposit"), None),
         DepositStage::Finalised => {
-            (3, Some("validators with more than 2/3 of the power to attest the deposit"), block_seconds(MINT_BLOCKS))
+            (2, Some("validators with more than 2/3 of the power to attest the deposit"), block_seconds(MINT_BLOCKS))
         }
-        DepositStage::Attested => (4, Some("the next block to carry the certificate"), block_seconds(1)),
-        DepositStage::Minted => (5, None, Some(0)),
+        DepositStage::Attested => (3, Some("the next block to carry the certificate"), block_seconds(1)),
+        DepositStage::Minted => (4, None, Some(0)),
     };
     Ok(Some(Status {
         direction: "in",
@@ -198,8 +204,6 @@ fn deposit_stage(nonce: u64, minted: bool, progress: &PegProgress) -> DepositSta
         DepositStage::Attested
     } else if progress.deposits_seen >= nonce {
         DepositStage::Finalised
-    } else if progress.deposits_unfinal.is_some_and(|seen| seen >= nonce) {
-        DepositStage::Seen
     } else {
         DepositStage::NotSeen
     }
@@ -209,7 +213,7 @@ fn withdrawal(api: &Api, index: u64) -> Result<Option<Status>, Fault> {
     let Some(burned) = api.withdrawal(index)? else { return Ok(None) };
     let progress = api.ctx.status.peg().unwrap_or_default();
     let head = api.head_number();
-    let (interval, latest, recorded) = peg::slots(api, |s| {
+    let (interval, latest, recorded) = slots(api, |s| {
         Ok((
             PegModule::checkpoint_interval(s)?.max(1),
             PegModule::latest_checkpoint_number(s)?,
@@ -217,7 +221,7 @@ fn withdrawal(api: &Api, index: u64) -> Result<Option<Status>, Fault> {
         ))
     })?;
     let claimed = api.ctx.status.is_claimed(index) == Some(true);
-    // The first checkpoint whose height is not below the burn's.
+    // The first checkpoint at or after the block of the burn.
     let number = burned.block.div_ceil(interval);
     let due_at = number.saturating_mul(interval);
     let stage = withdrawal_stage(claimed, number, &Numbers { latest, recorded }, &progress);
@@ -244,7 +248,7 @@ fn withdrawal(api: &Api, index: u64) -> Result<Option<Status>, Fault> {
         WithdrawalStage::Accepted => (
             4,
             Some(
-                "anyone to claim it from the vault (see peg_getWithdrawalProof), once the vault's claim delay is over"
+                "anyone to claim it from the vault after the vault's claim delay (see peg_getWithdrawalProof)"
                     .to_owned(),
             ),
             Some(0),
@@ -266,7 +270,7 @@ fn withdrawal(api: &Api, index: u64) -> Result<Option<Status>, Fault> {
     }))
 }
 
-/// Checkpoint numbers as the chain has them.
+/// Checkpoint numbers in the chain's state.
 struct Numbers {
     latest: u64,
     recorded: u64,
@@ -286,7 +290,7 @@ fn withdrawal_stage(claimed: bool, covering: u64, chain: &Numbers, progress: &Pe
     }
 }
 
-/// Rounded up.
+/// The duration of blocks in seconds, rounded up.
 fn in_seconds(block_interval_ms: u64, blocks: u64) -> u64 {
     block_interval_ms.saturating_mul(blocks).div_ceil(1_000)
 }
@@ -316,8 +320,6 @@ mod tests {
     fn a_deposit_climbs_step_by_step() {
         let mut progress = PegProgress::default();
         assert_eq!(deposit_stage(3, false, &progress), DepositStage::NotSeen);
-        progress.deposits_unfinal = Some(3);
-        assert_eq!(deposit_stage(3, false, &progress), DepositStage::Seen);
         progress.deposits_seen = 3;
         assert_eq!(deposit_stage(3, false, &progress), DepositStage::Finalised);
         assert_eq!(deposit_stage(4, false, &progress), DepositStage::NotSeen);

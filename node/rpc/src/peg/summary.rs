@@ -1,4 +1,4 @@
-//! `peg_summary`: what is locked, minted, burned and on its way, as chain data and the node's watcher know it.
+//! `peg_summary`: locked, minted and burned amounts and the transfers in flight, from the chain's state and the node's watcher.
 
 use alloy_primitives::{Address, B256, U64, U256};
 use causeway_execution::PegSlotsError;
@@ -6,38 +6,21 @@ use causeway_peg::PegModule;
 use causeway_staking::views;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::api::{Api, method};
 use crate::errors::Fault;
 use crate::lanes::Cost;
-use crate::peg::checkpoints::domain;
-use crate::staking::totals::extension_alarm;
+use crate::peg::burned_total::sum_between;
+use crate::peg::context::PegContext;
+use crate::peg::index::domain;
+use crate::staking::extension_alarm;
 
-pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
-    method(module, "peg_summary", Cost::Heavy, 0, |api, _| summary(api))
+pub(crate) fn register(module: &mut RpcModule<PegContext>) -> Result<(), RegisterMethodError> {
+    method(module, "peg_summary", Cost::Heavy, 0, |peg, _| summary(peg))
 }
 
-/// Withdrawals added up at a time.
-const SUM_CHUNK: u64 = 1_024;
-
-/// Sum of all withdrawals' amounts so far, extended as withdrawals come.
-#[derive(Debug, Default)]
-pub(crate) struct BurnedCache(Mutex<(u64, U256)>);
-
-impl BurnedCache {
-    fn total(&self, api: &Api, count: u64) -> Result<U256, Fault> {
-        let mut cached = self.0.lock();
-        while cached.0 < count {
-            let until = count.min(cached.0.saturating_add(SUM_CHUNK));
-            let sum = amounts(api, cached.0, until)?;
-            *cached = (until, cached.1.saturating_add(sum));
-        }
-        Ok(cached.1)
-    }
-}
-
+/// The sum in wei of the withdrawals with an index in `from..until`.
 fn amounts(api: &Api, from: u64, until: u64) -> Result<U256, Fault> {
     Ok(api.withdrawals(from, until)?.iter().fold(U256::ZERO, |sum, withdrawal| sum.saturating_add(withdrawal.amount)))
 }
@@ -48,20 +31,21 @@ struct Summary {
     parent_chain_id: U64,
     vault: Address,
     registry: Address,
-    /// Height of the state below.
+    /// The height of the state from which the other fields come.
     block_number: U64,
     supply: U256,
     minted: U256,
     burned: U256,
-    /// Deposits that this node's watcher saw final on the parent, in wei; null where it cannot tell.
+    /// Sum in wei of all deposits that this node's watcher has seen in finalised parent blocks. It is known when all of them
+    /// are minted; otherwise, and without a watcher, it is null.
     locked_seen: Option<U256>,
     deposits: Deposits,
     withdrawals: Withdrawals,
     checkpoints: Checkpoints,
     parent: Option<Parent>,
-    /// Epoch of the federation in force.
+    /// Epoch of the current federation.
     epoch: U64,
-    /// Latest epoch whose federation the parent is known to have.
+    /// Latest epoch whose federation the parent has acknowledged.
     acked_epoch: U64,
     alarms: Vec<String>,
 }
@@ -82,7 +66,7 @@ struct Deposits {
 struct Withdrawals {
     count: U64,
     root: B256,
-    /// Those that no accepted checkpoint covers; null without a watcher.
+    /// Withdrawals that no accepted checkpoint covers; null without a watcher.
     in_flight: Option<U64>,
     in_flight_amount: Option<U256>,
 }
@@ -91,11 +75,11 @@ struct Withdrawals {
 #[serde(rename_all = "camelCase")]
 struct Checkpoints {
     interval: U64,
-    /// Built from chain data.
+    /// Latest checkpoint of the chain.
     latest: U64,
-    /// Its certificate is in a block.
+    /// Latest checkpoint whose certificate is in a block.
     recorded: U64,
-    /// Accepted by the registry on the parent; null without a watcher.
+    /// Latest checkpoint that the registry on the parent has accepted; null without a watcher.
     accepted: Option<U64>,
     latest_height: U64,
 }
@@ -108,11 +92,12 @@ struct Parent {
     timestamp: Option<U64>,
     /// Seconds since that block.
     lag: Option<U64>,
-    /// Parent height that the last imported deposit certificate names.
+    /// Parent height in the last imported deposit certificate.
     imported_height: U64,
 }
 
-fn summary(api: &Api) -> Result<Summary, Fault> {
+fn summary(peg: &PegContext) -> Result<Summary, Fault> {
+    let (api, burned) = (&*peg.api, &peg.burned);
     let domain = domain(api)?;
     let state = api.latest();
     let s = &mut causeway_execution::peg_state(&*state);
@@ -122,10 +107,10 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
     let count = PegModule::withdrawal_count(s).map_err(read)?;
     let nonce = PegModule::deposit_nonce(s).map_err(read)?;
     let latest = PegModule::latest_checkpoint_number(s).map_err(read)?;
-    let burned = api.burned.total(api, count)?;
+    let burned = burned.of(count, |from, until| amounts(api, from, until))?;
     let minted = supply.saturating_add(burned);
     let accepted = peg.as_ref().and_then(|peg| peg.checkpoint_accepted);
-    // Checkpoint 0 is the empty beginning.
+    // Checkpoint 0 stands for the beginning and covers nothing.
     let covered = match accepted {
         Some(0) => Some(0),
         Some(number) => {
@@ -140,10 +125,8 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
     let mut alarms = peg.as_ref().map(|peg| peg.alarms.clone()).unwrap_or_default();
     alarms.extend(extension_alarm(epoch, extended));
     alarms.extend(acknowledgement_alarm(epoch, acked));
-    let in_flight_amount = covered.map(|covered| {
-        let paid = api.burned_below(covered)?;
-        Ok(burned.saturating_sub(paid))
-    });
+    let in_flight_amount =
+        covered.map(|covered| sum_between(covered, count, |from, until| amounts(api, from, until))).transpose()?;
     Ok(Summary {
         parent_chain_id: U64::from(domain.parent_chain_id),
         vault: PegModule::vault(s).map_err(read)?,
@@ -152,9 +135,7 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
         supply,
         minted,
         burned,
-        locked_seen: peg
-            .as_ref()
-            .and_then(|peg| peg.deposited_seen_wei.or((peg.deposits_seen == nonce).then_some(minted))),
+        locked_seen: peg.as_ref().and_then(|peg| (peg.deposits_seen == nonce).then_some(minted)),
         deposits: Deposits {
             minted: U64::from(nonce),
             accumulator: PegModule::deposit_acc(s).map_err(read)?,
@@ -166,7 +147,7 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
             count: U64::from(count),
             root: PegModule::withdrawal_root(s).map_err(read)?,
             in_flight: covered.map(|covered| U64::from(count.saturating_sub(covered))),
-            in_flight_amount: in_flight_amount.transpose()?,
+            in_flight_amount,
         },
         checkpoints: Checkpoints {
             interval: U64::from(PegModule::checkpoint_interval(s).map_err(read)?),
@@ -192,27 +173,12 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
     })
 }
 
-/// A parent that is one epoch behind is catching up; more is for an operator to look at, for unbonding waits for it.
+/// Being one epoch behind is normal for the parent. More needs an operator, since unbonding waits for the parent.
 fn acknowledgement_alarm(epoch: u64, acked: u64) -> Option<String> {
     (epoch > acked.saturating_add(1)).then(|| {
         format!(
-            "the federation is in epoch {epoch}, the parent is known to have that of epoch {acked}: does a relayer submit \
-             checkpoints? Unbonded stake waits for the parent"
+            "the federation is in epoch {epoch}, but the parent has acknowledged only that of epoch {acked}. Unbonding waits for the \
+             parent. Check that a relayer submits checkpoints"
         )
     })
-}
-
-impl Api {
-    /// Sum of the amounts of the withdrawals below `index`. Read from the newest end, where few are.
-    fn burned_below(&self, index: u64) -> Result<U256, Fault> {
-        let (count, total) = *self.burned.0.lock();
-        let mut rest = U256::ZERO;
-        let mut from = index.min(count);
-        while from < count {
-            let until = count.min(from.saturating_add(SUM_CHUNK));
-            rest = rest.saturating_add(amounts(self, from, until)?);
-            from = until;
-        }
-        Ok(total.saturating_sub(rest))
-    }
 }

@@ -1,5 +1,5 @@
-//! `peg_getValidatorSet`: the federation of an epoch, past, present or announced. Whoever has a checkpoint that commits to it
-//! needs to trust nobody for it.
+//! `peg_getValidatorSet`: the federation of a past, the current or the announced epoch. A caller that has a checkpoint with the
+//! commitment can verify it without trust.
 
 use alloy_primitives::{Address, B256, U64};
 use causeway_peg::PegModule;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::api::{Api, Call, method};
 use crate::errors::Fault;
 use crate::lanes::Cost;
-use crate::peg::checkpoints::{domain, slots};
+use crate::peg::index::{domain, slots};
 
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "peg_getValidatorSet", Cost::Read, 1, validator_set)
@@ -20,11 +20,11 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
 #[derive(Debug, Serialize)]
 struct RpcPegSet {
     epoch: U64,
-    /// In the committed order.
+    /// In the order of the commitment.
     validators: Vec<RpcPegValidator>,
-    /// What checkpoints name as `nextValset`, and the registry on the parent holds.
+    /// The value of `nextValset` in checkpoints, which the registry on the parent also has.
     commitment: B256,
-    /// Where the federation signed over to the next one; null while it has not.
+    /// The handover to the next federation; null before it.
     handover: Option<RpcHandover>,
 }
 
@@ -34,7 +34,7 @@ struct RpcPegValidator {
     power: U64,
 }
 
-/// The first checkpoint of an epoch that names the next federation.
+/// The first certified checkpoint of an epoch that names the next federation.
 #[derive(Debug, Serialize)]
 struct RpcHandover {
     checkpoint: U64,
@@ -42,7 +42,7 @@ struct RpcHandover {
     block: U64,
 }
 
-/// The federation of the epoch asked for, of the present one by default; null where there is none (yet).
+/// The federation of the requested epoch, by default the current one; null if there is none.
 fn validator_set(api: &Api, call: &Call<'_>) -> Result<Option<RpcPegSet>, Fault> {
     domain(api)?;
     let epoch: u64 = match call.args.optional::<U64>(0)? {

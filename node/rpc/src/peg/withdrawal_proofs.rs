@@ -1,11 +1,10 @@
-//! Proofs in the withdrawal tree without reading every withdrawal: roots of full subtrees are kept, 32 bytes for 1,024 leaves.
+//! Proofs in the withdrawal tree. The roots of full subtrees are kept, 32 bytes for 1,024 leaves, so that a proof need not read
+//! every withdrawal.
 
 use alloy_primitives::B256;
 use causeway_peg::tree::{self, TREE_DEPTH, hash_pair, zero_hashes};
-use causeway_peg::withdrawal::withdrawal_leaf;
 use parking_lot::Mutex;
 
-use crate::api::{Api, Call};
 use crate::errors::Fault;
 
 /// Levels of one subtree.
@@ -13,28 +12,26 @@ const LEVELS: usize = 10;
 /// Leaves of one subtree.
 const LEAVES: u64 = 1 << LEVELS;
 
-/// Roots of the full subtrees, in order, as far as they were needed. A full subtree never changes.
+/// The roots of the full subtrees in order, up to the last one that was needed. A full subtree never changes.
 #[derive(Debug, Default)]
-pub(crate) struct Subtrees(Mutex<Vec<B256>>);
+pub(crate) struct WithdrawalProofs(Mutex<Vec<B256>>);
 
-impl Subtrees {
-    /// Siblings of leaf `index` in the tree of the first `count` withdrawals.
+impl WithdrawalProofs {
+    /// The siblings of leaf `index` in the tree of the first `count` withdrawals. `read(from, until)` reads the leaves with an index
+    /// in `from..until`, at most 1,024.
     ///
     /// # Errors
-    /// Faults of storage; [`Fault::TimedOut`].
-    pub(crate) fn prove(&self, api: &Api, call: &Call<'_>, index: u64, count: u64) -> Result<tree::Proof, Fault> {
-        prove(index, count, &mut self.0.lock(), |from, until| {
-            call.check_deadline(&api.limits)?;
-            let leaves: Vec<B256> = api.withdrawals(from, until)?.iter().map(withdrawal_leaf).collect();
-            if usize::try_from(until.saturating_sub(from)) != Ok(leaves.len()) {
-                return Err(Fault::internal("peg index", format_args!("withdrawals {from} to {until} are incomplete")));
-            }
-            Ok(leaves)
-        })
+    /// Those of `read`; [`Fault::Internal`] for a leaf beyond `count`.
+    pub(crate) fn prove(
+        &self,
+        index: u64,
+        count: u64,
+        read: impl Fn(u64, u64) -> Result<Vec<B256>, Fault>,
+    ) -> Result<tree::Proof, Fault> {
+        prove(index, count, &mut self.0.lock(), read)
     }
 }
 
-/// `read(from, until)` gives the leaves `from..until`, at most [`LEAVES`] of them.
 fn prove(
     index: u64,
     count: u64,
@@ -65,7 +62,7 @@ fn prove(
     Ok(proof)
 }
 
-/// Root of the subtree of `levels` levels over `leaves`, the rest of which is empty.
+/// The root of a subtree with `levels` levels. Positions after `leaves` are empty.
 fn root_at(levels: usize, leaves: &[B256]) -> B256 {
     let mut layer = leaves.to_vec();
     for zero in zero_hashes().iter().take(levels) {
@@ -90,7 +87,7 @@ mod tests {
         let read = |from: u64, until: u64| {
             Ok(leaves[usize::try_from(from).unwrap()..usize::try_from(until).unwrap()].to_vec())
         };
-        // Kept between proofs, as the server does, with counts that grow and shrink.
+        // Kept between proofs, as in the server. The counts grow and shrink.
         let mut full = Vec::new();
         for count in [1, 2, LEAVES - 1, LEAVES, LEAVES + 1, 2 * LEAVES, 3 * LEAVES + 5, 2 * LEAVES + 3, 1] {
             let root = tree::root_of(&leaves[..usize::try_from(count).unwrap()]).unwrap();

@@ -1,4 +1,5 @@
-//! `staking_delegations`, `staking_unbondings`, `staking_redelegations` and `staking_rewards`: what belongs to an account.
+//! `staking_delegations`, `staking_unbondings`, `staking_redelegations` and `staking_rewards`: the stake and
+//! rewards of an account.
 
 use alloy_primitives::{Address, U64, U256};
 use causeway_staking::views;
@@ -22,11 +23,11 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
 struct Delegation {
     validator: Address,
     shares: U256,
-    /// What the shares are worth.
+    /// The value of the shares in stake tokens.
     tokens: U256,
-    /// Shares that cannot move, for they still answer for a validator they came from.
+    /// Shares that cannot move, because they still answer for faults of a previous validator.
     locked: U256,
-    /// Coin that could be claimed now.
+    /// Coin that can be claimed now.
     rewards: U256,
 }
 
@@ -54,9 +55,9 @@ struct Unbonding {
     validator: Address,
     /// First epoch in which the stake no longer counts.
     leave_epoch: U64,
-    /// What it is worth now; a slash makes it less.
+    /// Its current value in stake tokens. A slash lowers it.
     tokens: U256,
-    /// When it can be claimed, in seconds; null while that is not known.
+    /// Unix time in seconds at which it can be claimed; null while this is not known.
     claimable_at: Option<U64>,
     /// Whether it can be claimed in the next block.
     claimable: bool,
@@ -66,7 +67,7 @@ fn unbondings(api: &Api, call: &Call<'_>) -> Result<Vec<Unbonding>, Fault> {
     let delegator: Address = call.args.required(0)?;
     let at = state(api, call, 1)?;
     let params = api.ctx.genesis.staking_params();
-    // Not looked at on a chain without a peg.
+    // A chain without a peg does not use this value.
     let acked = acked_epoch(api, &at)?.unwrap_or_default();
     let found = view(api, &at, |s| views::unbondings(s, &params, acked, delegator))?;
     Ok(found
@@ -90,11 +91,11 @@ struct Redelegation {
     id: U64,
     from: Address,
     to: Address,
-    /// First epoch whose faults of `from` the stake does not answer for.
+    /// First epoch for which the stake does not answer for faults of `from`.
     leave_epoch: U64,
     /// Shares of `to` that are locked.
     shares: U256,
-    /// When they are free, in seconds; null while that is not known.
+    /// Unix time in seconds at which they become free; null while this is not known.
     free_at: Option<U64>,
 }
 
@@ -116,11 +117,11 @@ fn redelegations(api: &Api, call: &Call<'_>) -> Result<Vec<Redelegation>, Fault>
         .collect())
 }
 
-/// Coin that an account could claim now.
+/// Coin that an account can claim now.
 #[derive(Debug, Serialize)]
 struct Rewards {
     total: U256,
-    /// As the operator of a validator.
+    /// The part that it earned as the operator of a validator.
     commission: U256,
     delegations: Vec<DelegationRewards>,
 }

@@ -1,5 +1,5 @@
-//! `consensus_status`, `consensus_getCertificate` and `consensus_evidence`: who decides, where they are, the proof that a block is
-//! final, and the proof that somebody signed twice.
+//! `consensus_status`, `consensus_getCertificate` and `consensus_evidence`: the progress of consensus, the proof that a block is
+//! final, and the proofs that a validator signed twice.
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bytes, U64};
@@ -21,7 +21,7 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
-    /// Hash of the genesis block: the chain's identity in everything signed.
+    /// Hash of the genesis block. It identifies the chain in everything that is signed.
     genesis_hash: B256,
     head: Head,
     /// Null while consensus is not running.
@@ -29,7 +29,7 @@ struct Status {
     round: Option<U64>,
     step: Option<String>,
     proposer: Option<Address>,
-    /// This node's own id, when it votes.
+    /// This node's validator id; null if it does not validate.
     validator: Option<Address>,
     peers: U64,
     syncing: bool,
@@ -55,7 +55,7 @@ struct RpcValidator {
 fn status(api: &Api) -> Result<Status, Fault> {
     let (header, hash) = api.head();
     let progress = api.ctx.status.consensus();
-    // The head's state is pruned only when the head has moved far on meanwhile.
+    // The state of the head is pruned only if the head has moved far ahead meanwhile.
     let validators = api.validators_of(header.number.saturating_add(1))?.ok_or(Fault::HeaderNotFound)?;
     Ok(Status {
         genesis_hash: api.ctx.genesis.hash,
@@ -79,17 +79,17 @@ fn status(api: &Api) -> Result<Status, Fault> {
     })
 }
 
-/// The commit certificate of a height, with the power behind each signature.
+/// The commit certificate of a height, with the power of each signer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RpcCertificate {
     height: U64,
     round: U64,
     block_hash: B256,
-    /// What the next block's `parentBeaconBlockRoot` holds.
+    /// The value of `parentBeaconBlockRoot` in the next block.
     hash: B256,
     signatures: Vec<RpcCommitSignature>,
-    /// Null, as all powers, where the state that names the height's validators is pruned.
+    /// Null, like all powers, if the state that names the validators of the height is pruned.
     signed_power: Option<U64>,
     total_power: Option<U64>,
 }
@@ -138,9 +138,9 @@ struct RpcEvidence {
     validator: Address,
     height: U64,
     round: U64,
-    /// What it did, in words.
+    /// The fault, in words.
     text: String,
-    /// What `reportEvidence` of the staking module takes.
+    /// The argument of `reportEvidence` of the staking module.
     bytes: Bytes,
 }
 

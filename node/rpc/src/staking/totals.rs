@@ -1,7 +1,7 @@
-//! `staking_epoch`, `staking_totals`, `staking_params` and `staking_balance`: the chain's stake as a whole. Validators are in
-//! [`crate::staking::validators`], what belongs to an account in [`crate::staking::accounts`].
+//! `staking_epoch`, `staking_totals`, `staking_params` and `staking_balance`: the stake of the whole chain. The file `validators`
+//! has the methods about validators, the file `accounts` those about accounts.
 //!
-//! Every method answers from the state after a block, the latest by default; the same is readable by `eth_call` on the module.
+//! Every method reads the state after a block, by default the latest. `eth_call` on the staking module gives the same data.
 
 use alloy_primitives::{Address, U64, U256};
 use causeway_execution::{StakingSlots, StakingSlotsError};
@@ -23,12 +23,12 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
     method(module, "staking_balance", Cost::Read, 2, balance)
 }
 
-/// The state that the parameter at `index` names; the latest where it is absent.
+/// The state of the block that the parameter at `index` names; the latest if it is absent.
 pub(crate) fn state(api: &Api, call: &Call<'_>, index: usize) -> Result<StateAt, Fault> {
     api.state(call.args.block(index)?)
 }
 
-/// What a view of the staking module says of `at`.
+/// Reads the staking module's state at `at`.
 pub(crate) fn view<T>(
     api: &Api,
     at: &StateAt,
@@ -37,7 +37,7 @@ pub(crate) fn view<T>(
     read(&mut causeway_execution::staking_state(&*at.state)).map_err(|error| api.staking_fault(error.into()))
 }
 
-/// The latest epoch whose validator set the parent is known to have; `None` on a chain without a peg.
+/// The latest epoch whose validator set the parent has acknowledged; `None` on a chain without a peg.
 pub(crate) fn acked_epoch(api: &Api, at: &StateAt) -> Result<Option<u64>, Fault> {
     if api.ctx.genesis.spec.peg.is_none() {
         return Ok(None);
@@ -50,19 +50,19 @@ pub(crate) fn acked_epoch(api: &Api, at: &StateAt) -> Result<Option<u64>, Fault>
 #[serde(rename_all = "camelCase")]
 struct Epoch {
     number: U64,
-    /// First height that the epoch's set decides.
+    /// The first height that the validators of the epoch decide.
     start_height: U64,
-    /// Timestamp of the block before it, in seconds.
+    /// Timestamp of the previous block, in seconds.
     start_time: U64,
-    /// Blocks by which the epoch is longer than it should be.
+    /// Blocks by which the epoch exceeds its normal length.
     extended: U64,
-    /// Blocks of an epoch that is not extended.
+    /// The normal length of an epoch, in blocks.
     length: U64,
-    /// Last height of the epoch, unless it is extended further.
+    /// The last height of the epoch, if it is not extended further.
     last_height: U64,
-    /// Latest epoch whose validator set the parent is known to have; null on a chain without a peg.
+    /// The latest epoch whose validator set the parent has acknowledged; null on a chain without a peg.
     acked_epoch: Option<U64>,
-    /// Why the epoch is extended, in words; null when it is not.
+    /// The reason why the epoch is extended, in words; null if it is not.
     alarm: Option<String>,
 }
 
@@ -83,7 +83,7 @@ fn epoch(api: &Api, call: &Call<'_>) -> Result<Epoch, Fault> {
     })
 }
 
-/// What an operator has to know of an epoch that does not end.
+/// The alarm of an epoch that is extended.
 pub(crate) fn extension_alarm(epoch: u64, extended: u64) -> Option<String> {
     (extended > 0).then(|| {
         format!(
@@ -100,7 +100,7 @@ struct Totals {
     unbonding: U256,
     liquid: U256,
     slashed: U256,
-    /// What rounding left and nobody owns.
+    /// Remainders of rounding, which belong to no account.
     dust: U256,
     rewards: Rewards,
 }
@@ -147,7 +147,7 @@ struct Params {
     max_commission_change_bps: U64,
 }
 
-/// Parameters are of genesis, so a block makes no difference; one is accepted all the same.
+/// The parameters come from genesis. A block is accepted as a parameter and does not matter.
 fn params(api: &Api) -> Params {
     let params = api.ctx.genesis.staking_params();
     Params {

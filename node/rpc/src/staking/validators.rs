@@ -1,4 +1,4 @@
-//! `staking_validators` and `staking_validator`: who validates with how much, how reliably, and for which commission.
+//! `staking_validators` and `staking_validator`: the validators with their power, stake, commission and uptime.
 
 use std::collections::BTreeMap;
 
@@ -20,23 +20,23 @@ pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethod
     method(module, "staking_validator", Cost::Read, 2, validator)
 }
 
-/// Where a validator stands. The first that fits.
+/// The status of a validator: the first that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Status {
-    /// Signed twice: out for ever.
+    /// It signed twice and is excluded for ever.
     Tombstoned,
-    /// Has left.
+    /// It has left.
     Exited,
-    /// Leaves.
+    /// It is leaving.
     Exiting,
-    /// Was down: out until it returns.
+    /// It was down and is excluded until its operator returns it.
     Jailed,
-    /// In the set that decides the next height.
+    /// It is in the set that decides the next height.
     Active,
-    /// In the set of the next epoch.
+    /// It is in the set of the next epoch.
     Waiting,
-    /// Registered, but not in a set.
+    /// It is registered and in neither set.
     Standby,
 }
 
@@ -44,7 +44,7 @@ enum Status {
 #[serde(rename_all = "camelCase")]
 struct RpcStakingValidator {
     operator: Address,
-    /// The id that votes and certificates name.
+    /// Its id in votes and certificates.
     validator: Address,
     consensus_key: B256,
     peg_address: Address,
@@ -53,7 +53,7 @@ struct RpcStakingValidator {
     power: U64,
     /// Power in the set of the next epoch.
     next_power: U64,
-    /// Bonded stake, its own and its delegators'.
+    /// Bonded stake of the operator and its delegators.
     stake: U256,
     self_bond: U256,
     shares: U256,
@@ -62,24 +62,24 @@ struct RpcStakingValidator {
     jailed_until: Option<U64>,
     tombstoned: bool,
     exit_epoch: Option<U64>,
-    /// Commission that the operator has not claimed, coin.
+    /// Coin: commission that the operator has not claimed.
     commission: U256,
-    /// Rewards that its delegators have not claimed, coin.
+    /// Coin: rewards that its delegators have not claimed.
     rewards: U256,
-    /// Null where it was in no set in the present window.
+    /// Null if it was in no set in the current window.
     uptime: Option<Uptime>,
 }
 
-/// What a member did in the present downtime window.
+/// A member's votes and proposals in the current downtime window.
 #[derive(Debug, Serialize)]
 struct Uptime {
-    /// Commit certificates of the window so far.
+    /// Commit certificates in the window so far.
     certificates: U64,
-    /// Those it signed.
+    /// Number of these that it signed.
     signed: U64,
     /// Whether it proposed a block.
     proposed: bool,
-    /// Whether it was in the set since the window began: only then it can be found down.
+    /// Whether it was in the set since the window began. Only then can it be jailed for downtime.
     throughout: bool,
 }
 
@@ -100,7 +100,7 @@ impl Powers {
     }
 }
 
-/// The greatest power first, then the greatest stake.
+/// Highest power first, then highest stake.
 fn validators(api: &Api, call: &Call<'_>) -> Result<Vec<RpcStakingValidator>, Fault> {
     let at = state(api, call, 0)?;
     let powers = Powers::read(api, &at)?;

@@ -1,4 +1,4 @@
-//! Slow and greedy clients: bodies that never end, answers that nobody reads.
+//! Slow clients: bodies that never end, and answers that are not read.
 
 use std::future::{Future, poll_fn, ready};
 use std::io::{Read, Write};
@@ -16,12 +16,12 @@ use tower::{Layer, Service};
 use super::fixture::*;
 use crate::RpcLimits;
 use crate::budget::Budgets;
-use crate::connection_budget::Unread;
-use crate::transport::http_budget::{Flow, FlowLayer};
+use crate::connection_budget::ConnectionBudget;
+use crate::transport::http_budget::{HttpBudget, HttpBudgetLayer};
 
 const CHAIN_ID_CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
 
-/// Answers every request with that many bytes.
+/// Answers every request with this many bytes.
 #[derive(Clone)]
 struct Zeros(usize);
 
@@ -39,20 +39,20 @@ impl Service<HttpRequest> for Zeros {
     }
 }
 
-fn server(answer: usize, change: impl FnOnce(&mut RpcLimits)) -> Flow<Zeros> {
+fn server(answer: usize, change: impl FnOnce(&mut RpcLimits)) -> HttpBudget<Zeros> {
     let mut limits = RpcLimits::default();
     change(&mut limits);
     let budgets = Arc::new(Budgets::new(&limits));
-    let unread = Arc::new(Unread::new(limits.websocket_bytes_in_flight, budgets.clone()));
-    FlowLayer::new(&limits, budgets, unread).layer(Zeros(answer))
+    let connection = Arc::new(ConnectionBudget::new(limits.websocket_bytes_in_flight, budgets.clone()));
+    HttpBudgetLayer::new(&limits, budgets, connection, Arc::default()).layer(Zeros(answer))
 }
 
-fn ask(server: &mut Flow<Zeros>, body: &str) -> impl Future<Output = HttpResponse> + use<> {
+fn ask(server: &mut HttpBudget<Zeros>, body: &str) -> impl Future<Output = HttpResponse> + use<> {
     let answer = server.call(HttpRequest::new(HttpBody::from(body.to_owned())));
     async { answer.await.unwrap() }
 }
 
-/// The frames of a body, up to its end or its error.
+/// The sizes of the frames of a body, or its error.
 async fn frames(answer: HttpResponse) -> Result<Vec<usize>, String> {
     let mut body = pin!(answer.into_body());
     let mut sizes = Vec::new();
@@ -71,7 +71,7 @@ async fn text(answer: HttpResponse) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Writes as much of a request as given and waits until the server has closed: everything that it said.
+/// Sends a part of a request and waits until the server closes the connection. Returns everything that the server sent.
 async fn raw_exchange(address: SocketAddr, declared: usize, sent: String) -> String {
     tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -100,7 +100,7 @@ async fn bodies_above_the_budget_are_refused_with_its_name_and_give_their_share_
     for _ in 0..3 {
         let answer = raw_exchange(f.address, 2_000, "[".repeat(2_000)).await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(answer.contains("body_bytes_in_flight, the limit of 1000 bytes"), "{answer}");
+        assert!(answer.contains("body_bytes_in_flight limits them to 1000"), "{answer}");
     }
     for _ in 0..50 {
         assert_eq!(f.ok("eth_chainId", json!([])).await, "0x1092");
@@ -111,7 +111,7 @@ async fn bodies_above_the_budget_are_refused_with_its_name_and_give_their_share_
 async fn a_body_holds_its_share_until_its_answer_exists() {
     let body = "x".repeat(600);
     let mut server = server(1, |limits| limits.body_bytes_in_flight = 1_000);
-    // A body that gives 600 bytes and then nothing.
+    // A body of 600 bytes that does not end.
     let mut stuck = Box::pin(server.call(HttpRequest::new(HttpBody::new(Stuck(Some(body.clone()))))));
     assert!(poll_fn(|cx| Poll::Ready(stuck.as_mut().poll(cx).is_pending())).await);
     assert_eq!(ask(&mut server, &body).await.status(), 503);
@@ -155,7 +155,7 @@ async fn unread_answers_above_the_budget_are_refused_until_a_reader_drains_or_go
     let refused: Value = serde_json::from_str(&text(refused).await).unwrap();
     assert_eq!(refused["error"]["code"], -32005);
     let message = refused["error"]["message"].as_str().unwrap();
-    assert!(message.contains("answer_bytes_in_flight, the limit of 1000 bytes"), "{message}");
+    assert!(message.contains("answer_bytes_in_flight limits them to 1000"), "{message}");
     drop(unread);
     let read = ask(&mut server, "").await;
     assert_eq!(frames(read).await.unwrap(), [600]);
@@ -202,7 +202,7 @@ async fn answers_of_many_frames_arrive_whole_and_answers_beyond_the_budget_name_
     assert!(post(f.address, CHAIN_ID_CALL.to_owned()).await.contains("0x1092"));
 }
 
-/// A WebSocket opened by hand, of which nothing after the handshake is ever read.
+/// A WebSocket on which nothing after the handshake is read.
 fn deaf_websocket(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
@@ -239,14 +239,14 @@ async fn a_websocket_that_never_reads_is_not_read_from_and_then_closed_and_gives
     let deaf = tokio::task::spawn_blocking(move || {
         let mut stream = deaf_websocket(address);
         let asked = frame(BLOCK_CALL);
-        // Ends with the connection: there is no other way to an error here.
+        // A write fails only after the server has closed the connection.
         let mut sent = 0usize;
         while stream.write_all(&asked).is_ok() {
             sent += 1;
             assert!(sent < 10_000_000, "the server reads on");
         }
     });
-    // Everybody else is served all the while, and one batch may need all of the budget afterwards.
+    // Other clients are served meanwhile. Afterwards one batch can use the whole budget.
     while !deaf.is_finished() {
         assert_eq!(f.ok("eth_chainId", json!([])).await, "0x1092");
     }
@@ -287,8 +287,8 @@ async fn an_answer_that_a_websocket_may_not_hold_is_refused_with_the_limits_name
     let refusal = ws.request::<Value, _>("eth_getBlockByNumber", jsonrpsee::rpc_params!["latest", true]).await;
     let Err(Error::Call(refusal)) = refusal else { panic!("{refusal:?}") };
     assert_eq!(refusal.code(), -32005);
-    assert!(refusal.message().contains("websocket_bytes_in_flight, the limit of 1000 bytes"), "{refusal}");
-    // A request that is too large is not even run.
+    assert!(refusal.message().contains("websocket_bytes_in_flight limits them to 1000"), "{refusal}");
+    // A request that is too large is not run.
     let data = format!("0x{}", "00".repeat(600));
     let refusal = ws.request::<Value, _>("web3_sha3", jsonrpsee::rpc_params![data]).await;
     let Err(Error::Call(refusal)) = refusal else { panic!("{refusal:?}") };

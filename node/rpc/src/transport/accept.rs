@@ -1,6 +1,7 @@
-//! Accepting connections: each gets its account and its gate.
+//! Accepting connections. Each gets its budget and its guards.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jsonrpsee::core::middleware::RpcServiceBuilder;
@@ -12,16 +13,17 @@ use tower_http::cors::CorsLayer;
 
 use crate::budget::Budgets;
 use crate::config::RpcLimits;
-use crate::connection_budget::Unread;
+use crate::connection_budget::ConnectionBudget;
 use crate::transport::hosts::HostCheckLayer;
-use crate::transport::http_budget::FlowLayer;
-use crate::transport::rpc_middleware::{BatchBounds, Words};
-use crate::transport::slow_client::Gate;
+use crate::transport::http_budget::HttpBudgetLayer;
+use crate::transport::rpc_middleware::{BatchBounds, RpcMiddleware};
+use crate::transport::slow_client::SlowClientGuard;
+use crate::transport::websocket_frames::WebSocketFrames;
 
-/// Pause after a connection could not be accepted: the system is out of files, most often.
+/// Pause after a failed accept. Most often the system has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What every connection is served with.
+/// The settings and methods that every connection is served with.
 pub(crate) struct Serving {
     pub(crate) config: ServerConfig,
     pub(crate) limits: RpcLimits,
@@ -30,12 +32,12 @@ pub(crate) struct Serving {
     pub(crate) methods: Methods,
 }
 
-/// What connections share.
+/// The state that all connections share.
 pub(crate) struct Shared {
     serving: Serving,
     budgets: Arc<Budgets>,
     bounds: BatchBounds,
-    /// One builder for all: its clones share the count of connections.
+    /// The clones of this builder share the count of connections.
     builder: TowerServiceBuilder<Identity, Identity>,
     stop: StopHandle,
 }
@@ -51,18 +53,20 @@ impl Shared {
         Self { budgets: Arc::new(Budgets::new(limits)), bounds, builder, stop, serving }
     }
 
-    /// Serves one connection, until its end.
+    /// Serves one connection until it ends.
     pub(crate) fn serve<I>(&self, socket: I) -> impl Future<Output = ()> + Send + use<I>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Serving { limits, hosts, cors, methods, .. } = &self.serving;
-        let unread = Arc::new(Unread::new(limits.websocket_bytes_in_flight, Arc::clone(&self.budgets)));
+        let connection = Arc::new(ConnectionBudget::new(limits.websocket_bytes_in_flight, Arc::clone(&self.budgets)));
         let answers = Arc::clone(&self.budgets);
-        let http = tower::ServiceBuilder::new().layer(hosts.clone()).layer(cors.clone()).layer(FlowLayer::new(
+        let is_websocket = Arc::new(AtomicBool::new(false));
+        let http = tower::ServiceBuilder::new().layer(hosts.clone()).layer(cors.clone()).layer(HttpBudgetLayer::new(
             limits,
             Arc::clone(&self.budgets),
-            Arc::clone(&unread),
+            Arc::clone(&connection),
+            Arc::clone(&is_websocket),
         ));
         let bounds = self.bounds;
         let service = self
@@ -70,20 +74,23 @@ impl Shared {
             .clone()
             .set_http_middleware(http)
             .set_rpc_middleware(
-                RpcServiceBuilder::new().layer_fn(move |service| Words::new(service, bounds, Arc::clone(&answers))),
+                RpcServiceBuilder::new()
+                    .layer_fn(move |service| RpcMiddleware::new(service, bounds, Arc::clone(&answers))),
             )
             .build(methods.clone(), self.stop.clone());
-        let gate = Gate::new(socket, unread, Duration::from_millis(limits.answer_ms));
+        let guarded = SlowClientGuard::new(socket, connection, Duration::from_millis(limits.answer_ms));
+        let max_batch = usize::try_from(limits.batch).unwrap_or(usize::MAX);
+        let socket = WebSocketFrames::new(guarded, is_websocket, max_batch);
         let stopped = self.stop.clone().shutdown();
         async move {
-            if let Err(error) = serve_with_graceful_shutdown(gate, service, stopped).await {
+            if let Err(error) = serve_with_graceful_shutdown(socket, service, stopped).await {
                 tracing::debug!(%error, "a JSON-RPC connection ended");
             }
         }
     }
 }
 
-/// Accepts until stopped. Connections then end by themselves.
+/// Accepts connections until stopped. Connections end themselves then.
 pub(crate) async fn accept(listener: TcpListener, shared: Shared) {
     loop {
         let accepted = tokio::select! {
@@ -93,7 +100,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: Shared) {
         let socket = match accepted {
             Ok((socket, _)) => socket,
             Err(error) => {
-                tracing::warn!(%error, "a JSON-RPC connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a JSON-RPC connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

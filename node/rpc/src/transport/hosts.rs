@@ -1,7 +1,7 @@
-//! The `Host` and `Origin` checks. A page on a foreign name that resolves to this machine (DNS rebinding) is refused by its
-//! `Host`; a page that opens a WebSocket, which CORS does not cover, by its `Origin`.
+//! The checks of the `Host` and `Origin` headers. The `Host` check stops a web page whose own name resolves to this machine (DNS
+//! rebinding). The `Origin` check stops a web page that opens a WebSocket, which CORS does not cover.
 //!
-//! `localhost` and IP literals pass always, for a rebinding attack needs a name; other names pass when the operator lists them.
+//! `localhost` and IP literals always pass, since a rebinding attack needs a name. Other names pass if the operator lists them.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
@@ -103,7 +103,7 @@ impl AllowedHosts {
         }
     }
 
-    /// A request without any host comes from no browser; HTTP/1.0 tools send such.
+    /// A request without a host passes: browsers always send one, and HTTP/1.0 tools do not.
     fn accepts(&self, host: Option<&str>) -> bool {
         let Some(host) = host else { return true };
         if self.any {
@@ -126,7 +126,7 @@ impl AllowedOrigins {
         Self { any: origins.iter().any(|origin| origin == "*"), origins: origins.to_vec() }
     }
 
-    /// Only browsers send an origin.
+    /// A request without an origin passes: it does not come from a browser.
     fn accepts(&self, origin: Option<&[u8]>) -> bool {
         match origin {
             Some(origin) => self.any || self.origins.iter().any(|allowed| allowed.as_bytes() == origin),
@@ -135,7 +135,7 @@ impl AllowedOrigins {
     }
 }
 
-/// The name part of `name`, `name:port`, `[v6]` or `[v6]:port`; `None` where it has another form.
+/// The host in `name`, `name:port`, `[v6]` or `[v6]:port`; `None` for any other form.
 fn without_port(host: &str) -> Option<&str> {
     if let Some(rest) = host.strip_prefix('[') {
         let (literal, port) = rest.split_once(']')?;

@@ -1,12 +1,14 @@
-//! What slow clients may hold of this node's memory: request bodies are read whole, in time and within a budget of all
-//! connections before anything works on them; answers leave in small frames, in time and within a budget of their own.
+//! Limits on the memory and time that slow clients take.
 //!
-//! The HTTP library writes into a buffer of its own as long as there is room, so an unread answer stays here, where it is counted.
+//! A request body is read completely before anything works on it. An answer leaves in small frames. Both have a deadline and a
+//! budget of bytes that all connections share. The HTTP library buffers only a few frames of an answer, so an unread answer stays
+//! here and is counted.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,30 +22,39 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
 
-use crate::budget::{Budgets, Exhausted, Held};
+use crate::budget::{Budgets, Exhausted, Share};
 use crate::config::RpcLimits;
-use crate::connection_budget::Unread;
+use crate::connection_budget::ConnectionBudget;
 use crate::errors::CODE_LIMIT;
+use crate::transport::requests::replace_invalid;
 
-/// Bytes of an answer that leave at once.
+/// Bytes of an answer in one frame.
 const FRAME_BYTES: usize = 64 * 1024;
+const SWITCHING_PROTOCOLS: u16 = 101;
 const REQUEST_TIMEOUT: u16 = 408;
 const UNAVAILABLE: u16 = 503;
 
-/// Wraps one connection's server in the bounds.
+/// Wraps the server of one connection in the limits.
 #[derive(Debug, Clone)]
-pub(crate) struct FlowLayer {
+pub(crate) struct HttpBudgetLayer {
     bounds: Arc<Bounds>,
 }
 
-impl FlowLayer {
-    /// `unread` is the connection's account, for when it becomes a WebSocket.
-    pub(crate) fn new(limits: &RpcLimits, budgets: Arc<Budgets>, unread: Arc<Unread>) -> Self {
+impl HttpBudgetLayer {
+    /// `connection` is the budget for the case that the connection becomes a WebSocket, `is_websocket` is set when it does.
+    pub(crate) fn new(
+        limits: &RpcLimits,
+        budgets: Arc<Budgets>,
+        connection: Arc<ConnectionBudget>,
+        is_websocket: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             bounds: Arc::new(Bounds {
                 budgets,
-                unread,
+                connection,
+                is_websocket,
                 request_bytes: limits.request_bytes,
+                batch: usize::try_from(limits.batch).unwrap_or(usize::MAX),
                 body_ms: limits.body_ms,
                 answer_ms: limits.answer_ms,
             }),
@@ -51,36 +62,36 @@ impl FlowLayer {
     }
 }
 
-/// What of an answer's bytes is taken from the budget already, or why the answer was not built; travels with the answer.
+/// Travels with an answer: the bytes already taken from the budget for it, or the reason why it was not built.
 #[derive(Debug, Clone)]
-pub(crate) struct Built(Arc<Mutex<Result<Held, Exhausted>>>);
+pub(crate) struct Built(Arc<Mutex<Result<Share, Exhausted>>>);
 
 impl Built {
-    pub(crate) fn new(built: Result<Held, Exhausted>) -> Self {
+    pub(crate) fn new(built: Result<Share, Exhausted>) -> Self {
         Self(Arc::new(Mutex::new(built)))
     }
 
-    fn take(&self) -> Result<Held, Exhausted> {
-        std::mem::replace(&mut *self.0.lock(), Ok(Held::default()))
+    fn take(&self) -> Result<Share, Exhausted> {
+        std::mem::replace(&mut *self.0.lock(), Ok(Share::default()))
     }
 }
 
-impl<S> Layer<S> for FlowLayer {
-    type Service = Flow<S>;
+impl<S> Layer<S> for HttpBudgetLayer {
+    type Service = HttpBudget<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Flow { inner, bounds: Arc::clone(&self.bounds) }
+        HttpBudget { inner, bounds: Arc::clone(&self.bounds) }
     }
 }
 
-/// The server behind the bounds.
+/// The server behind the limits.
 #[derive(Debug, Clone)]
-pub(crate) struct Flow<S> {
+pub(crate) struct HttpBudget<S> {
     inner: S,
     bounds: Arc<Bounds>,
 }
 
-impl<S, B> Service<HttpRequest<B>> for Flow<S>
+impl<S, B> Service<HttpRequest<B>> for HttpBudget<S>
 where
     S: Service<HttpRequest, Response = HttpResponse, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
@@ -94,21 +105,25 @@ where
         self.inner.poll_ready(cx)
     }
 
-    /// A WebSocket's upgrade has no body, and what it upgrades travels in the extensions: it passes as it is, with the account
-    /// that its calls will find there.
+    /// An upgrade to a WebSocket has no body. Its extensions hold the connection to upgrade, and get the budget that its calls
+    /// will use.
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         if ws::is_upgrade_request(&request) {
-            request.extensions_mut().insert(Arc::clone(&self.bounds.unread));
+            request.extensions_mut().insert(Arc::clone(&self.bounds.connection));
         }
         let (mut inner, bounds) = (self.inner.clone(), Arc::clone(&self.bounds));
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            // Held until the answer exists: so long the request is in memory.
+            // The request is in memory until the answer exists, so its share is held until then.
             let (body, _held) = match bounds.read(body).await {
                 Ok(read) => read,
                 Err(refusal) => return Ok(closing(refusal)),
             };
+            let body = replace_invalid(&body, bounds.batch).unwrap_or(body);
             let answer = inner.call(HttpRequest::from_parts(parts, HttpBody::from(body))).await?;
+            if answer.status() == SWITCHING_PROTOCOLS {
+                bounds.is_websocket.store(true, Ordering::Release);
+            }
             bounds.meter(answer).await
         })
     }
@@ -117,26 +132,27 @@ where
 #[derive(Debug)]
 struct Bounds {
     budgets: Arc<Budgets>,
-    unread: Arc<Unread>,
+    connection: Arc<ConnectionBudget>,
+    is_websocket: Arc<AtomicBool>,
     request_bytes: u32,
+    batch: usize,
     body_ms: u64,
     answer_ms: u64,
 }
 
 impl Bounds {
-    /// The whole body, or the refusal to send instead.
-    async fn read<B: Body<Data = Bytes>>(&self, body: B) -> Result<(Vec<u8>, Held), HttpResponse> {
+    /// The whole body. The error is the refusal to send.
+    async fn read<B: Body<Data = Bytes>>(&self, body: B) -> Result<(Vec<u8>, Share), HttpResponse> {
         let request_bytes = usize::try_from(self.request_bytes).unwrap_or(usize::MAX);
         if body.size_hint().lower() > u64::from(self.request_bytes) {
             return Err(response::too_large(self.request_bytes));
         }
         let deadline = Instant::now() + Duration::from_millis(self.body_ms);
         let mut body = pin!(body);
-        let (mut read, mut held) = (Vec::new(), Held::default());
+        let (mut read, mut held) = (Vec::new(), Share::default());
         loop {
             let Ok(frame) = timeout_at(deadline, poll_fn(|cx| body.as_mut().poll_frame(cx))).await else {
-                let text =
-                    format!("the request body was not complete within body_ms, the limit of {} ms", self.body_ms);
+                let text = format!("the request body did not arrive within body_ms, the limit of {} ms", self.body_ms);
                 return Err(refusal(REQUEST_TIMEOUT, text));
             };
             let Some(frame) = frame else { return Ok((read, held)) };
@@ -150,10 +166,10 @@ impl Bounds {
         }
     }
 
-    /// The answer with a body that holds its share of the budget, or the refusal to send instead.
+    /// The answer with a body that holds its share of the budget. If the budget is exhausted, a refusal takes its place.
     async fn meter(&self, answer: HttpResponse) -> Result<HttpResponse, BoxError> {
         let (mut parts, body) = answer.into_parts();
-        let built = parts.extensions.remove::<Built>().map_or_else(|| Ok(Held::default()), |built| built.take());
+        let built = parts.extensions.remove::<Built>().map_or_else(|| Ok(Share::default()), |built| built.take());
         let data = whole(body).await?;
         if data.is_empty() {
             return Ok(HttpResponse::from_parts(parts, HttpBody::empty()));
@@ -167,8 +183,8 @@ impl Bounds {
         })
     }
 
-    /// Takes what is missing of `bytes`.
-    fn held(&self, mut held: Held, bytes: usize) -> Result<Held, Exhausted> {
+    /// Takes from the budget what `held` lacks to `bytes`.
+    fn held(&self, mut held: Share, bytes: usize) -> Result<Share, Exhausted> {
         held.add(self.budgets.answers.take(bytes.saturating_sub(held.bytes()))?);
         Ok(held)
     }
@@ -180,7 +196,7 @@ impl From<Exhausted> for HttpResponse {
     }
 }
 
-/// A body that gives out copies of small parts of the answer: a part that waits to be written must not keep the whole.
+/// A body that hands out copies of small parts of the answer, so that a part in a write buffer does not keep the whole in memory.
 #[derive(Debug)]
 struct Answer {
     rest: Arc<Mutex<Rest>>,
@@ -189,14 +205,14 @@ struct Answer {
 
 #[derive(Debug)]
 enum Rest {
-    Data { data: Bytes, _held: Held },
+    Data { data: Bytes, _held: Share },
     Drained,
     Late,
 }
 
 impl Answer {
-    /// The watch takes the rest away at the deadline even when nobody asks for a frame any more, as with a stuck socket.
-    fn new(data: Bytes, held: Held, time: Duration) -> Self {
+    /// A task drops the rest at the deadline, even if a stuck socket never asks for the next frame.
+    fn new(data: Bytes, held: Share, time: Duration) -> Self {
         let rest = Arc::new(Mutex::new(Rest::Data { data, _held: held }));
         let watched = Arc::downgrade(&rest);
         let watch = tokio::spawn(async move {
@@ -251,7 +267,7 @@ impl Body for Answer {
     }
 }
 
-/// The library's answers have one frame, so nothing is copied.
+/// The library's answers have one frame, so this copies nothing.
 async fn whole(body: HttpBody) -> Result<Bytes, BoxError> {
     let mut body = pin!(body);
     let mut whole = Bytes::new();
@@ -271,7 +287,7 @@ fn refusal(status: u16, text: String) -> HttpResponse {
     refusal
 }
 
-/// The rest of the body is not read, so nothing can follow on this connection.
+/// Closes the connection after the refusal, because the rest of the body stays unread.
 fn closing(mut refusal: HttpResponse) -> HttpResponse {
     refusal.headers_mut().insert("connection", "close".parse().expect("a header value"));
     refusal

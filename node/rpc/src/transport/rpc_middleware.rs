@@ -1,5 +1,5 @@
-//! Around every call: geth's words where the JSON-RPC library has its own (unknown methods, subscriptions over HTTP), and the
-//! bytes that calls and batches hold.
+//! Wraps every call and batch: replaces the JSON-RPC library's error texts by geth's (invalid requests, unknown methods,
+//! subscriptions over HTTP), and takes the bytes of calls and batches from the budgets.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,43 +8,43 @@ use std::time::{Duration, Instant};
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
 use jsonrpsee::core::server::BatchResponseBuilder;
 use jsonrpsee::server::MethodResponse;
-use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, METHOD_NOT_FOUND_CODE};
+use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE};
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned, Id, Request};
 
-use crate::budget::{Budgets, Exhausted, Held};
-use crate::connection_budget::Unread;
+use crate::budget::{Budgets, Exhausted, Share};
+use crate::connection_budget::ConnectionBudget;
 use crate::errors::CODE_SERVER;
 use crate::transport::http_budget::Built;
 
-/// Code of a subscription where the transport carries none.
+/// Code of a subscription over HTTP.
 const CODE_NO_NOTIFICATIONS: i32 = -32001;
-/// Longest method name that an answer repeats.
+/// Longest part of a method name that an answer repeats, in characters.
 const MAX_NAME: usize = 64;
 
-/// The service behind the rewording and the counting.
+/// The wrapped service.
 #[derive(Debug, Clone)]
-pub(crate) struct Words<S> {
+pub(crate) struct RpcMiddleware<S> {
     inner: S,
     bounds: BatchBounds,
     budgets: Arc<Budgets>,
 }
 
-/// What one batch may cost.
+/// The limits of one batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BatchBounds {
-    /// Bytes of the answer.
+    /// Most bytes of the answer.
     pub(crate) response_bytes: usize,
-    /// Milliseconds.
+    /// Longest time, in milliseconds.
     pub(crate) time_ms: u64,
 }
 
-impl<S> Words<S> {
+impl<S> RpcMiddleware<S> {
     pub(crate) const fn new(inner: S, bounds: BatchBounds, budgets: Arc<Budgets>) -> Self {
         Self { inner, bounds, budgets }
     }
 }
 
-impl<S> Words<S>
+impl<S> RpcMiddleware<S>
 where
     S: RpcServiceT<MethodResponse = MethodResponse, NotificationResponse = MethodResponse>
         + Clone
@@ -52,13 +52,16 @@ where
         + Sync
         + 'static,
 {
-    /// One call with its answer in geth's words.
+    /// Runs one call. Errors get geth's texts.
     async fn answer(&self, request: Request<'_>) -> MethodResponse {
         let (id, name) = (request.id.clone(), request.method.clone());
+        if name.is_empty() {
+            return MethodResponse::error(id, invalid_request("invalid request"));
+        }
         let response = self.inner.call(request).await;
         let error = match response.as_error_code() {
             Some(METHOD_NOT_FOUND_CODE) => unknown_method(&name),
-            // The library's answer to a subscription without a WebSocket; nothing else makes it fail so.
+            // The library answers this way to a subscription without a WebSocket, and only then.
             Some(INTERNAL_ERROR_CODE) if name == "eth_subscribe" || name == "eth_unsubscribe" => {
                 ErrorObject::borrowed(CODE_NO_NOTIFICATIONS, "notifications not supported", None)
             }
@@ -67,13 +70,13 @@ where
         MethodResponse::error(id, error).with_extensions(response.extensions().clone())
     }
 
-    /// The answers of a batch in order, one after the other: a batch may hold a transaction and a question about it. They take
-    /// their bytes from the budget as they come.
-    async fn answers(&self, batch: Batch<'_>) -> (MethodResponse, Result<Held, Exhausted>) {
+    /// Runs a batch one call after the other, since a call may depend on an earlier one. Each answer takes its bytes from the
+    /// budget when it is ready.
+    async fn answers(&self, batch: Batch<'_>) -> (MethodResponse, Result<Share, Exhausted>) {
         let BatchBounds { response_bytes, time_ms } = self.bounds;
         let began = Instant::now();
         let mut answers = BatchResponseBuilder::new_with_limit(response_bytes);
-        let (mut notified, mut held) = (false, Held::default());
+        let (mut notified, mut held) = (false, Share::default());
         for entry in batch {
             let late = began.elapsed() >= Duration::from_millis(time_ms);
             let answer = match entry {
@@ -84,28 +87,26 @@ where
                     self.inner.notification(notification).await;
                     continue;
                 }
-                Err(error) => {
-                    let (error, id) = error.into_parts();
-                    MethodResponse::error(id, error)
-                }
+                Err(error) => MethodResponse::error(error.into_parts().1, invalid_request("invalid request")),
             };
             match self.budgets.answers.take(answer.as_json().get().len()) {
                 Ok(taken) => held.add(taken),
                 Err(exhausted) => return (refused(Id::Null, exhausted), Err(exhausted)),
             }
             if let Err(too_large) = answers.append(answer) {
-                return (too_large, Ok(Held::default()));
+                return (too_large, Ok(Share::default()));
             }
         }
-        if answers.is_empty() && notified {
-            (MethodResponse::notification(), Ok(held))
-        } else {
-            (MethodResponse::from_batch(answers.finish()), Ok(held))
-        }
+        let answer = match (answers.is_empty(), notified) {
+            (false, _) => MethodResponse::from_batch(answers.finish()),
+            (true, true) => MethodResponse::notification(),
+            (true, false) => MethodResponse::error(Id::Null, invalid_request("empty batch")),
+        };
+        (answer, Ok(held))
     }
 }
 
-impl<S> RpcServiceT for Words<S>
+impl<S> RpcServiceT for RpcMiddleware<S>
 where
     S: RpcServiceT<
             MethodResponse = MethodResponse,
@@ -120,23 +121,23 @@ where
     type NotificationResponse = MethodResponse;
     type BatchResponse = MethodResponse;
 
-    /// Over a WebSocket, request and answer are on the connection's account.
+    /// Over a WebSocket, request and answer take their bytes from the connection's budget.
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
-            let Some(unread) = request.extensions().get::<Arc<Unread>>().cloned() else {
+            let Some(connection) = request.extensions().get::<Arc<ConnectionBudget>>().cloned() else {
                 return service.answer(request).await;
             };
             let id = request.id.clone();
-            let _asked = match unread.ask(params_bytes(&request)) {
+            let _request = match connection.take_request(params_bytes(&request)) {
                 Ok(asked) => asked,
                 Err(exhausted) => return refused(id, exhausted),
             };
             let answer = service.answer(request).await;
             if answer.is_subscription() {
-                return answer; // It is in the queue already.
+                return answer; // The library has queued it already.
             }
-            match unread.queue(answer.as_json().get().len()) {
+            match connection.queue(answer.as_json().get().len()) {
                 Ok(()) => answer,
                 Err(exhausted) => refused(id, exhausted),
             }
@@ -146,7 +147,7 @@ where
     fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
-            let Some(unread) = batch.extensions().get::<Arc<Unread>>().cloned() else {
+            let Some(connection) = batch.extensions().get::<Arc<ConnectionBudget>>().cloned() else {
                 let (mut answer, held) = service.answers(batch).await;
                 answer.extensions_mut().insert(Built::new(held));
                 return answer;
@@ -156,12 +157,12 @@ where
                 BatchEntry::Call(request) => sum.saturating_add(params_bytes(request)),
                 BatchEntry::Notification(_) => sum,
             });
-            let _asked = match unread.ask(bytes) {
+            let _request = match connection.take_request(bytes) {
                 Ok(asked) => asked,
                 Err(exhausted) => return refused(Id::Null, exhausted),
             };
             let (answer, held) = service.answers(batch).await;
-            match held.and_then(|held| unread.adopt(held)) {
+            match held.and_then(|held| connection.queue_taken(held)) {
                 Ok(()) => answer,
                 Err(exhausted) => refused(Id::Null, exhausted),
             }
@@ -183,6 +184,10 @@ fn refused(id: Id<'_>, exhausted: Exhausted) -> MethodResponse {
 
 fn batch_timed_out(time_ms: u64) -> ErrorObject<'static> {
     ErrorObject::owned(CODE_SERVER, format!("batch timed out after {time_ms} ms"), None::<()>)
+}
+
+fn invalid_request(text: &'static str) -> ErrorObject<'static> {
+    ErrorObject::borrowed(INVALID_REQUEST_CODE, text, None)
 }
 
 fn unknown_method(name: &str) -> ErrorObject<'static> {

@@ -1,4 +1,4 @@
-//! A socket that is not read from while its client does not read, and closed when that lasts too long.
+//! A socket that stops reading requests while responses are unread, and closes after a timeout.
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
@@ -10,31 +10,31 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::connection_budget::Unread;
+use crate::connection_budget::ConnectionBudget;
 
-/// The socket behind the gate.
+/// The guarded socket.
 #[derive(Debug)]
-pub(crate) struct Gate<I> {
+pub(crate) struct SlowClientGuard<I> {
     io: I,
-    unread: Arc<Unread>,
+    connection: Arc<ConnectionBudget>,
     patience: Duration,
-    /// Runs while a write waits for the client to read.
+    /// The timeout. It runs while a write waits for the client to read.
     stalled: Option<Pin<Box<Sleep>>>,
     given_up: bool,
-    /// Who wants to read and must wait.
+    /// The task that waits to read.
     reader: Option<Waker>,
 }
 
-impl<I> Gate<I> {
-    /// A write that makes no progress for `patience` fails, and with it the connection.
-    pub(crate) fn new(io: I, unread: Arc<Unread>, patience: Duration) -> Self {
-        Self { io, unread, patience, stalled: None, given_up: false, reader: None }
+impl<I> SlowClientGuard<I> {
+    /// If a write makes no progress for `patience`, it fails and the connection ends.
+    pub(crate) fn new(io: I, connection: Arc<ConnectionBudget>, patience: Duration) -> Self {
+        Self { io, connection, patience, stalled: None, given_up: false, reader: None }
     }
 
     fn written(&mut self, outcome: Poll<Result<usize>>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
         if let Poll::Ready(result) = outcome {
             if let Ok(bytes) = &result {
-                self.unread.wrote(*bytes);
+                self.connection.wrote(*bytes);
             }
             self.stalled = None;
             self.wake_reader();
@@ -58,10 +58,10 @@ impl<I> Gate<I> {
 }
 
 fn given_up() -> Error {
-    Error::new(ErrorKind::TimedOut, "the client does not read its answers")
+    Error::new(ErrorKind::TimedOut, "the client does not read its responses")
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for SlowClientGuard<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         if self.given_up {
             return Poll::Ready(Err(given_up()));
@@ -74,7 +74,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Gate<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for SlowClientGuard<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         if self.given_up {
             return Poll::Ready(Err(given_up()));
@@ -117,55 +117,55 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    fn gated(patience: Duration) -> (Gate<DuplexStream>, DuplexStream, Arc<Unread>) {
+    fn guarded(patience: Duration) -> (SlowClientGuard<DuplexStream>, DuplexStream, Arc<ConnectionBudget>) {
         let (client, server) = duplex(8);
-        let unread = Arc::new(Unread::new(100, Arc::new(Budgets::new(&RpcLimits::default()))));
-        (Gate::new(server, unread.clone(), patience), client, unread)
+        let connection = Arc::new(ConnectionBudget::new(100, Arc::new(Budgets::new(&RpcLimits::default()))));
+        (SlowClientGuard::new(server, connection.clone(), patience), client, connection)
     }
 
-    /// Whether nothing can be read now.
-    async fn reads_nothing(gate: &mut Gate<DuplexStream>) -> bool {
+    /// Whether a read waits.
+    async fn reads_nothing(socket: &mut SlowClientGuard<DuplexStream>) -> bool {
         let mut bytes = [0; 4];
         poll_fn(|cx| {
             let mut buffer = ReadBuf::new(&mut bytes);
-            Poll::Ready(Pin::new(&mut *gate).poll_read(cx, &mut buffer).is_pending())
+            Poll::Ready(Pin::new(&mut *socket).poll_read(cx, &mut buffer).is_pending())
         })
         .await
     }
 
-    async fn write_waits(gate: &mut Gate<DuplexStream>) -> bool {
-        poll_fn(|cx| Poll::Ready(Pin::new(&mut *gate).poll_write(cx, b"x").is_pending())).await
+    async fn write_waits(socket: &mut SlowClientGuard<DuplexStream>) -> bool {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *socket).poll_write(cx, b"x").is_pending())).await
     }
 
     #[tokio::test]
     async fn nothing_is_read_from_a_client_that_does_not_read() {
-        let (mut gate, mut client, _) = gated(Duration::from_secs(3_600));
+        let (mut socket, mut client, _) = guarded(Duration::from_secs(3_600));
         client.write_all(b"ask").await.unwrap();
-        gate.write_all(b"answered").await.unwrap();
-        assert!(write_waits(&mut gate).await);
-        assert!(reads_nothing(&mut gate).await);
+        socket.write_all(b"answered").await.unwrap();
+        assert!(write_waits(&mut socket).await);
+        assert!(reads_nothing(&mut socket).await);
         client.read_exact(&mut [0; 8]).await.unwrap();
-        assert!(!write_waits(&mut gate).await);
+        assert!(!write_waits(&mut socket).await);
         let mut asked = [0; 3];
-        gate.read_exact(&mut asked).await.unwrap();
+        socket.read_exact(&mut asked).await.unwrap();
         assert_eq!(&asked, b"ask");
     }
 
     #[tokio::test]
     async fn a_client_that_reads_nothing_for_too_long_is_given_up() {
-        let (mut gate, _client, _) = gated(Duration::from_millis(1));
-        gate.write_all(b"answered").await.unwrap();
-        assert_eq!(gate.write_all(b"more").await.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(gate.read(&mut [0; 4]).await.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(gate.write(b"x").await.unwrap_err().kind(), ErrorKind::TimedOut);
+        let (mut socket, _client, _) = guarded(Duration::from_millis(1));
+        socket.write_all(b"answered").await.unwrap();
+        assert_eq!(socket.write_all(b"more").await.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(socket.read(&mut [0; 4]).await.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(socket.write(b"x").await.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[tokio::test]
     async fn written_bytes_are_given_back() {
-        let (mut gate, _client, unread) = gated(Duration::from_secs(60));
-        unread.queue(100).unwrap();
-        gate.write_all(b"12345").await.unwrap();
-        unread.queue(5).unwrap();
-        unread.queue(1).unwrap_err();
+        let (mut socket, _client, connection) = guarded(Duration::from_secs(60));
+        connection.queue(100).unwrap();
+        socket.write_all(b"12345").await.unwrap();
+        connection.queue(5).unwrap();
+        connection.queue(1).unwrap_err();
     }
 }
