@@ -78,7 +78,6 @@ impl SharedStatus {
                 checkpoint_accepted: watched.then_some(desk.accepted_checkpoint()),
                 checkpoint_signed: desk.certified_checkpoint(),
                 alarms,
-                ..PegProgress::default()
             }
         });
         let epoch = node.epoch();

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use causeway_execution::{Executor, RecoveredTx};
-use causeway_mempool::PoolError;
+use causeway_mempool::{PendingFeed, PoolError};
 use causeway_network::Verdict;
-use causeway_rpc::PendingFeed;
 use tokio::sync::Notify;
 
 use crate::chain::Chain;

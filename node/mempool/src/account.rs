@@ -1,4 +1,4 @@
-//! What the pool needs to know of an account.
+//! The account data that the pool needs.
 
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
 use alloy_primitives::U256;
@@ -12,8 +12,8 @@ pub enum AccountCode {
     /// No code: an ordinary account.
     #[default]
     None,
-    /// A delegation designator (EIP-7702): the account may send transactions, but others may spend
-    /// its balance too.
+    /// A delegation designator (EIP-7702): the account may send transactions, and others may also
+    /// spend its balance.
     Delegated,
     /// A contract: it cannot send transactions (EIP-3607).
     Contract,
@@ -33,14 +33,14 @@ impl AccountCode {
     }
 }
 
-/// An account as the latest committed state shows it. An account that does not exist is the default.
+/// An account in the latest committed state. The default stands for an account that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AccountView {
     /// The nonce the account's next transaction must carry.
     pub nonce: u64,
     /// Balance in wei.
     pub balance: U256,
-    /// Whether the account has code, and of which kind.
+    /// The kind of code that the account has.
     pub code: AccountCode,
 }
 

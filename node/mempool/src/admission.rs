@@ -72,7 +72,7 @@ pub(crate) fn check_form(config: &PoolConfig, tx: &RecoveredTx, local: bool) -> 
     Ok(())
 }
 
-/// The rules over the sender's account and its other transactions in the pool.
+/// The rules that depend on the sender's account and on its other transactions in the pool.
 pub(crate) fn check_account(
     config: &PoolConfig,
     tx: &RecoveredTx,
@@ -107,7 +107,7 @@ pub(crate) fn check_account(
     Ok(())
 }
 
-/// A replacement must pay more in both fee fields, by the configured percentage at least.
+/// A replacement must exceed both fee fields by at least the configured percentage.
 fn check_replacement(config: &PoolConfig, old: &RecoveredTx, new: &RecoveredTx) -> Result<(), PoolError> {
     let bumped = |old: u128, new: u128| {
         let wanted = old.saturating_mul(u128::from(config.price_bump_percent).saturating_add(100)) / 100;
@@ -122,8 +122,8 @@ fn check_replacement(config: &PoolConfig, old: &RecoveredTx, new: &RecoveredTx) 
     }
 }
 
-/// An account that others may spend from holds one transaction in flight (geth's rule for EIP-7702).
-/// `promised`: a transaction in the pool carries an authorization of this account.
+/// An account whose balance others may spend has at most one transaction in flight (geth's rule for EIP-7702).
+/// `promised` is true if a transaction in the pool carries an authorization of this account.
 pub(crate) fn check_delegated(
     tx: &RecoveredTx,
     account: &AccountView,
@@ -147,8 +147,8 @@ pub(crate) fn check_delegated(
     }
 }
 
-/// The accounts whose authorizations the transaction carries; entries with a bad signature or for another
-/// chain count for nothing, as in execution. Each costs a signature recovery.
+/// The accounts whose authorizations the transaction carries. Entries with a bad signature or for another chain
+/// are ignored, as in execution. Each entry costs a signature recovery.
 pub(crate) fn authorities(tx: &RecoveredTx, chain_id: u64) -> Vec<Address> {
     let Some(list) = tx.tx.authorization_list() else { return Vec::new() };
     let mut found: Vec<Address> = list

@@ -1,4 +1,4 @@
-//! Which local transactions are to be gossiped, and when again.
+//! Which local transactions to gossip, and when to gossip them again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::config::REANNOUNCE_AFTER_MS;
 use crate::pool::Mempool;
 use crate::sender::Slot;
 
-/// When each local, runnable transaction is due. Holds at most one entry a transaction in the pool.
+/// When each local, runnable transaction is due: (time in ms, arrival, hash). At most one entry for each transaction in the pool.
 #[derive(Debug, Default)]
 pub(crate) struct Announcements {
     due: BTreeSet<(u64, u64, B256)>,
 }
 
 impl Announcements {
-    /// Puts the transaction on the list if it is local, runnable, and not on it.
+    /// Schedules a local, runnable transaction for now, unless it is scheduled already.
     pub(crate) fn schedule(&mut self, slot: &mut Slot, now_ms: u64) {
         if slot.local && slot.pending && slot.announce_at_ms.is_none() {
             slot.announce_at_ms = Some(now_ms);
@@ -25,7 +25,7 @@ impl Announcements {
         }
     }
 
-    /// Takes it off the list.
+    /// Removes the transaction from the schedule.
     pub(crate) fn cancel(&mut self, slot: &mut Slot) {
         if let Some(at) = slot.announce_at_ms.take() {
             self.due.remove(&(at, slot.seq, slot.tx.hash));
@@ -34,9 +34,9 @@ impl Announcements {
 }
 
 impl Mempool {
-    /// The local transactions to gossip now, in order of arrival: those that became runnable, and those
-    /// still waiting [`REANNOUNCE_AFTER_MS`] after they were gossiped last. Stops before exceeding
-    /// `max_transactions` or `max_bytes` (one transaction always fits); call again for the rest.
+    /// The local transactions to gossip now, earliest due first: those that became runnable, and those that still
+    /// wait [`REANNOUNCE_AFTER_MS`] after they were last gossiped. The answer stays within `max_transactions` and
+    /// `max_bytes`, but holds one transaction of any size. Call again for the rest.
     pub fn announce(&mut self, now_ms: u64, max_transactions: usize, max_bytes: usize) -> Vec<Arc<RecoveredTx>> {
         let mut found = Vec::new();
         let mut bytes = 0usize;
@@ -65,7 +65,7 @@ impl Mempool {
         found
     }
 
-    /// When [`Mempool::announce`] has something to return next, if ever.
+    /// The time at which [`Mempool::announce`] next returns a transaction; `None` if none is scheduled.
     #[must_use]
     pub fn next_announcement_ms(&self) -> Option<u64> {
         self.announcements.due.first().map(|(at, _, _)| *at)

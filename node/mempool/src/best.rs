@@ -10,21 +10,21 @@ use causeway_execution::RecoveredTx;
 use crate::pool::Mempool;
 use crate::sender::{Slot, score};
 
-/// Runnable transactions by effective tip, dearest first, and by nonce within a sender. Equal tips go
-/// by arrival. Transactions whose fee cap is below the base fee, and those behind them, are left out.
+/// Runnable transactions, highest effective tip first; by nonce within a sender, by arrival among equal
+/// tips. A transaction whose fee cap is below the base fee is left out, with all later ones of its sender.
 ///
-/// Made in time linear in the number of senders; each step costs their logarithm.
+/// Creation is linear in the number of senders, each step logarithmic.
 #[derive(Debug)]
 pub struct Best<'a> {
     base_fee: u64,
     heads: BinaryHeap<(i128, Reverse<u64>, Address)>,
     chains: BTreeMap<Address, btree_map::Values<'a, u64, Slot>>,
-    /// The transaction of each sender that `heads` stands for.
+    /// The transaction behind each entry of `heads`.
     waiting: BTreeMap<Address, &'a Slot>,
 }
 
 impl Mempool {
-    /// The order in which transactions would be taken at a base fee (wei).
+    /// The order in which a proposer takes transactions at `base_fee` (wei per gas).
     #[must_use]
     pub fn best(&self, base_fee: u64) -> Best<'_> {
         let mut best = Best { base_fee, heads: BinaryHeap::new(), chains: BTreeMap::new(), waiting: BTreeMap::new() };
@@ -39,7 +39,7 @@ impl Mempool {
 }
 
 impl Best<'_> {
-    /// Leaves out the rest of a sender's transactions, after one of them turned out not to be includable.
+    /// Leaves out the remaining transactions of a sender, because one of them cannot be included.
     pub fn skip_sender(&mut self, sender: Address) {
         self.chains.remove(&sender);
         self.waiting.remove(&sender);

@@ -5,30 +5,29 @@ use causeway_execution::{MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS};
 /// Largest init code of a creating transaction in bytes (EIP-3860).
 pub const MAX_INIT_CODE_BYTES: usize = 2 * 24_576;
 
-/// The most transactions one arriving transaction may push out. A transaction that would need more
-/// room than this many victims leave is refused: one large transaction must not be a cheap way to
-/// remove hundreds of small ones.
+/// The most transactions that one arriving transaction may evict. If more would have to go, it is refused:
+/// one large transaction must not be a cheap way to remove hundreds of small ones.
 pub const MAX_EVICTIONS_PER_ADD: usize = 16;
 
-/// A local transaction that is still runnable and not included after this long is gossiped again.
+/// A local transaction is gossiped again if it is still runnable and not included after this time.
 pub const REANNOUNCE_AFTER_MS: u64 = 60_000;
 
-/// What a pool admits and how much it holds.
+/// The pool's rules of admission and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolConfig {
     /// The chain id transactions must be signed for.
     pub chain_id: u64,
-    /// Gas limit of a block; a transaction with a greater one can never be included.
+    /// Gas limit of a block. A transaction with a higher gas limit can never be included.
     pub block_gas_limit: u64,
     /// Gas limit cap of a single transaction (EIP-7825), where the chain has one.
     pub transaction_gas_cap: Option<u64>,
     /// Least priority fee in wei. Zero by default, since wallets scale tips down.
     pub min_tip_wei: u128,
-    /// Greatest total fee (gas limit times fee cap) in wei of a transaction submitted here. Protects
-    /// users of this node from typing errors; not applied to gossip. `None` switches it off.
+    /// Highest total fee (gas limit times fee cap), in wei, of a transaction submitted to this node. It
+    /// protects users from typing errors, and does not apply to gossip. `None` switches it off.
     pub fee_cap_wei: Option<u128>,
-    /// Whether transactions without replay protection (before EIP-155) may be submitted here. Gossiped
-    /// ones are admitted in any case, since blocks may carry them.
+    /// Whether transactions without replay protection (before EIP-155) may be submitted to this node.
+    /// Gossiped ones are always admitted, since blocks may carry them.
     pub allow_unprotected: bool,
     /// Most transactions in the pool.
     pub max_transactions: usize,
@@ -44,7 +43,7 @@ pub struct PoolConfig {
     pub max_transaction_bytes: usize,
     /// Longest authorization list (EIP-7702): each entry costs a signature recovery at admission.
     pub max_authorizations: usize,
-    /// How much dearer a replacement must be in both fee fields, in percent.
+    /// By how many percent a replacement must exceed both fee fields.
     pub price_bump_percent: u64,
     /// How long a transaction that cannot run is kept, in milliseconds.
     pub queued_lifetime_ms: u64,

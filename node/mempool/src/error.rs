@@ -1,4 +1,4 @@
-//! Why a transaction is refused, in the words clients match on.
+//! Why a transaction is refused, with the texts that clients match on.
 
 use alloy_primitives::{Address, U256};
 use thiserror::Error;
@@ -7,16 +7,16 @@ use thiserror::Error;
 /// wallets and libraries tell refusals apart by them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PoolError {
-    /// The pool holds this very transaction.
+    /// The transaction is in the pool already.
     #[error("already known")]
     AlreadyKnown,
-    /// A transaction type the chain does not have, such as blobs.
+    /// A transaction type that the chain does not support, such as blob transactions.
     #[error("transaction type not supported: tx type {kind} not supported by this pool")]
     TypeNotSupported {
         /// The EIP-2718 type.
         kind: u8,
     },
-    /// Larger than the pool takes.
+    /// Larger than the pool allows.
     #[error("oversized data: transaction size {size}, limit {limit}")]
     Oversized {
         /// Encoded bytes.
@@ -51,7 +51,7 @@ pub enum PoolError {
         /// The transaction's gas limit.
         gas: u64,
     },
-    /// No block could hold it.
+    /// The gas limit is above that of a block.
     #[error("exceeds block gas limit")]
     ExceedsBlockGasLimit,
     /// Priority fee above the fee cap.
@@ -60,7 +60,7 @@ pub enum PoolError {
     /// EIP-2681.
     #[error("nonce has max value")]
     NonceMax,
-    /// Below the gas every such transaction needs.
+    /// The gas limit is below the intrinsic gas.
     #[error("intrinsic gas too low: gas {gas}, minimum needed {needed}")]
     IntrinsicGas {
         /// The transaction's gas limit.
@@ -68,7 +68,7 @@ pub enum PoolError {
         /// The least it needs.
         needed: u64,
     },
-    /// Below the floor for its calldata (EIP-7623).
+    /// The gas limit is below the floor for its calldata (EIP-7623).
     #[error("insufficient gas for floor data gas cost: gas {gas}, minimum needed {needed}")]
     FloorDataGas {
         /// The transaction's gas limit.
@@ -76,7 +76,7 @@ pub enum PoolError {
         /// The least it needs.
         needed: u64,
     },
-    /// Below this node's least tip.
+    /// The priority fee is below this node's minimum.
     #[error("transaction gas price below minimum: gas tip cap {tip}, minimum needed {needed}")]
     TipTooLow {
         /// The transaction's priority fee in wei.
@@ -84,7 +84,7 @@ pub enum PoolError {
         /// The least in wei.
         needed: u128,
     },
-    /// A submitted transaction that could cost more than the operator allows.
+    /// The total fee of a submitted transaction is above the operator's cap.
     #[error("tx fee ({} ether) exceeds the configured cap ({} ether)", ether(*.fee_wei), ether(*.cap_wei))]
     FeeCapExceeded {
         /// Gas limit times fee cap, in wei.
@@ -92,10 +92,10 @@ pub enum PoolError {
         /// The configured cap in wei.
         cap_wei: u128,
     },
-    /// EIP-7702 demands at least one authorization.
+    /// EIP-7702 requires at least one authorization.
     #[error("set code tx must have at least one authorization tuple")]
     NoAuthorization,
-    /// More authorizations than the pool verifies.
+    /// More authorizations than the pool allows.
     #[error("set code tx has too many authorization tuples: {count}, limit {limit}")]
     TooManyAuthorizations {
         /// Authorizations in the transaction.
@@ -106,7 +106,7 @@ pub enum PoolError {
     /// EIP-3607.
     #[error("sender not an eoa: address {0}")]
     SenderNotEoa(Address),
-    /// The account has used this nonce.
+    /// The account has used this nonce already.
     #[error("nonce too low: next nonce {next}, tx nonce {nonce}")]
     NonceTooLow {
         /// The account's next nonce.
@@ -114,7 +114,7 @@ pub enum PoolError {
         /// The transaction's nonce.
         nonce: u64,
     },
-    /// The balance does not cover the transaction by itself.
+    /// The balance does not cover the transaction alone.
     #[error(
         "insufficient funds for gas * price + value: balance {balance}, tx cost {cost}, overshot {}",
         .cost.saturating_sub(*.balance)
@@ -125,7 +125,7 @@ pub enum PoolError {
         /// Gas limit times fee cap plus value, in wei; saturated.
         cost: U256,
     },
-    /// The balance does not cover the transaction together with the sender's earlier ones.
+    /// The balance does not cover the transaction together with the sender's runnable ones.
     #[error(
         "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}, overshot {}",
         .queued.saturating_add(*.cost).saturating_sub(*.balance)
@@ -133,30 +133,30 @@ pub enum PoolError {
     Overdraft {
         /// The sender's balance in wei.
         balance: U256,
-        /// What the sender's other runnable transactions may cost, in wei.
+        /// Sum of the costs of the sender's other runnable transactions, in wei.
         queued: U256,
-        /// What this one may cost, in wei.
+        /// Cost of this one: gas limit times fee cap plus value, in wei.
         cost: U256,
     },
-    /// Another transaction with the same nonce pays nearly as much, or more.
+    /// The pool has a transaction with the same nonce, and the new one does not exceed its fees by enough.
     #[error("replacement transaction underpriced")]
     ReplacementUnderpriced,
-    /// The sender's slots are taken.
+    /// The sender has as many transactions in the pool as allowed.
     #[error("account limit exceeded: pooled {pooled} txs")]
     AccountLimit {
         /// Transactions of the sender in the pool.
         pooled: usize,
     },
-    /// The sender is delegated, or about to be, and has a transaction in flight.
+    /// The sender is delegated or about to be, and has a transaction in flight.
     #[error("in-flight transaction limit reached for delegated accounts")]
     InflightLimit,
-    /// The sender is delegated, or about to be, and the nonce is not its next.
+    /// The sender is delegated or about to be, and the nonce is not its next one.
     #[error("gapped-nonce tx from delegated accounts")]
     GappedDelegated,
     /// An authorization is signed by an account with transactions in flight.
     #[error("authority already reserved")]
     AuthorityReserved,
-    /// The pool is full of transactions that pay at least as much.
+    /// The pool is full, and all transactions in it pay at least as much.
     #[error("transaction underpriced: txpool is full, effective tip {tip}, more than {needed} needed")]
     Underpriced {
         /// Effective tip at the pool's base fee in wei (negative: the fee cap is below the base fee).
@@ -164,17 +164,17 @@ pub enum PoolError {
         /// Effective tip of the cheapest transaction in the pool, in wei.
         needed: i128,
     },
-    /// The pool is full, and this transaction may not make room for itself.
+    /// The pool is full, and this transaction may not evict others.
     #[error("txpool is full")]
     Full,
-    /// The sender's account cannot be read from this node's database. The operator's to mend; not the sender's fault.
+    /// The sender's account cannot be read from this node's database. The operator has to repair it; it is not the sender's fault.
     #[error("cannot read the sender's account: {0}")]
     StateUnavailable(String),
 }
 
 impl PoolError {
-    /// Whether the transaction could never be admitted on this chain whatever the state: a peer that
-    /// gossips it is faulty. Everything else can happen between honest nodes.
+    /// Whether no state of this chain would admit the transaction. A peer that gossips such a transaction is
+    /// faulty. All other refusals can happen between honest nodes.
     #[must_use]
     pub fn is_never_valid(&self) -> bool {
         matches!(
@@ -194,7 +194,7 @@ impl PoolError {
     }
 }
 
-/// Wei as a decimal count of ether with two digits, rounded down, as geth prints it.
+/// Wei as ether with two decimals, rounded down, as geth prints it.
 fn ether(wei: u128) -> String {
     const WEI: u128 = 1_000_000_000_000_000_000;
     format!("{}.{:02}", wei / WEI, wei % WEI / (WEI / 100))

@@ -12,7 +12,7 @@ use crate::error::PoolError;
 use crate::pool::Mempool;
 use crate::sender::{EvictionKey, SenderTxs, Slot, score};
 
-/// What an arriving transaction takes up, and what leaves for it.
+/// The room that an arriving transaction needs, and the room that evictions have freed for it.
 #[derive(Default)]
 struct Demand {
     transactions: usize,
@@ -40,12 +40,12 @@ impl Demand {
     }
 }
 
-/// Chooses victims one by one, each the first in the order of eviction after the others are gone.
+/// Chooses victims one by one. Each is the first in the order of eviction once the earlier victims are gone.
 struct Victims<'a, I: Iterator<Item = &'a EvictionKey>> {
     pool: &'a Mempool,
-    /// Senders that lose nothing so far, without the one to make room for.
+    /// Senders that have lost nothing so far. The sender of the arriving transaction is left out.
     untouched: std::iter::Peekable<I>,
-    /// The next transactions of those that do.
+    /// For each sender that has lost a transaction, its next candidate.
     touched: BTreeSet<EvictionKey>,
     chosen: Vec<(Address, u64)>,
 }
@@ -71,12 +71,14 @@ impl<'a, I: Iterator<Item = &'a EvictionKey>> Victims<'a, I> {
 }
 
 impl Mempool {
-    /// Evicts until the transaction fits, or leaves everything as it is and says why it does not. Returns
-    /// the hashes of the evicted.
+    /// Evicts transactions until the new one fits, and returns their hashes.
     ///
-    /// A runnable transaction beats queued ones and cheaper runnable ones; a queued one beats only cheaper
-    /// queued ones. The victim is always the last transaction of a sender other than its own, for taking
-    /// its own sender's would open a gap in front of it.
+    /// A runnable transaction beats queued ones and cheaper runnable ones. A queued one beats only cheaper
+    /// queued ones. A victim is always the last transaction of another sender: evicting one of the new
+    /// transaction's own sender would open a nonce gap before it.
+    ///
+    /// # Errors
+    /// [`PoolError::Underpriced`] or [`PoolError::Full`]; the pool is then unchanged.
     pub(crate) fn make_room(&mut self, new: &Slot, account: &AccountView) -> Result<Vec<B256>, PoolError> {
         let (sender, nonce) = (new.tx.sender, new.tx.tx.nonce());
         let pooled = self.senders.get(&sender);
@@ -120,8 +122,8 @@ impl Mempool {
         Ok(chosen.into_iter().filter_map(|(sender, nonce)| self.take(sender, nonce)).map(|slot| slot.tx.hash).collect())
     }
 
-    /// Computes every score at the present base fee, if it moved since, and sorts the senders by them.
-    /// Done only when the pool is full, at most once a block.
+    /// If the base fee has changed, recomputes every score and sorts the senders by them. This happens only
+    /// when the pool is full, at most once a block.
     fn rebuild_order(&mut self) {
         if !self.order_is_stale {
             return;

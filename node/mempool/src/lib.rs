@@ -1,25 +1,26 @@
 //! The pool of transactions that wait for a block.
 //!
-//! The crate owns admission (in geth's own error words, since clients match on them), the order per
-//! sender by nonce and across senders by effective tip, replacement, eviction when the pool is full,
-//! the lifetime of transactions behind a nonce gap, and which local transactions are to be gossiped.
+//! The crate owns admission (with geth's error texts, since clients match on them), the order by nonce
+//! within a sender and by effective tip across senders, replacement, eviction when the pool is full,
+//! the lifetime of transactions behind a nonce gap, the choice of local transactions to gossip, and the
+//! feed of admitted transactions ([`PendingFeed`]).
 //!
-//! It is a plain data structure: no task, no clock, no storage, no network. Time and the accounts'
-//! nonces and balances enter as values, so the caller decides which state they are read from.
+//! [`Mempool`] is a plain data structure: no task, no clock, no storage, no network. Time and the
+//! accounts' nonces and balances are arguments, so the caller decides which state they are read from.
 //!
-//! Start at [`Mempool`]; the rules of admission are in `admission`, the arithmetic of one sender's
+//! Start at [`Mempool`]. The rules of admission are in `admission`, the arithmetic of one sender's
 //! chain of nonces in `sender`.
 //!
-//! What an attacker can and cannot do to it:
-//! - a transaction behind a nonce gap never evicts one that can run, and all such transactions share
-//!   a bounded part of the pool;
-//! - the costs of all runnable transactions of a sender are covered by its balance together, so a
-//!   chain of overdrafts is refused;
-//! - what is evicted is always the highest nonce of a sender, so eviction never makes a transaction
-//!   that stays un-runnable; a sender ranks by the cheapest of its own chain, so a dear last
-//!   transaction protects nothing cheap before it;
-//! - an account whose code is a delegation (EIP-7702), which anybody may be able to empty, holds one
-//!   transaction at a time.
+//! Defences against attackers:
+//! - A transaction behind a nonce gap never evicts a runnable one. All such transactions share a
+//!   bounded part of the pool.
+//! - A sender's balance covers the sum of its runnable transactions' costs, so a chain of overdrafts
+//!   is refused.
+//! - Eviction takes the highest nonce of a sender, so the transactions that stay remain runnable. A
+//!   sender ranks by the cheapest transaction of its chain, so an expensive last transaction does not
+//!   protect cheap ones before it.
+//! - An account whose code is a delegation (EIP-7702) may have one transaction at a time, since others
+//!   may be able to spend its balance.
 
 mod account;
 mod admission;
@@ -29,6 +30,7 @@ mod config;
 mod error;
 mod evict;
 mod gas;
+mod pending_feed;
 mod pool;
 mod sender;
 
@@ -37,4 +39,5 @@ pub use best::Best;
 pub use config::{MAX_EVICTIONS_PER_ADD, MAX_INIT_CODE_BYTES, PoolConfig, REANNOUNCE_AFTER_MS};
 pub use error::PoolError;
 pub use gas::{floor_gas, intrinsic_gas};
+pub use pending_feed::PendingFeed;
 pub use pool::{Added, BlockUpdate, Mempool, PoolStatus, SenderContent};

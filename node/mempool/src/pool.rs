@@ -14,65 +14,65 @@ use crate::config::PoolConfig;
 use crate::error::PoolError;
 use crate::sender::{EvictionKey, SenderTxs, Slot, cost, score};
 
-/// What became of an admitted transaction.
+/// The effects of an admitted transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Added {
     /// The transaction with the same sender and nonce that it replaced.
     pub replaced: Option<B256>,
-    /// Whether it can run now; otherwise it waits behind a nonce gap or for funds.
+    /// Whether it is runnable. Otherwise it waits for an earlier nonce or for funds.
     pub pending: bool,
-    /// Transactions that can run now because it came, itself included.
+    /// Transactions that it made runnable, itself included.
     pub promoted: Vec<B256>,
-    /// Transactions that made room for it.
+    /// Transactions that were evicted to make room for it.
     pub evicted: Vec<B256>,
 }
 
-/// What a block changed in the pool.
+/// The effects of a block on the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BlockUpdate {
-    /// Transactions that can run now and could not before.
+    /// Transactions that became runnable.
     pub promoted: Vec<B256>,
-    /// Transactions that left the pool: included, overtaken by nonce, or beyond the sender's balance.
+    /// Transactions that left the pool: they were included, their nonce was used, or the sender's balance does not cover them.
     pub removed: Vec<B256>,
 }
 
 /// How full the pool is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolStatus {
-    /// Transactions that can run.
+    /// Runnable transactions.
     pub pending: usize,
     /// Transactions that wait for an earlier nonce or for funds.
     pub queued: usize,
-    /// Encoded bytes of both.
+    /// Encoded bytes of all transactions.
     pub bytes: usize,
 }
 
 /// One sender's transactions, for display.
 #[derive(Debug, Clone, Default)]
 pub struct SenderContent {
-    /// Those that can run, by nonce.
+    /// The runnable ones, by nonce.
     pub pending: Vec<Arc<RecoveredTx>>,
-    /// The others, by nonce.
+    /// The queued ones, by nonce.
     pub queued: Vec<Arc<RecoveredTx>>,
 }
 
-/// The transactions that wait for a block. See the crate's documentation for its rules.
+/// The transactions that wait for a block. The crate's documentation states the rules.
 #[derive(Debug)]
 pub struct Mempool {
     pub(crate) config: PoolConfig,
     pub(crate) base_fee: u64,
-    /// The latest time told, for transactions that become queued when others leave.
+    /// The latest time that a caller passed. Transactions that become queued because others leave get this time.
     now_ms: u64,
     next_seq: u64,
     pub(crate) by_hash: BTreeMap<B256, (Address, u64)>,
     pub(crate) senders: BTreeMap<Address, SenderTxs>,
-    /// One entry for each sender, the first to lose its last transaction first.
+    /// One entry for each sender, in the order of eviction.
     pub(crate) order: BTreeSet<EvictionKey>,
-    /// The base fee moved since scores were computed. They are computed anew when eviction needs them.
+    /// Whether the base fee has changed since the scores were computed. Eviction recomputes them when it needs them.
     pub(crate) order_is_stale: bool,
-    /// How many transactions in the pool carry an authorization of an account.
+    /// For each account, the number of transactions in the pool that carry an authorization of it.
     promised: BTreeMap<Address, usize>,
-    /// Queued transactions by the time they became so.
+    /// Queued transactions: (time in ms at which it became queued, arrival, hash).
     queued_since: BTreeSet<(u64, u64, B256)>,
     pub(crate) announcements: Announcements,
     pub(crate) pending: usize,
@@ -106,15 +106,16 @@ impl Mempool {
         &self.config
     }
 
-    /// Admits a transaction or says why not.
+    /// Admits a transaction.
     ///
-    /// - `account`: the sender as the latest state shows it;
-    /// - `base_fee`: that of the next block, in wei. A fee cap below it does not refuse a transaction (as
-    ///   in geth), but such a transaction is the first to be evicted;
-    /// - `local`: submitted to this node, hence announced once it can run, and held to the fee cap.
+    /// - `account`: the sender's account in the latest state.
+    /// - `base_fee`: the next block's base fee, in wei per gas. As in geth, a transaction with a lower fee
+    ///   cap is admitted. It is the first to be evicted.
+    /// - `local`: whether it was submitted to this node. A local transaction is gossiped once it is runnable,
+    ///   and the operator's fee cap applies to it.
     ///
     /// # Errors
-    /// [`PoolError`]; the pool is then as it was, but for what a newer view of the account changed.
+    /// [`PoolError`]. The pool is then unchanged, except for the effects of a newer view of the account.
     pub fn add(
         &mut self,
         tx: Arc<RecoveredTx>,
@@ -131,10 +132,10 @@ impl Mempool {
         let sender = tx.sender;
         let mut update = BlockUpdate::default();
         let account = match self.senders.get(&sender).map(|pooled| pooled.account) {
-            // The caller read the account before a block that the pool has already seen.
+            // The caller read the account before a block that the pool has processed meanwhile.
             Some(known) if known.nonce > account.nonce => known,
             Some(known) if known != *account => {
-                // Nor is a balance read here a reason to drop what a block may have funded meanwhile.
+                // The balance may be older than such a block too, so it is no reason to drop a transaction.
                 self.settle(sender, *account, false, &mut update);
                 *account
             }
@@ -169,9 +170,9 @@ impl Mempool {
         Ok(Added { replaced: replaced.map(|old| old.tx.hash), pending, promoted, evicted })
     }
 
-    /// Takes note of a committed block: `included` leave the pool, and `changed` accounts are judged
-    /// anew. An account of an included transaction that is missing from `changed` is taken to have used
-    /// that nonce. `base_fee` is that of the next block, in wei.
+    /// Processes a committed block. Transactions in `included` leave the pool, and the transactions of
+    /// accounts in `changed` are checked again. The sender of an included transaction that is missing from
+    /// `changed` is assumed to have used that nonce. `base_fee` is the next block's, in wei per gas.
     pub fn on_block(
         &mut self,
         included: &[B256],
@@ -201,15 +202,14 @@ impl Mempool {
         update
     }
 
-    /// Removes a transaction that cannot be included for a reason the pool does not know, such as one
-    /// that execution refused. Those behind it become queued. Returns it.
+    /// Removes and returns a transaction that cannot be included for a reason that the pool does not check,
+    /// such as a refusal by execution. The sender's later transactions become queued.
     pub fn remove(&mut self, hash: &B256) -> Option<Arc<RecoveredTx>> {
         let (sender, nonce) = *self.by_hash.get(hash)?;
         self.take(sender, nonce).map(|slot| slot.tx)
     }
 
-    /// Removes the transactions that have not been runnable for the configured lifetime, and returns
-    /// their hashes.
+    /// Removes the transactions that have been queued for the configured lifetime, and returns their hashes.
     pub fn remove_expired(&mut self, now_ms: u64) -> Vec<B256> {
         self.now_ms = self.now_ms.max(now_ms);
         let mut expired = Vec::new();
@@ -221,7 +221,7 @@ impl Mempool {
             if self.remove(&hash).is_some() {
                 expired.push(hash);
             }
-            // Removal takes the entry along; the loop must end even if it did not.
+            // `remove` also removes the entry. This line ends the loop even if it did not.
             self.queued_since.remove(&entry);
         }
         expired
@@ -234,20 +234,20 @@ impl Mempool {
         self.senders.get(sender)?.txs.get(nonce).map(|slot| Arc::clone(&slot.tx))
     }
 
-    /// Whether the pool holds it.
+    /// Whether the pool has a transaction with this hash.
     #[must_use]
     pub fn contains(&self, hash: &B256) -> bool {
         self.by_hash.contains_key(hash)
     }
 
-    /// Who signed the transaction with this hash, sparing a signature recovery.
+    /// The sender of the transaction with this hash. It saves the caller a signature recovery.
     #[must_use]
     pub fn sender_of(&self, hash: &B256) -> Option<Address> {
         self.by_hash.get(hash).map(|(sender, _)| *sender)
     }
 
-    /// The nonce after the account's runnable transactions; `None` when the pool holds none, and the
-    /// account's own nonce counts.
+    /// The nonce after the account's runnable transactions; `None` if the pool has none. The next nonce is
+    /// then the account's own.
     #[must_use]
     pub fn pending_nonce(&self, address: &Address) -> Option<u64> {
         self.senders.get(address).filter(|txs| txs.pending > 0).map(SenderTxs::next_nonce)
@@ -259,7 +259,7 @@ impl Mempool {
         PoolStatus { pending: self.pending, queued: self.by_hash.len() - self.pending, bytes: self.bytes }
     }
 
-    /// Everything, by sender.
+    /// All transactions, by sender.
     #[must_use]
     pub fn content(&self) -> BTreeMap<Address, SenderContent> {
         self.senders.keys().map(|sender| (*sender, self.content_of(sender))).collect()
@@ -296,8 +296,8 @@ impl Mempool {
         }
     }
 
-    /// Judges a sender anew against its account. Used nonces leave; so do transactions that the balance does not cover
-    /// by itself, if `drop_unpayable`, and otherwise they wait.
+    /// Checks a sender's transactions against its account again. Those with used nonces leave the pool. Those that the
+    /// balance does not cover alone leave it too if `drop_unpayable` is set; otherwise they become queued.
     fn settle(&mut self, sender: Address, account: AccountView, drop_unpayable: bool, update: &mut BlockUpdate) {
         let Some(txs) = self.senders.get_mut(&sender) else { return };
         txs.account = account;
@@ -315,8 +315,8 @@ impl Mempool {
         self.refresh(sender, false, &mut update.promoted);
     }
 
-    /// Puts a transaction in, in place of one with the same nonce. `account` is used when the pool knows
-    /// nothing of the sender yet.
+    /// Inserts a transaction, and returns the one with the same nonce that it replaces. `account` is used if the
+    /// pool has no other transaction of the sender.
     pub(crate) fn insert(&mut self, slot: Slot, account: AccountView, promoted: &mut Vec<B256>) -> Option<Slot> {
         let (sender, nonce, hash) = (slot.tx.sender, slot.tx.tx.nonce(), slot.tx.hash);
         self.bytes += encoded_bytes(&slot.tx);
@@ -335,22 +335,22 @@ impl Mempool {
         old
     }
 
-    /// Takes a transaction out; those behind it become queued.
+    /// Removes a transaction. The sender's later ones become queued.
     pub(crate) fn take(&mut self, sender: Address, nonce: u64) -> Option<Slot> {
         let slot = self.detach(sender, nonce)?;
-        // Removing one promotes none of the others.
+        // A removal makes no transaction runnable.
         self.refresh(sender, false, &mut Vec::new());
         Some(slot)
     }
 
-    /// Takes a transaction out without judging the others anew.
+    /// Removes a transaction without checking the sender's other ones again.
     fn detach(&mut self, sender: Address, nonce: u64) -> Option<Slot> {
         let mut slot = self.senders.get_mut(&sender)?.txs.remove(&nonce)?;
         self.unlink(&mut slot);
         Some(slot)
     }
 
-    /// Removes a transaction that left its sender's chain from every index, and resets its standing.
+    /// Removes a transaction that is no longer in its sender's chain from every index.
     fn unlink(&mut self, slot: &mut Slot) {
         self.bytes -= encoded_bytes(&slot.tx);
         self.by_hash.remove(&slot.tx.hash);
@@ -371,8 +371,8 @@ impl Mempool {
         }
     }
 
-    /// Judges a sender's transactions anew and updates the indexes. `appended`: all that happened is that
-    /// one came behind the others.
+    /// Recomputes which of a sender's transactions are pending, and updates the indexes. `appended` means that
+    /// the only change is a new last transaction.
     fn refresh(&mut self, sender: Address, appended: bool, promoted: &mut Vec<B256>) {
         let Some(txs) = self.senders.get_mut(&sender) else { return };
         if let Some(key) = txs.key.take() {

@@ -1,7 +1,7 @@
 //! The transactions of one sender, by nonce.
 //!
-//! The runnable ("pending") ones are the longest run of nonces from the account's own whose summed
-//! cost the balance covers. Everything behind it is queued.
+//! The runnable ("pending") transactions are the longest run of consecutive nonces that starts at the
+//! account's nonce and whose total cost the balance covers. All later ones are queued.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use causeway_execution::RecoveredTx;
 
 use crate::account::AccountView;
 
-/// A transaction in the pool with what the pool computes once about it.
+/// A transaction in the pool with the values that the pool derives from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) tx: Arc<RecoveredTx>,
     /// Order of arrival.
     pub(crate) seq: u64,
-    /// Submitted here rather than gossiped.
+    /// Whether it was submitted to this node rather than gossiped by a peer.
     pub(crate) local: bool,
     /// Gas limit times fee cap plus value, in wei; saturated.
     pub(crate) cost: U256,
@@ -27,17 +27,17 @@ pub(crate) struct Slot {
     pub(crate) authorities: Vec<Address>,
     /// Effective tip at the pool's base fee; negative when the fee cap is below it.
     pub(crate) score: i128,
-    /// The least score of the sender's transactions up to this one: it cannot be included before them.
+    /// The lowest score of the sender's transactions up to this one, which have to be included before it.
     pub(crate) floor: i128,
     pub(crate) pending: bool,
-    /// Since when it has not been runnable.
+    /// When it became queued.
     pub(crate) queued_since_ms: u64,
-    /// When it is to be gossiped next, if at all.
+    /// When to gossip it next; `None` if it is not scheduled.
     pub(crate) announce_at_ms: Option<u64>,
 }
 
-/// The place of a sender in the order of eviction, first to go first: queued tails before pending ones,
-/// then the cheaper, then the younger.
+/// A sender's place in the order of eviction, by its last transaction: queued before pending, then lower
+/// rank first, then later arrival first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EvictionKey {
     pub(crate) pending: bool,
@@ -51,11 +51,11 @@ pub(crate) struct EvictionKey {
 pub(crate) struct SenderTxs {
     pub(crate) account: AccountView,
     pub(crate) txs: BTreeMap<u64, Slot>,
-    /// How many of `txs`, from the first, are pending.
+    /// Number of pending transactions. They are the first ones of `txs`.
     pub(crate) pending: usize,
-    /// What the pending ones may cost together, in wei.
+    /// Sum of the pending transactions' costs, in wei.
     pub(crate) spent: U256,
-    /// Where the pool's eviction order holds this sender.
+    /// This sender's key in the pool's order of eviction.
     pub(crate) key: Option<EvictionKey>,
 }
 
@@ -70,8 +70,8 @@ impl SenderTxs {
         self.txs.len() - self.pending
     }
 
-    /// Recomputes which transactions are pending and every `floor`. Returns the nonces whose standing
-    /// changed. Linear in the sender's bounded number of slots.
+    /// Recomputes which transactions are pending, and every `floor`. Returns the nonces that became pending
+    /// or queued. Linear in the sender's bounded number of slots.
     pub(crate) fn recompute(&mut self) -> Vec<u64> {
         let mut changed = Vec::new();
         let mut next = Some(self.account.nonce);
@@ -101,9 +101,8 @@ impl SenderTxs {
         changed
     }
 
-    /// Computes the standing of the last transaction only, for the common case of a sender that submits in
-    /// order: all others are pending, and it can join them. Returns its nonce; `None` when the case is
-    /// another, and nothing is done.
+    /// A shortcut for a sender that submits in order: if all but the last transaction are pending and the last
+    /// can be, makes it pending and returns its nonce. Otherwise changes nothing and returns `None`.
     pub(crate) fn extend(&mut self) -> Option<u64> {
         if self.pending + 1 != self.txs.len() {
             return None;
@@ -120,21 +119,20 @@ impl SenderTxs {
         Some(expected)
     }
 
-    /// The key under which the sender's last transaction stands in the order of eviction; that of the one
-    /// `depth` places before it, if those behind are gone.
+    /// The sender's key in the order of eviction once its last `depth` transactions are gone.
     pub(crate) fn eviction_key(&self, sender: Address, depth: usize) -> Option<EvictionKey> {
         let tail = self.txs.values().rev().nth(depth)?;
         Some(EvictionKey { pending: tail.pending, rank: tail.floor, youth: Reverse(tail.seq), sender })
     }
 }
 
-/// The effective tip at a base fee, in wei; how far the fee cap is below the base fee, negated, when it
-/// is. Saturates at values no balance can pay.
+/// The effective tip at a base fee, in wei per gas. If the fee cap is below the base fee, the result is
+/// negative: fee cap minus base fee. Saturates at values that no balance can pay.
 pub(crate) fn score(tx: &RecoveredTx, base_fee: u64) -> i128 {
     let cap = i128::try_from(tx.tx.max_fee_per_gas()).unwrap_or(i128::MAX);
     let tip = i128::try_from(tx.tx.priority_fee_or_price()).unwrap_or(i128::MAX);
     let room = cap.saturating_sub(i128::from(base_fee));
-    // A legacy gas price is both the cap and the tip; what is left above the base fee is the tip.
+    // A legacy gas price is both fee cap and tip, so the part above the base fee is the effective tip.
     tip.min(room)
 }
 

@@ -1,4 +1,4 @@
-//! Each rule of admission, kept and broken.
+//! A positive and a negative test for each rule of admission.
 
 use std::sync::Arc;
 
@@ -197,7 +197,7 @@ fn balance_must_cover_all_runnable_transactions_together() {
         refusal(&mut pool, signed(transfer(2), me()), &owner),
         "insufficient funds for gas * price + value: balance 4200001, queued cost 4200000, tx cost 2100000, overshot 2099999"
     );
-    // A replacement counts with what it adds only.
+    // Of a replacement, only the additional cost counts.
     assert_eq!(
         refusal(&mut pool, paying(me(), 1, 110, 11), &owner),
         "insufficient funds for gas * price + value: balance 4200001, queued cost 2100000, tx cost 2310000, overshot 209999"
@@ -231,7 +231,7 @@ fn replacement_pays_a_tenth_more_in_both_fields() {
             assert_eq!(refusal(&mut pool, new, &rich()), expected);
         }
     }
-    // Nothing is replaced for nothing, even where a tenth of it is nothing.
+    // A replacement must pay more, even where 10 % of the old fee rounds to zero.
     let mut pool = pool();
     assert!(admits(&mut pool, paying(me(), 0, 100, 0), &rich()));
     assert_eq!(refusal(&mut pool, paying(me(), 0, 110, 0), &rich()), "replacement transaction underpriced");
@@ -323,7 +323,7 @@ fn account_with_a_waiting_authorization_has_one_transaction_in_flight() {
     );
     pool.remove(&tx.hash).unwrap();
     assert!(admits(&mut pool, signed(transfer(1), signer.address()), &rich()));
-    // Now the account has two in flight, so nobody may promise its delegation.
+    // The account now has two transactions in flight, so no transaction may carry an authorization of it.
     assert_eq!(refusal(&mut pool, tx, &rich()), "authority already reserved");
 }
 

@@ -1,4 +1,4 @@
-//! The pool against a naive one that keeps a list and computes everything anew.
+//! The pool against a naive one that keeps a list and recomputes everything from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ struct Entry {
     was_pending: bool,
 }
 
-/// Every question is answered by a walk over `entries`.
+/// Answers every question by a walk over `entries`.
 #[derive(Clone)]
 struct Model {
     config: PoolConfig,
@@ -74,7 +74,7 @@ impl Model {
         PoolStatus { pending, queued: self.entries.len() - pending, bytes }
     }
 
-    /// Notes when transactions stopped being runnable.
+    /// Records the time at which transactions became queued.
     fn settle(&mut self) {
         let standing: Vec<bool> = self.entries.iter().map(|entry| self.is_pending(entry.tx.hash)).collect();
         for (entry, pending) in self.entries.iter_mut().zip(standing) {
@@ -131,7 +131,7 @@ impl Model {
         let mut evicted = Vec::new();
         loop {
             let status = after.status();
-            // With the old one gone, those behind it look queued; they are not counted against a runnable one.
+            // Without the old one, the later ones look queued. They do not count against a runnable one.
             let queued = status.queued + 1;
             let fits = after.entries.len() < self.config.max_transactions
                 && status.bytes + tx.size <= self.config.max_bytes
@@ -270,7 +270,7 @@ fn compare(pool: &Mempool, model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What happened in a history, so that a test can tell whether the histories reach every rule.
+/// The events of a history. A test checks that the histories reach every rule.
 type Seen = BTreeSet<&'static str>;
 
 fn label(outcome: &Result<Added, PoolError>) -> &'static str {

@@ -59,17 +59,17 @@ fn block_removes_what_it_included_and_what_lost_its_funds() {
     let mut pool = pool();
     let hashes: Vec<B256> = (0..4).map(|nonce| add(&mut pool, sender(1), nonce, 10).unwrap()).collect();
     let other = add(&mut pool, sender(2), 0, 10).unwrap();
-    // Each costs 21,000,000 at most; the balance covers one and a half.
+    // Each costs at most 21,000,000. The balance covers one and a half of them.
     let update = pool.on_block(&hashes[..1], &[(sender(1), account(1, 31_500_000))], 0, 0);
     assert_eq!(update.removed, vec![hashes[0]]);
     assert_eq!(best(&pool, 0), vec![hashes[1], other]);
     assert_eq!(pool.status().queued, 2);
-    // More money makes them runnable again; none at all drops them.
+    // A higher balance makes them runnable again. A balance of zero removes them.
     let update = pool.on_block(&[], &[(sender(1), account(1, u64::MAX))], 0, 0);
     assert_eq!(update.promoted, vec![hashes[2], hashes[3]]);
     let update = pool.on_block(&[], &[(sender(1), account(1, 20_999_999))], 0, 0);
     assert_eq!(update.removed, hashes[1..]);
-    // Without a view of the account, inclusion itself tells that the nonce is used.
+    // Without a view of the account, inclusion alone shows that the nonce is used.
     assert_eq!(pool.on_block(&[other], &[], 0, 0).removed, vec![other]);
     assert_eq!(pool.status(), PoolStatus::default());
 }
@@ -81,7 +81,7 @@ fn view_older_than_the_pools_does_not_bring_used_nonces_back() {
     add(&mut pool, sender(1), 1, 10).unwrap();
     pool.on_block(&[first], &[(sender(1), account(1, u64::MAX))], 0, 0);
     assert!(matches!(add(&mut pool, sender(1), 0, 10), Err(PoolError::NonceTooLow { next: 1, nonce: 0 })));
-    // A newer one is taken over: nonce 1 is used meanwhile.
+    // A newer view counts: nonce 1 is used meanwhile.
     let tx = paying(sender(1), 2, 1_000, 10);
     assert!(pool.add(tx.clone(), &account(2, u64::MAX), 0, 0, false).unwrap().pending);
     assert_eq!(best(&pool, 0), vec![tx.hash]);
@@ -121,7 +121,7 @@ fn eviction_takes_the_last_nonce_and_strands_nobody() {
     let first = add(&mut pool, sender(1), 0, 5).unwrap();
     add(&mut pool, sender(1), 1, 90).unwrap();
     let second = add(&mut pool, sender(2), 0, 50).unwrap();
-    // The dear last transaction cannot be had without the cheap one before it, and goes first.
+    // The expensive last transaction cannot be included without the cheap one before it, so it is evicted first.
     let new = add(&mut pool, sender(3), 0, 6).unwrap();
     assert_eq!(best(&pool, 0), vec![second, new, first]);
 }
@@ -183,7 +183,7 @@ fn fall_of_the_base_fee_changes_who_is_cheapest() {
     for tx in [&capped, &steady] {
         pool.add(tx.clone(), &rich(), 95, 0, false).unwrap();
     }
-    // At 95 the first pays 5; at 0 it pays 90 and the second is the cheapest.
+    // At a base fee of 95 the first pays 5. At 0 it pays 90, and the second is the cheapest.
     pool.on_block(&[], &[], 0, 0);
     pool.add(paying(sender(3), 0, 1_000, 30), &rich(), 0, 0, false).unwrap();
     assert!(pool.contains(&capped.hash) && !pool.contains(&steady.hash));
@@ -227,13 +227,13 @@ fn local_transactions_are_announced_once_runnable_and_again_after_a_while() {
 fn balance_read_before_a_block_drops_nothing() {
     let mut pool = pool();
     let first = add(&mut pool, sender(1), 0, 10).unwrap();
-    // Somebody read the account before it was funded, and adds another transaction.
+    // The account was read before it was funded, and another transaction is added with that view.
     let poor = account(0, 20_000_000);
     assert!(pool.add(paying(sender(1), 1, 1_000, 10), &poor, 0, 0, false).is_err());
     assert!(pool.contains(&first));
     assert_eq!(pool.status().queued, 1);
     let second = add(&mut pool, sender(1), 1, 10).unwrap();
     assert_eq!(best(&pool, 0), vec![first, second]);
-    // A block's view is final.
+    // The view of a block does remove transactions.
     assert_eq!(pool.on_block(&[], &[(sender(1), poor)], 0, 0).removed, vec![first, second]);
 }

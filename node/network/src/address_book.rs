@@ -1,4 +1,4 @@
-//! Whom to dial, where, and when again. Pure: time is a value.
+//! Which peers to dial, at which addresses, and when. Pure: time is an argument.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use libp2p::{Multiaddr, PeerId};
 use crate::limits::{MAX_ADDRESSES_PER_PEER, MAX_KNOWN_PEERS};
 
 const FIRST_RETRY_MS: u64 = 200;
-/// A bootnode that comes late is found this soon.
+/// Longest time between two dials of a bootnode, so that one that starts late is found soon.
 const BOOTNODE_RETRY_MS: u64 = 2_000;
-/// A peer that was connected and is gone is probably restarting: it is tried this often...
+/// A peer that was connected and is gone is probably restarting: longest time between two dials of it,
 const LOST_RETRY_MS: u64 = 1_000;
-/// ... for this long,
+/// for this long after it was lost.
 const LOST_PATIENCE_MS: u64 = 5 * 60 * 1_000;
-/// then this often, as after a long partition,
+/// Afterwards it may be behind a partition: longest time between two dials of it,
 const MISSED_RETRY_MS: u64 = 15_000;
-/// for this long, and then like a stranger.
+/// for this long after it was lost. Then it counts as a stranger.
 const MISSED_PATIENCE_MS: u64 = 24 * 60 * 60 * 1_000;
 const STRANGER_RETRY_MS: u64 = 60_000;
-/// A stranger that never answered is forgotten after as many attempts.
+/// A stranger that never answered is forgotten after this many dials.
 const STRANGER_ATTEMPTS: u32 = 8;
 
 #[derive(Debug, Clone, Default)]
 struct Entry {
-    /// The most recently confirmed first, then the newest.
+    /// The last confirmed address first, then the newest ones.
     addresses: Vec<Multiaddr>,
     bootnode: bool,
     connected: bool,
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// How long to wait at most between two attempts.
+    /// The longest time between two dials.
     fn retry_ceiling_ms(&self, now_ms: u64) -> u64 {
         if self.bootnode {
             return BOOTNODE_RETRY_MS;
@@ -58,8 +58,8 @@ impl AddressBook {
         self.insert(peer, address).bootnode = true;
     }
 
-    /// Remembers an address somebody told of. A full book forgets a stranger it is not connected to, or
-    /// takes nobody in.
+    /// Remembers an address that another peer reported. If the book is full, a stranger that is not connected is
+    /// forgotten for it; if there is none, the address is ignored.
     pub(crate) fn add(&mut self, peer: PeerId, address: Multiaddr) {
         if self.entries.contains_key(&peer) || self.make_room() {
             self.insert(peer, address);
@@ -74,7 +74,7 @@ impl AddressBook {
         }
     }
 
-    /// The address of a successful dial goes first.
+    /// Puts the address of a successful dial first.
     pub(crate) fn confirm(&mut self, peer: PeerId, address: Multiaddr) {
         if let Some(entry) = self.entries.get_mut(&peer) {
             entry.addresses.retain(|known| *known != address);
@@ -92,7 +92,7 @@ impl AddressBook {
         }
     }
 
-    /// A dial failed.
+    /// Records a failed dial.
     pub(crate) fn failed(&mut self, peer: &PeerId, now_ms: u64) {
         let Some(entry) = self.entries.get_mut(peer) else { return };
         entry.failures = entry.failures.saturating_add(1);
@@ -104,7 +104,7 @@ impl AddressBook {
         }
     }
 
-    /// Somebody else answered at this address.
+    /// Forgets an address at which another peer answered. The addresses of bootnodes stay.
     pub(crate) fn remove_address(&mut self, peer: &PeerId, address: &Multiaddr) {
         if let Some(entry) = self.entries.get_mut(peer)
             && !entry.bootnode
@@ -120,8 +120,8 @@ impl AddressBook {
         }
     }
 
-    /// The peers to dial now; at most `strangers` that were neither configured nor connected before. Each
-    /// is not due again until a failure is reported or [`BOOTNODE_RETRY_MS`] passed.
+    /// The peers to dial now, at most `strangers` of them neither bootnodes nor connected within the last day.
+    /// Each is due again after a reported failure, or after [`BOOTNODE_RETRY_MS`].
     pub(crate) fn due(&mut self, now_ms: u64, mut strangers: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut due = Vec::new();
         for (peer, entry) in &mut self.entries {
@@ -143,7 +143,7 @@ impl AddressBook {
     fn insert(&mut self, peer: PeerId, address: Multiaddr) -> &mut Entry {
         let entry = self.entries.entry(peer).or_default();
         if !entry.addresses.contains(&address) {
-            // The configured or confirmed address stays in front; of the others the newest are kept.
+            // The configured or confirmed address stays first. Of the others the newest stay.
             entry.addresses.insert(entry.addresses.len().min(1), address);
             entry.addresses.truncate(MAX_ADDRESSES_PER_PEER);
         }

@@ -1,10 +1,10 @@
-//! Transactions collected for one gossip message. Pure: time is a value.
+//! Collects transactions for one gossip message. Pure: time is an argument.
 
 use alloy_primitives::Bytes;
 
 use crate::limits::{BATCH_DELAY, MAX_BATCH_BYTES, MAX_BATCH_TRANSACTIONS};
 
-/// What has been collected, and when it must go.
+/// The transactions collected so far, and the time at which they must be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     transactions: Vec<Bytes>,
@@ -13,8 +13,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Adds a transaction. Returns a full batch that had no room for it. One that is longer than a whole
-    /// batch cannot exist: the pool's limit is lower.
+    /// Adds a transaction. Returns the collected batch if it had no room for the transaction. A transaction longer
+    /// than a whole batch cannot occur: the limit of the pool is lower.
     pub(crate) fn push(&mut self, transaction: Bytes, now_ms: u64) -> Option<Vec<Bytes>> {
         let full = self.transactions.len() >= MAX_BATCH_TRANSACTIONS
             || self.bytes.saturating_add(transaction.len()) > MAX_BATCH_BYTES;
@@ -26,14 +26,14 @@ impl Batch {
         ready
     }
 
-    /// What has been collected, if anything.
+    /// Returns the collected transactions, if there are any.
     pub(crate) fn take(&mut self) -> Option<Vec<Bytes>> {
         self.due_ms = None;
         self.bytes = 0;
         Some(std::mem::take(&mut self.transactions)).filter(|batch| !batch.is_empty())
     }
 
-    /// When the batch must be sent, full or not.
+    /// The time at which the batch must be sent, full or not.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         self.due_ms
     }

@@ -24,18 +24,18 @@ use crate::limits::{
 use crate::message::Topic;
 use crate::sync::{SyncRequest, SyncResponse};
 
-/// A peer that vanished without a word is noticed within the sum of both, and then dialled again and again. Without
-/// it a healed partition would have to wait for TCP's next retransmission, which may be most of a minute away.
+/// A peer that vanishes without closing is noticed within the sum of both, and then dialled again. Without pings, a healed
+/// partition would last until the next retransmission of TCP, which may take most of a minute.
 const PING_INTERVAL: Duration = Duration::from_secs(4);
 const PING_TIMEOUT: Duration = Duration::from_secs(8);
 
 pub(crate) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
-/// Every protocol but identify and ping carries the chain in its name, so nodes of different chains have
-/// nothing to say to each other.
+/// The names of all protocols except identify and ping contain the chain, so nodes of different chains cannot
+/// exchange anything else.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
-    // Those that refuse connections come first.
+    // The behaviours that refuse connections come first.
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) memory: memory_connection_limits::Behaviour,
     pub(crate) bans: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
@@ -48,7 +48,7 @@ pub(crate) struct Behaviour {
     pub(crate) sync: request_response::Behaviour<FrameCodec<SyncRequest, SyncResponse>>,
 }
 
-/// What a node tells others of the chain it is on; compared as a whole.
+/// The chain as this node tells it to others by identify. Nodes compare the whole text.
 pub(crate) fn protocol_version(chain: &B256) -> String {
     format!("causeway/1/{}", hex::encode(chain))
 }
@@ -101,7 +101,7 @@ fn streams<Q: crate::codec::Wire, R: crate::codec::Wire>(
     Ok(request_response::Behaviour::new([(protocol(chain, name)?, ProtocolSupport::Full)], config))
 }
 
-/// Kademlia serves to find peers only: no records are stored for others.
+/// Kademlia is used to find peers only: it stores no records for others.
 fn discovery(local: PeerId, network: &NetworkConfig) -> Result<kad::Behaviour<MemoryStore>, NetworkError> {
     let mut config = kad::Config::new(protocol(&network.chain, "kad")?);
     config
@@ -112,11 +112,11 @@ fn discovery(local: PeerId, network: &NetworkConfig) -> Result<kad::Behaviour<Me
         .set_provider_publication_interval(None)
         .set_periodic_bootstrap_interval(None);
     if !network.discover {
-        // With nobody in its table, Kademlia looks for nobody.
+        // Kademlia searches only if its table has peers.
         config.set_kbucket_inserts(kad::BucketInserts::Manual);
     }
     let mut kad = kad::Behaviour::with_config(local, MemoryStore::new(local), config);
-    // Whether this node can be reached is not for others to confirm: validators listen.
+    // Validators accept connections, so the node does not wait for others to confirm that it is reachable.
     kad.set_mode(Some(kad::Mode::Server));
     Ok(kad)
 }
@@ -174,9 +174,9 @@ fn gossip(config: &NetworkConfig, key: &Keypair) -> Result<Gossip, NetworkError>
     Ok(gossip)
 }
 
-/// A transaction batch is known by its content, so that two nodes that gossip the same one gossip it once.
-/// Consensus and peg messages are known by their author, number and content: a validator that repeats its
-/// vote for those who missed it is heard again.
+/// The id of a transaction batch is its content, so a batch that two nodes gossip travels once. The id of a
+/// consensus or peg message contains its author, number and content, so a vote that a validator repeats for
+/// those who missed it travels again.
 fn message_id(message: &gossipsub::Message, transactions: &gossipsub::TopicHash) -> gossipsub::MessageId {
     let mut bytes = Vec::with_capacity(message.data.len() + 128);
     bytes.extend_from_slice(message.topic.as_str().as_bytes());
@@ -188,8 +188,8 @@ fn message_id(message: &gossipsub::Message, transactions: &gossipsub::TopicHash)
     gossipsub::MessageId::from(keccak256(&bytes).0[..20].to_vec())
 }
 
-/// Peers lose standing by invalid messages and broken promises, and not by being slow: an overloaded
-/// validator must not be cut off by its peers.
+/// A peer loses score for invalid messages and broken promises. Slowness costs nothing: peers must not cut off
+/// an overloaded validator.
 fn scoring(chain: &B256) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThresholds) {
     let minute = gossipsub::score_parameter_decay(Duration::from_secs(60));
     let topic = gossipsub::TopicScoreParams {
@@ -209,8 +209,8 @@ fn scoring(chain: &B256) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThr
     let params = gossipsub::PeerScoreParams {
         topics: Topic::ALL.iter().map(|t| (t.ident(chain).hash(), topic.clone())).collect::<HashMap<_, _>>(),
         topic_score_cap: 30.0,
-        // The points of `reputation` count against the score, but a ban at 100 comes before the graylist, so that
-        // whoever is shut out is disconnected and the ban ends.
+        // The points of `reputation` lower the score too. A ban at 100 points comes before the graylist, so a peer that is
+        // shut out is also disconnected, and the ban ends.
         app_specific_weight: 0.25,
         ip_colocation_factor_weight: -1.0,
         ip_colocation_factor_threshold: 16.0,

@@ -1,4 +1,4 @@
-//! Streams of one request and one answer: whole frames of bounded length.
+//! Streams with one request and one answer, each a whole frame of bounded length.
 
 use std::io;
 use std::marker::PhantomData;
@@ -11,9 +11,9 @@ use libp2p::request_response::Codec;
 use crate::limits::{MAX_BULK_BYTES, MAX_CONSENSUS_BYTES, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::sync::{SyncRequest, SyncResponse};
 
-/// What travels as one frame.
+/// A type that travels as one frame.
 pub(crate) trait Wire: Sized + Send + 'static {
-    /// Longest frame in bytes; a longer one fails without being read to its end.
+    /// Longest frame in bytes. Reading a longer one fails before its end.
     const MAX_BYTES: usize;
     fn to_wire(&self) -> Vec<u8>;
     fn from_wire(bytes: &[u8]) -> Result<Self, String>;
@@ -23,7 +23,7 @@ pub(crate) trait Wire: Sized + Send + 'static {
 #[derive(Debug, Clone)]
 pub(crate) struct Direct(pub(crate) ConsensusMessage);
 
-/// A consensus message too long for the others' lane.
+/// A consensus message that is too long for the lane of the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Bulk(pub(crate) ConsensusMessage);
 
@@ -81,11 +81,11 @@ impl Wire for SyncResponse {
     }
 }
 
-/// A request as it arrived: what was read, or why it could not be. The latter is a value rather than an
-/// error because libp2p reports no errors of reading a request, and its sender is to be penalised.
+/// A request that arrived, or the reason why it could not be decoded. The reason is a value and not an error,
+/// because libp2p does not report errors of reading a request, and its sender has to be penalised.
 pub(crate) type Received<Q> = Result<Q, String>;
 
-/// Reads and writes `Q` and `R`. Runs in the connection's task, off the network's event loop.
+/// Reads and writes `Q` and `R`. It runs in the connection's task, not in the network's event loop.
 pub(crate) struct FrameCodec<Q, R>(PhantomData<fn() -> (Q, R)>);
 
 impl<Q, R> Clone for FrameCodec<Q, R> {
@@ -141,8 +141,8 @@ impl<Q: Wire, R: Wire> Codec for FrameCodec<Q, R> {
     }
 }
 
-/// A frame ends where the sender closes its half of the stream. Memory grows with what has arrived, never
-/// with what was announced.
+/// A frame ends where the sender closes its half of the stream. Memory grows with the bytes that arrive, never
+/// with an announced length.
 async fn read_frame<W: Wire, T: AsyncRead + Unpin + Send>(io: &mut T) -> io::Result<W> {
     let limit = u64::try_from(W::MAX_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
@@ -151,7 +151,7 @@ async fn read_frame<W: Wire, T: AsyncRead + Unpin + Send>(io: &mut T) -> io::Res
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame exceeds {limit} bytes")));
     }
     if bytes.is_empty() && W::MAX_BYTES > 0 {
-        // The peer closed the stream without a word: it refused to answer, which is no fault.
+        // The peer closed the stream without a byte: it refused to answer. That is no fault.
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     W::from_wire(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn frame_of_the_limit_passes_and_one_byte_more_fails() {
         let mut longest = Cursor::new(vec![0; MAX_SYNC_REQUEST_BYTES]);
-        // Too many bytes for the type, but not for the frame: the decoder refuses.
+        // Too many bytes for the type and not for the frame: the decoder refuses them.
         let error = block_on(read_frame::<SyncRequest, _>(&mut longest)).unwrap_err();
         assert!(!error.to_string().contains("exceeds"));
         let mut longer = Cursor::new(vec![0; MAX_SYNC_REQUEST_BYTES + 1]);

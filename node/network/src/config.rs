@@ -1,4 +1,4 @@
-//! What the operator decides.
+//! The operator's settings.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use libp2p::Multiaddr;
 
 use crate::metrics::NetworkMetrics;
 
-/// How to take part in the network.
+/// A node's part in the network.
 #[derive(Clone)]
 pub struct NetworkConfig {
-    /// Hash of the genesis block. Nodes of another chain are refused.
+    /// Hash of the genesis block. Nodes of other chains are refused.
     pub chain: B256,
-    /// Where to listen: TCP (`/ip4/../tcp/..`) and QUIC (`/ip4/../udp/../quic-v1`). Port 0 takes a free one.
+    /// Addresses to listen on: TCP (`/ip4/../tcp/..`) and QUIC (`/ip4/../udp/../quic-v1`). Port 0 takes a free port.
     pub listen: Vec<Multiaddr>,
-    /// Nodes to start from, each ending in `/p2p/<peer id>`.
+    /// Nodes to connect to first. Each address ends in `/p2p/<peer id>`.
     pub bootnodes: Vec<Multiaddr>,
-    /// Whether to look for more peers than those configured. Others may still connect to this node.
+    /// Whether to search for more peers than the configured ones. Others may connect to this node in any case.
     pub discover: bool,
-    /// Addresses under which others reach this node, when they differ from the ones it listens on.
+    /// Addresses at which others reach this node, if they differ from those it listens on.
     pub advertise: Vec<Multiaddr>,
-    /// The ed25519 secret that is this node's identity among its peers.
+    /// The ed25519 secret of this node's identity among its peers.
     pub key: [u8; 32],
-    /// Gossip heartbeat in milliseconds; below the block interval. Bounded by [`crate::limits::HEARTBEAT_MS`].
+    /// Gossip heartbeat in milliseconds, shorter than the block interval. Its range is [`crate::limits::HEARTBEAT_MS`].
     pub heartbeat_ms: u64,
-    /// Software name and version told to peers.
+    /// Name and version of the software, as told to peers.
     pub agent: String,
-    /// Bounds that depend on the machine.
+    /// Limits that depend on the machine.
     pub limits: NetworkLimits,
-    /// Counters, possibly registered with the node's registry.
+    /// Counters. The node may register them with its registry.
     pub metrics: NetworkMetrics,
 }
 
 impl NetworkConfig {
-    /// A configuration that listens on free loopback ports and knows nobody.
+    /// A configuration that listens on free loopback ports and has no bootnodes.
     #[must_use]
     pub fn new(chain: B256, key: [u8; 32]) -> Self {
         Self {
@@ -66,24 +66,24 @@ impl std::fmt::Debug for NetworkConfig {
     }
 }
 
-/// Bounds that depend on the machine and on how long to wait.
+/// Limits that depend on the machine, and deadlines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkLimits {
-    /// Connections at once.
+    /// Most connections at the same time.
     pub max_connections: u32,
-    /// Of those, connections others opened, so that some remain for the nodes this one chooses.
+    /// Most of these that peers opened. The others remain for peers that this node chooses.
     pub max_inbound_connections: u32,
-    /// Connections still in their handshakes, in each direction.
+    /// Most connections in their handshakes, in each direction.
     pub max_pending_connections: u32,
-    /// Connections to one peer. Two nodes that dial each other at once end up with two.
+    /// Most connections to one peer. Two nodes that dial each other at the same time have two.
     pub max_connections_per_peer: u32,
     /// New connections are refused while the process uses more memory than this, in bytes.
     pub max_memory_bytes: usize,
-    /// Peers to look for; beyond it the node stops dialling new ones.
+    /// Number of peers to look for. With this many, the node dials no new ones.
     pub target_peers: usize,
     /// Deadline of a sync request.
     pub request_timeout: Duration,
-    /// How long a banned peer stays so.
+    /// How long a ban lasts.
     pub ban: Duration,
 }
 

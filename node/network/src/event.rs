@@ -1,4 +1,4 @@
-//! What the network tells the node.
+//! What the network reports to the node.
 
 use libp2p::gossipsub::MessageId;
 use libp2p::request_response::ResponseChannel;
@@ -7,17 +7,17 @@ use libp2p::{Multiaddr, PeerId};
 use crate::message::GossipMessage;
 use crate::sync::{RequestError, SyncRequest, SyncResponse};
 
-/// A peer, as the node names it. The same peer keeps its number when it reconnects; no two peers ever
-/// share one.
+/// The number under which the node knows a peer. A peer keeps its number when it reconnects. No two peers ever
+/// have the same number.
 pub type PeerToken = u64;
 
-/// A sync request of this node. Each is answered by exactly one [`NetworkEvent::Response`].
+/// A sync request of this node. Exactly one [`NetworkEvent::Response`] follows each.
 pub type RequestId = u64;
 
-/// A message on which the node has yet to give its verdict.
+/// A message that waits for the verdict of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageRef {
-    /// `None`: the message was sent to this node alone, and there is nothing to pass on.
+    /// `None`: the message was sent to this node only, so nothing has to be forwarded.
     pub(crate) gossip: Option<MessageId>,
     pub(crate) source: PeerId,
 }
@@ -31,15 +31,15 @@ pub struct ResponseToken {
 /// The node's verdict on a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Useful: pass it on.
+    /// Useful: forward it.
     Accept,
-    /// Neither useful nor a fault, such as a message of a past height: do not pass it on.
+    /// Neither useful nor a fault, such as a message of a past height: do not forward it.
     Ignore,
-    /// No honest node could have made or passed on this message: do not, and penalise who did.
+    /// No honest node makes or forwards this message: do not forward it, and penalise the peer that sent it.
     Reject,
 }
 
-/// Who opened the connection.
+/// Which side opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// The peer.
@@ -55,66 +55,66 @@ pub struct PeerInfo {
     pub peer: PeerToken,
     /// Its public identity.
     pub id: PeerId,
-    /// The far end of its first connection.
+    /// The remote address of its first connection.
     pub address: Multiaddr,
-    /// The software it claims to run, cut to 64 characters.
+    /// The software that it claims to run, cut to 64 characters.
     pub agent: String,
-    /// Who opened its first connection.
+    /// Which side opened its first connection.
     pub direction: Direction,
 }
 
-/// What happened on the network. Arrivals, departures and responses are never lost; other events are dropped
-/// and counted when the node does not keep up, transactions first.
+/// An event of the network. Arrivals, departures and responses are never lost. When the node does not keep up,
+/// other events are dropped and counted, transactions first.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "messages are the common case; boxing them would cost an allocation each"
 )]
 pub enum NetworkEvent {
-    /// A peer of this chain is connected and hears what is published. A message of its may come just before.
+    /// A peer of this chain is connected and receives gossip. A message from it may come just before.
     PeerConnected {
         /// Its number.
         peer: PeerToken,
-        /// Who it is.
+        /// Its description.
         info: PeerInfo,
     },
-    /// Its last connection is closed.
+    /// The last connection to a peer is closed.
     PeerDisconnected {
-        /// Who.
+        /// Its number.
         peer: PeerToken,
     },
-    /// A peer was refused; it is banned for a while.
+    /// A peer was refused and is banned for a while.
     PeerRefused {
         /// Its public identity.
         id: PeerId,
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: String,
     },
-    /// A message. Gossip goes no further until [`crate::NetworkHandle::validate`] accepts it.
+    /// A message. Gossip is forwarded only after [`crate::NetworkHandle::validate`] accepts it.
     Message {
-        /// Who passed it on, not necessarily who made it.
+        /// The peer that sent it, which may not be its author.
         from: PeerToken,
-        /// For the verdict.
+        /// The reference for the verdict.
         id: MessageRef,
         /// The message.
         message: GossipMessage,
     },
-    /// A peer asks.
+    /// A request from a peer.
     Request {
-        /// Who asks.
+        /// The peer.
         from: PeerToken,
-        /// For [`crate::NetworkHandle::respond`].
+        /// The argument for [`crate::NetworkHandle::respond`].
         channel: ResponseToken,
-        /// What it asks.
+        /// Its request.
         request: SyncRequest,
     },
     /// The outcome of a request of this node.
     Response {
         /// The request.
         request_id: RequestId,
-        /// Who was asked.
+        /// The peer that was asked.
         from: PeerToken,
-        /// The answer, of the kind asked for but otherwise unverified.
+        /// The answer. Its kind fits the request; nothing else is verified.
         result: Result<SyncResponse, RequestError>,
     },
 }

@@ -1,4 +1,4 @@
-//! How the node speaks to the network task.
+//! How the node commands the network task.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::metrics::NetworkMetrics;
 use crate::reputation::PenaltyReason;
 use crate::sync::{SyncRequest, SyncResponse};
 
-/// What a handle asks of the task.
+/// A command for the network task.
 #[derive(Debug)]
 pub(crate) enum Command {
     Publish(GossipMessage),
@@ -26,11 +26,11 @@ pub(crate) enum Command {
     Penalize { peer: PeerToken, reason: PenaltyReason },
 }
 
-/// The near end of the network task. Cheap to clone; no method waits. The task ends when all handles are
-/// gone.
+/// The node's access to the network task. It is cheap to clone, and no method waits. The task ends when all
+/// handles are dropped.
 ///
-/// When the task does not keep up, commands are dropped and counted ([`NetworkMetrics::commands_dropped`]):
-/// transactions have a queue of their own, so that they never displace consensus messages.
+/// When the task does not keep up, commands are dropped and counted ([`NetworkMetrics::commands_dropped`]).
+/// Transactions have a queue of their own, so they never displace consensus messages.
 #[derive(Debug, Clone)]
 pub struct NetworkHandle {
     pub(crate) commands: mpsc::Sender<Command>,
@@ -39,14 +39,14 @@ pub struct NetworkHandle {
     pub(crate) listen: watch::Receiver<Arc<[Multiaddr]>>,
     pub(crate) local: PeerId,
     pub(crate) next_request: Arc<AtomicU64>,
-    /// Requests that found no room in the queue; the task reports them as failed. Holds at most
+    /// Requests for which the queue had no room. The task reports them as failed. At most
     /// [`MAX_COMMANDS`].
     pub(crate) overflow: Arc<Mutex<Vec<(RequestId, PeerToken)>>>,
     pub(crate) metrics: NetworkMetrics,
 }
 
 impl NetworkHandle {
-    /// Gossips a message of this node. Transactions wait a few milliseconds for others to share a message.
+    /// Gossips a message of this node. Transactions are collected for a few milliseconds and share a gossip message.
     pub fn publish(&self, message: GossipMessage) {
         match message {
             GossipMessage::Transactions(batch) => {
@@ -58,12 +58,12 @@ impl NetworkHandle {
         }
     }
 
-    /// Sends a consensus message to one peer, without an answer. Lost if the peer is not connected.
+    /// Sends a consensus message to one peer. There is no answer. It is lost if the peer is not connected.
     pub fn send(&self, peer: PeerToken, message: ConsensusMessage) {
         self.command(Command::Send { peer, message });
     }
 
-    /// Asks a peer. Exactly one [`crate::NetworkEvent::Response`] with the returned id follows.
+    /// Sends a request to a peer. Exactly one [`crate::NetworkEvent::Response`] with the returned id follows.
     pub fn request(&self, peer: PeerToken, request: SyncRequest) -> RequestId {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         if self.commands.try_send(Command::Request { id, peer, request }).is_err() {
@@ -76,29 +76,29 @@ impl NetworkHandle {
         id
     }
 
-    /// Answers a peer's request. A list of blocks is cut to what fits in a response.
+    /// Answers a peer's request. A list of blocks is cut to the size of a response.
     pub fn respond(&self, token: ResponseToken, response: SyncResponse) {
         self.command(Command::Respond { token, response });
     }
 
-    /// Gives the node's verdict on a gossip message; only accepted messages are passed on. To be given
-    /// within [`crate::limits::GOSSIP_HISTORY`], or the message is not passed on.
+    /// Gives the node's verdict on a gossip message. Only accepted messages are forwarded, and only if the verdict
+    /// comes within [`crate::limits::GOSSIP_HISTORY`].
     pub fn validate(&self, message: MessageRef, verdict: Verdict) {
         self.command(Command::Validate { message, verdict });
     }
 
-    /// Reports a fault of a peer found by the node. Enough of them ban the peer for a while.
+    /// Reports a peer's fault that the node found. Several faults ban the peer for a while.
     pub fn penalize(&self, peer: PeerToken, reason: PenaltyReason) {
         self.command(Command::Penalize { peer, reason });
     }
 
-    /// The connected, identified peers by number.
+    /// The connected and identified peers, by number.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.peers.borrow().to_vec()
     }
 
-    /// The same, to be awaited on.
+    /// The same, as a channel that reports changes.
     #[must_use]
     pub fn watch_peers(&self) -> watch::Receiver<Arc<[PeerInfo]>> {
         self.peers.clone()
@@ -110,8 +110,8 @@ impl NetworkHandle {
         self.local
     }
 
-    /// Where this node listens, with the ports it was given. Each ends in `/p2p/<its id>`, so that it can
-    /// serve as another node's bootnode.
+    /// The addresses that this node listens on, with the actual ports. Each ends in `/p2p/<its id>`, so it can be
+    /// a bootnode address for other nodes.
     #[must_use]
     pub fn listen_addrs(&self) -> Vec<Multiaddr> {
         self.listen.borrow().to_vec()

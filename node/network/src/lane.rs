@@ -1,4 +1,4 @@
-//! One-way messages to one peer: a few under way, a bounded number waiting.
+//! One-way messages to one peer: a few in flight, a bounded number waiting.
 
 use std::collections::VecDeque;
 
@@ -16,14 +16,14 @@ impl<M> Lane<M> {
         Self { waiting: VecDeque::new(), in_flight: 0, max_in_flight, max_waiting }
     }
 
-    /// Accepts a message. Returns the oldest waiting one if there was no room: newer messages of consensus
-    /// are worth more.
+    /// Adds a message. If there is no room, the oldest waiting one is dropped and returned: newer consensus messages
+    /// are more useful.
     pub(crate) fn push(&mut self, message: M) -> Option<M> {
         self.waiting.push_back(message);
         if self.waiting.len() > self.max_waiting { self.waiting.pop_front() } else { None }
     }
 
-    /// The next message to send now. The caller reports its end with [`Lane::finished`].
+    /// The next message to send now. The caller reports with [`Lane::finished`] that it arrived or failed.
     pub(crate) fn next(&mut self) -> Option<M> {
         if self.in_flight >= self.max_in_flight {
             return None;
@@ -33,7 +33,7 @@ impl<M> Lane<M> {
         Some(message)
     }
 
-    /// A message arrived or failed.
+    /// A message in flight arrived or failed.
     pub(crate) fn finished(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }

@@ -1,17 +1,17 @@
 //! The peer-to-peer network: one libp2p swarm over TCP and QUIC.
 //!
 //! The crate owns connections, discovery, gossip, one-way messages and sync requests between peers, and the
-//! defence against hostile ones: limits, penalties and bans. Bytes become types here, each within a limit
-//! that is checked before memory is taken for it; what cannot be decoded never reaches the node.
+//! defence against hostile peers: limits, penalties and bans. Bytes become types here. Each decoder checks its
+//! limit before it allocates memory. Bytes that cannot be decoded never reach the node.
 //!
-//! It knows nothing of what messages mean: gossip is passed on only after the node's verdict, and whether an
-//! answer is true is for the node to find out.
+//! The crate does not know the meaning of messages. It forwards gossip only after the verdict of the node, and the
+//! node checks whether an answer is true.
 //!
-//! Nodes of different chains have no protocol in common but identify, by which they notice and part. All
-//! queues are bounded by the constants in [`limits`]; when the node does not keep up, transactions are
-//! dropped before consensus messages.
+//! Nodes of different chains share only the identify protocol. It tells them so, and they disconnect. The constants
+//! in [`limits`] bound all queues. When the node does not keep up, transactions are dropped before consensus
+//! messages.
 //!
-//! Start at [`start`], [`NetworkHandle`] and [`NetworkEvent`]; the event loop is in `service`.
+//! Start at [`start`], [`NetworkHandle`] and [`NetworkEvent`]. The event loop is in `service`.
 
 mod address_book;
 mod batch;

@@ -1,4 +1,4 @@
-//! What is gossiped, on which topic, and its bounded decoding.
+//! Gossip messages, their topics, and their bounded decoding.
 
 use alloy_primitives::{B256, Bytes};
 use causeway_consensus::ConsensusMessage;
@@ -11,18 +11,18 @@ use crate::limits::{
     GOSSIP_FRAME_OVERHEAD_BYTES, MAX_BATCH_TRANSACTIONS, MAX_CONSENSUS_BYTES, MAX_PEG_BYTES, MAX_TRANSACTIONS_BYTES,
 };
 
-/// A message to or from everybody.
+/// A gossip message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GossipMessage {
-    /// Signed transactions in their EIP-2718 encoding. Publishing collects small lists into batches.
+    /// Signed transactions in their EIP-2718 encoding. Small lists are collected into batches before they are sent.
     Transactions(Vec<Bytes>),
-    /// A consensus message; one with a whole block is too large for gossip.
+    /// A consensus message. One with a whole block is too large for gossip.
     Consensus(ConsensusMessage),
     /// An attestation of the peg.
     Peg(PegMessage),
 }
 
-/// Why bytes on a topic are not a message. The peer that sent them is at fault.
+/// Why bytes on a topic are no message. The peer that sent them is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// Longer than the topic allows.
@@ -33,10 +33,10 @@ pub enum DecodeError {
         /// The topic's limit.
         limit: usize,
     },
-    /// A batch of no transactions or of too many, or one of impossible length.
+    /// The batch has no transactions or too many, or one of them is empty or too long.
     #[error("a batch of {0} transactions, or one of them empty or too long")]
     BadBatch(u64),
-    /// Not an encoding of the topic's type.
+    /// The bytes are no encoding of the topic's type.
     #[error("malformed: {0}")]
     Malformed(String),
 }
@@ -53,10 +53,10 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// All of them.
+    /// All topics.
     pub const ALL: [Self; 3] = [Self::Transactions, Self::Consensus, Self::Peg];
 
-    /// The topic's name carries the chain, so that chains never mix.
+    /// The name of the topic. It contains the chain, so chains never mix.
     pub(crate) fn ident(self, chain: &B256) -> IdentTopic {
         let name = match self {
             Self::Transactions => "transactions",
@@ -75,12 +75,12 @@ impl Topic {
         }
     }
 
-    /// Largest frame that carries a message of the topic.
+    /// Largest frame with a message of the topic, in bytes.
     pub(crate) fn max_frame_bytes(self) -> usize {
         self.max_bytes() + GOSSIP_FRAME_OVERHEAD_BYTES
     }
 
-    /// Reads exactly one message of the topic.
+    /// Decodes exactly one message of the topic.
     ///
     /// # Errors
     /// [`DecodeError`]; the peer that sent the bytes is at fault.
@@ -101,7 +101,7 @@ impl Topic {
 }
 
 impl GossipMessage {
-    /// The topic it belongs on.
+    /// The topic of the message.
     pub fn topic(&self) -> Topic {
         match self {
             Self::Transactions(_) => Topic::Transactions,
@@ -110,7 +110,7 @@ impl GossipMessage {
         }
     }
 
-    /// Its bytes on that topic.
+    /// The encoding of the message on its topic.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Transactions(batch) => encode_batch(batch),
@@ -120,7 +120,7 @@ impl GossipMessage {
     }
 }
 
-/// Topics by the hash that frames carry.
+/// Topics by the hash that frames contain.
 #[derive(Debug, Clone)]
 pub(crate) struct Topics {
     entries: [(TopicHash, Topic); 3],
@@ -140,7 +140,7 @@ fn encode_batch(batch: &[Bytes]) -> Vec<u8> {
     borsh::to_vec(batch).expect("writing to memory cannot fail")
 }
 
-/// The count is checked before anything is allocated for it.
+/// The count is checked before memory is allocated for it.
 fn decode_batch(data: &[u8]) -> Result<Vec<Bytes>, DecodeError> {
     let (head, _) = data.split_first_chunk().ok_or_else(|| DecodeError::Malformed("no count".into()))?;
     let count = u64::from(u32::from_le_bytes(*head));

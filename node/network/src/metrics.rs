@@ -1,4 +1,4 @@
-//! What the network counts.
+//! The counters of the network.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,7 +13,7 @@ pub struct NetworkMetrics {
     pub messages_received: Counter,
     /// Gossip messages published by this node.
     pub messages_published: Counter,
-    /// Publications that reached nobody: no peers, full queues or too large.
+    /// Publications that reached no peer: none was connected, the queues were full, or the message was too large.
     pub publish_failures: Counter,
     /// Transaction batches dropped because the node was busy.
     pub transactions_dropped: Counter,
@@ -21,15 +21,15 @@ pub struct NetworkMetrics {
     pub messages_dropped: Counter,
     /// Messages of peers that could not be decoded.
     pub malformed: Counter,
-    /// Messages the node judged invalid.
+    /// Messages that the node judged invalid.
     pub rejected: Counter,
     /// Bans.
     pub bans: Counter,
-    /// Peers refused because they are of another chain.
+    /// Peers refused because they belong to another chain.
     pub wrong_chain: Counter,
-    /// Outgoing connections tried.
+    /// Dials.
     pub dials: Counter,
-    /// Outgoing connections that failed.
+    /// Dials that failed.
     pub dial_failures: Counter,
     /// Sync requests made by this node.
     pub requests: Counter,
@@ -42,26 +42,34 @@ pub struct NetworkMetrics {
 }
 
 impl NetworkMetrics {
-    /// Makes the counters part of a registry. Names begin with `network_`.
+    /// Registers the counters. Their names begin with `network_`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("network");
         registry.register("peers", "Peers connected and identified", self.peers.clone());
         let counters = [
             ("messages_received", "Gossip messages received for the first time", &self.messages_received),
             ("messages_published", "Gossip messages published by this node", &self.messages_published),
-            ("publish_failures", "Publications that reached nobody", &self.publish_failures),
-            ("transactions_dropped", "Transaction batches dropped, node busy", &self.transactions_dropped),
-            ("messages_dropped", "Other messages dropped, node or peer busy", &self.messages_dropped),
+            ("publish_failures", "Publications that reached no peer", &self.publish_failures),
+            (
+                "transactions_dropped",
+                "Transaction batches dropped because the node was busy",
+                &self.transactions_dropped,
+            ),
+            (
+                "messages_dropped",
+                "Consensus, peg and sync messages dropped because the node or the peer was busy",
+                &self.messages_dropped,
+            ),
             ("malformed", "Messages that could not be decoded", &self.malformed),
-            ("rejected", "Messages the node judged invalid", &self.rejected),
+            ("rejected", "Messages that the node judged invalid", &self.rejected),
             ("bans", "Peers banned", &self.bans),
-            ("wrong_chain", "Peers refused as of another chain", &self.wrong_chain),
-            ("dials", "Outgoing connections tried", &self.dials),
-            ("dial_failures", "Outgoing connections that failed", &self.dial_failures),
+            ("wrong_chain", "Peers refused because they belong to another chain", &self.wrong_chain),
+            ("dials", "Dials", &self.dials),
+            ("dial_failures", "Dials that failed", &self.dial_failures),
             ("requests", "Sync requests made", &self.requests),
             ("request_failures", "Sync requests that failed", &self.request_failures),
             ("requests_refused", "Sync requests of peers above their rate", &self.requests_refused),
-            ("commands_dropped", "Commands dropped, network task busy", &self.commands_dropped),
+            ("commands_dropped", "Commands dropped because the network task was busy", &self.commands_dropped),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());

@@ -1,4 +1,4 @@
-//! Events waiting for the node, the important ones first, each kind bounded.
+//! Events that wait for the node, ordered by importance. Each kind is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,12 +8,12 @@ use crate::limits::{
     MAX_QUEUED_MESSAGES_PER_PEER, MAX_QUEUED_REQUESTS,
 };
 
-/// The node is too slow for this kind of event; it was not queued.
+/// The queue of this kind of event is full. The event was not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Dropped;
 
-/// Order of delivery: arrivals, departures and answers; consensus and peg messages; requests of peers;
-/// transactions.
+/// Order of delivery: arrivals, departures and answers; then consensus and peg messages; then requests of peers;
+/// then transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     lifecycle: VecDeque<NetworkEvent>,
@@ -47,8 +47,8 @@ impl Lane {
 }
 
 impl Outbox {
-    /// Queues an arrival, a departure or an answer to a request of ours. Never drops; the caller stops
-    /// taking in from the network while [`Outbox::is_clogged`].
+    /// Queues an arrival, a departure or an answer to a request of this node. These are never dropped. The caller
+    /// reads nothing from the network while [`Outbox::is_clogged`].
     pub(crate) fn push_lifecycle(&mut self, event: NetworkEvent) {
         self.lifecycle.push_back(event);
     }
@@ -108,7 +108,7 @@ impl Outbox {
             && self.batches.queue.is_empty()
     }
 
-    /// The node has not taken arrivals and departures for so long that nothing more may come in.
+    /// Whether so many arrivals and departures wait for the node that the network must wait, too.
     pub(crate) fn is_clogged(&self) -> bool {
         self.lifecycle.len() >= MAX_QUEUED_LIFECYCLE
     }

@@ -1,4 +1,4 @@
-//! The peers of the moment, and the numbers by which the node knows them.
+//! The connected peers, and the numbers under which the node knows them.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -17,18 +17,18 @@ use crate::limits::{
 use crate::message::Topic;
 use crate::reputation::RequestBudget;
 
-/// Longest agent string kept, in characters.
+/// Longest kept description of a peer's software, in characters.
 const MAX_AGENT_CHARS: usize = 64;
 
 /// A connected peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) info: PeerInfo,
-    /// Whether it has shown to be of this chain.
+    /// Whether it has proved to be of this chain.
     identified: bool,
-    /// The topics it listens to.
+    /// The topics that it has joined.
     subscriptions: [bool; Topic::ALL.len()],
-    /// Whether the node knows of it.
+    /// Whether the node was told of it.
     announced: bool,
     pub(crate) connected_ms: u64,
     pub(crate) budget: RequestBudget,
@@ -37,7 +37,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Whether the peer is of this chain and hears what is gossiped. Before, the node is not told of it.
+    /// Whether the peer is of this chain and receives gossip. The node is told of a peer only then.
     pub(crate) fn is_ready(&self) -> bool {
         self.announced
     }
@@ -48,7 +48,7 @@ impl Peer {
 pub(crate) struct Peers {
     connected: BTreeMap<PeerId, Peer>,
     by_token: BTreeMap<PeerToken, PeerId>,
-    /// Numbers of peers seen before, so that they keep them.
+    /// The numbers of peers seen before, which they keep.
     tokens: LruCache<PeerId, PeerToken>,
     next_token: PeerToken,
 }
@@ -59,7 +59,7 @@ impl Peers {
         Self { connected: BTreeMap::new(), by_token: BTreeMap::new(), tokens: LruCache::new(capacity), next_token: 1 }
     }
 
-    /// Takes note of a connection.
+    /// Records a new connection.
     pub(crate) fn connect(&mut self, id: PeerId, endpoint: &ConnectedPoint, now_ms: u64) {
         if self.connected.contains_key(&id) {
             return;
@@ -86,14 +86,14 @@ impl Peers {
         self.connected.insert(id, entry);
     }
 
-    /// The peer's last connection is closed.
+    /// Removes a peer after its last connection has closed.
     pub(crate) fn disconnect(&mut self, id: &PeerId) -> Option<Peer> {
         let peer = self.connected.remove(id)?;
         self.by_token.remove(&peer.info.peer);
         Some(peer)
     }
 
-    /// The peer is of this chain. Returns its description when that makes it ready.
+    /// Records that the peer is of this chain. Returns its description if this makes it ready.
     pub(crate) fn identify(&mut self, id: &PeerId, agent: &str) -> Option<PeerInfo> {
         let peer = self.connected.get_mut(id)?;
         peer.info.agent = agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect();
@@ -101,7 +101,7 @@ impl Peers {
         Self::announce(peer)
     }
 
-    /// The peer listens to a topic. Returns its description when that makes it ready.
+    /// Records that the peer has joined a topic. Returns its description if this makes it ready.
     pub(crate) fn subscribe(&mut self, id: &PeerId, topic: Topic) -> Option<PeerInfo> {
         let peer = self.connected.get_mut(id)?;
         for (subscribed, known) in peer.subscriptions.iter_mut().zip(Topic::ALL) {
@@ -136,7 +136,7 @@ impl Peers {
         self.connected.len()
     }
 
-    /// Peers that have been connected since before `since_ms` and are not ready.
+    /// Peers that connected before `since_ms` and are not ready.
     pub(crate) fn silent(&self, since_ms: u64) -> Vec<PeerId> {
         self.connected
             .iter()
@@ -145,7 +145,7 @@ impl Peers {
             .collect()
     }
 
-    /// The ready peers by number.
+    /// The ready peers, by number.
     pub(crate) fn list(&self) -> Arc<[PeerInfo]> {
         self.by_token
             .values()
@@ -156,8 +156,8 @@ impl Peers {
     }
 }
 
-/// Whether an address told by a peer is worth remembering: a loopback address means this very machine only
-/// when the peer is connected over loopback.
+/// Whether to remember an address that a peer reported. A loopback address means this machine only if the peer is
+/// connected over loopback.
 pub(crate) fn is_plausible(address: &Multiaddr, connected_over: &Multiaddr) -> bool {
     use libp2p::multiaddr::Protocol;
     let is_loopback = |address: &Multiaddr| {

@@ -1,4 +1,4 @@
-//! What the protocols report, and what the node asks of single peers.
+//! Events of the protocols, and the commands of the node that concern one peer.
 
 use causeway_consensus::ConsensusMessage;
 use libp2p::request_response::{self, InboundFailure, OutboundFailure};
@@ -41,7 +41,7 @@ impl Service {
             }
             BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed { result, .. }) => self.on_search(result),
             BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(error) }) => {
-                // A half-open connection; a living peer comes back by itself.
+                // A half-open connection. A peer that is alive connects again.
                 tracing::debug!(%peer, %error, "ping failed");
                 self.swarm.close_connection(connection);
             }
@@ -49,14 +49,18 @@ impl Service {
         }
     }
 
-    /// Nodes of another chain are noticed here. All others become peers.
+    /// Refuses nodes of other chains. All others become peers.
     fn on_identity(&mut self, peer: PeerId, info: &identify::Info) {
         let expected = protocol_version(&self.chain);
         if info.protocol_version != expected {
             let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(100).collect();
             self.metrics.wrong_chain.inc();
-            tracing::warn!(%peer, ours = %expected, %theirs, "peer is of another chain or protocol: refused");
-            self.penalize(peer, PenaltyReason::WrongChain, &format!("it speaks {theirs}, this node {expected}"));
+            tracing::warn!(%peer, ours = %expected, %theirs, "refused a peer of another chain or protocol");
+            self.penalize(
+                peer,
+                PenaltyReason::WrongChain,
+                &format!("its protocol is {theirs}, that of this node is {expected}"),
+            );
             return;
         }
         let Some(known) = self.peers.get(&peer) else { return };
@@ -120,7 +124,7 @@ impl Service {
         }
     }
 
-    /// Queues a message for the node, or drops it when the node does not keep up.
+    /// Queues a message for the node, or drops it if the node does not keep up.
     fn deliver(&mut self, source: PeerId, id: MessageRef, bytes: usize, message: GossipMessage) {
         let Some(from) = self.peers.token(&source) else {
             self.report(&id, gossipsub::MessageAcceptance::Ignore);
@@ -149,7 +153,7 @@ impl Service {
         self.report(message, acceptance);
         if verdict == Verdict::Reject {
             self.metrics.rejected.inc();
-            self.penalize(message.source, PenaltyReason::InvalidMessage, "a message judged invalid");
+            self.penalize(message.source, PenaltyReason::InvalidMessage, "an invalid message");
         }
     }
 
@@ -157,7 +161,7 @@ impl Service {
         if let Some(id) = &message.gossip {
             let gossip = &mut self.swarm.behaviour_mut().gossip;
             if !gossip.report_message_validation_result(id, &message.source, acceptance) {
-                tracing::trace!(%id, "the verdict came after the message had expired");
+                tracing::trace!(%id, "the message expired before its verdict");
             }
         }
     }
@@ -183,7 +187,7 @@ impl Service {
         self.pump(id);
     }
 
-    /// Sends what may be under way to a peer.
+    /// Sends waiting messages to a peer, as many as may be in flight.
     fn pump(&mut self, id: PeerId) {
         let Some(entry) = self.peers.get_mut(&id) else { return };
         while let Some(message) = entry.direct.next() {
@@ -242,7 +246,7 @@ impl Service {
         self.deliver(peer, reference, bytes, GossipMessage::Consensus(message));
     }
 
-    /// A one-way message arrived or failed; the next may go.
+    /// A one-way message arrived or failed, so the next one can be sent.
     fn sent(&mut self, peer: PeerId, bulk: bool) {
         if let Some(entry) = self.peers.get_mut(&peer) {
             if bulk {
@@ -254,7 +258,7 @@ impl Service {
         self.pump(peer);
     }
 
-    /// Bytes that are no request are the peer's fault.
+    /// Bytes that are no request are a fault of the peer.
     fn well_formed<Q>(&mut self, peer: PeerId, request: Received<Q>) -> Option<Q> {
         request
             .map_err(|error| {
@@ -264,7 +268,7 @@ impl Service {
             .ok()
     }
 
-    /// A stream that breaks may be the network's fault.
+    /// A broken stream may be the fault of the network.
     fn on_inbound_failure(peer: PeerId, error: &InboundFailure) {
         tracing::trace!(%peer, %error, "a stream of a peer failed");
     }
@@ -316,7 +320,7 @@ impl Service {
                     return;
                 }
                 let channel = ResponseToken { channel };
-                // A request that finds no room is refused by dropping its channel.
+                // Dropping the channel refuses a request for which there is no room.
                 if self.outbox.push_request(NetworkEvent::Request { from, channel, request }).is_err() {
                     self.metrics.messages_dropped.inc();
                 }

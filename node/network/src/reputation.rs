@@ -1,4 +1,4 @@
-//! Penalties, bans and request rates. Pure: time is a value.
+//! Penalties, bans and request rates. Pure: time is an argument.
 
 use std::num::NonZeroUsize;
 
@@ -7,25 +7,25 @@ use lru::LruCache;
 
 use crate::limits::{MAX_REMEMBERED_PEERS, SYNC_REQUEST_BURST, SYNC_REQUESTS_PER_SECOND};
 
-/// Penalties add up to a ban at this many points; one point is forgiven each second.
+/// Points at which a peer is banned. One point is forgiven each second.
 const BAN_POINTS: u64 = 100;
 const POINT_LIFETIME_MS: u64 = 1_000;
 
-/// What a peer did wrong. Decides how much it counts; a ban comes at 100 points, and one point is forgiven
-/// each second.
+/// A peer's fault. It decides the number of points. A peer is banned at 100 points, and one point is forgiven each
+/// second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PenaltyReason {
-    /// Bytes that are no message: 34 points. An honest node never sends them, nor forwards them.
+    /// Bytes that cannot be decoded: 34 points. An honest node neither sends nor forwards them.
     Malformed,
-    /// A message that no honest node could have made or forwarded, such as one with a bad signature: 25 points.
+    /// A message that no honest node makes or forwards, such as one with a bad signature: 25 points.
     InvalidMessage,
     /// An answer that does not fit the request or does not verify: 25 points.
     BadResponse,
-    /// More requests or messages than its share: 5 points.
+    /// More requests or messages than allowed: 5 points.
     Spam,
-    /// It keeps the node waiting: 5 points.
+    /// A request that the peer did not answer in time: 5 points.
     Slow,
-    /// It is of another chain: banned at once.
+    /// The peer is of another chain: banned at once.
     WrongChain,
     /// Proven malice: banned at once.
     Malicious,
@@ -45,12 +45,12 @@ impl PenaltyReason {
 #[derive(Debug, Clone, Copy, Default)]
 struct Record {
     points: u64,
-    /// When points were last forgiven.
+    /// When points were last forgiven, in ms.
     updated_ms: u64,
     banned_until_ms: Option<u64>,
 }
 
-/// Penalties by peer. Remembers [`MAX_REMEMBERED_PEERS`], the longest unseen being forgotten first.
+/// Penalties by peer, at most [`MAX_REMEMBERED_PEERS`]. The peer not seen for the longest time is forgotten first.
 #[derive(Debug)]
 pub(crate) struct Reputation {
     records: LruCache<PeerId, Record>,
@@ -63,7 +63,7 @@ impl Reputation {
         Self { records: LruCache::new(capacity), ban_ms }
     }
 
-    /// Adds a penalty. Returns the peer's points, and whether this bans it.
+    /// Adds a penalty. Returns the points of the peer, and whether it is now banned.
     pub(crate) fn penalize(&mut self, peer: PeerId, reason: PenaltyReason, now_ms: u64) -> (u64, bool) {
         let record = self.records.get_or_insert_mut(peer, Record::default);
         let forgiven = now_ms.saturating_sub(record.updated_ms) / POINT_LIFETIME_MS;
@@ -80,7 +80,7 @@ impl Reputation {
         self.records.peek(peer).is_some_and(|record| record.banned_until_ms.is_some())
     }
 
-    /// The peers whose ban is over; they start afresh.
+    /// The peers whose ban is over. They start with no points.
     pub(crate) fn pardon(&mut self, now_ms: u64) -> Vec<PeerId> {
         let over: Vec<PeerId> = self
             .records
@@ -95,7 +95,7 @@ impl Reputation {
     }
 }
 
-/// The sync requests a peer may still make: a bucket that fills at a steady rate.
+/// The sync requests that a peer may still make: a bucket that fills at a steady rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestBudget {
     millitokens: u64,
@@ -107,7 +107,7 @@ impl RequestBudget {
         Self { millitokens: u64::from(SYNC_REQUEST_BURST) * 1_000, updated_ms: now_ms }
     }
 
-    /// Takes one request out of the bucket, if there is one.
+    /// Takes one request from the bucket. `false` if it is empty.
     pub(crate) fn take(&mut self, now_ms: u64) -> bool {
         let earned = now_ms.saturating_sub(self.updated_ms).saturating_mul(u64::from(SYNC_REQUESTS_PER_SECOND));
         self.millitokens = self.millitokens.saturating_add(earned).min(u64::from(SYNC_REQUEST_BURST) * 1_000);
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(reputation.penalize(peer, PenaltyReason::Malformed, 0), (68, false));
         assert_eq!(reputation.penalize(peer, PenaltyReason::Malformed, 0), (102, true));
         assert!(reputation.is_banned(&peer));
-        // A peer is banned once, whatever else arrives from it.
+        // A peer is banned once, even if more arrives from it.
         assert!(!reputation.penalize(peer, PenaltyReason::Malformed, 0).1);
         assert!(reputation.pardon(999).is_empty());
         assert_eq!(reputation.pardon(1_000), vec![peer]);

@@ -1,4 +1,4 @@
-//! The event loop: the only owner of the swarm.
+//! The event loop, the only owner of the swarm.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,21 +28,21 @@ use crate::peers::Peers;
 use crate::reputation::{PenaltyReason, Reputation};
 use crate::sync::{RequestError, SyncRequest};
 
-/// How often dials, bans and silent peers are looked at.
+/// Time between two checks of dials, bans and silent peers.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often peers are asked for others: with few peers, and with enough.
+/// Time between two searches for more peers: with few peers, and with enough.
 const SEARCH_LONELY_MS: u64 = 1_000;
 const SEARCH_SETTLED_MS: u64 = 20_000;
 const FEW_PEERS: usize = 4;
 
-/// After a peer arrived, it is asked for others this soon.
+/// Time from the arrival of a peer to a search for more peers.
 const SEARCH_AFTER_ARRIVAL_MS: u64 = 200;
 
-/// A node of another chain is disconnected only after this pause, so that it too learns why.
+/// Time after which a node of another chain is disconnected. Until then it learns the reason, too.
 const REFUSAL_PAUSE_MS: u64 = 500;
 
-/// What the handles send.
+/// Receivers of the commands of the handles.
 pub(crate) struct Inputs {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) transactions: mpsc::Receiver<Vec<Bytes>>,
@@ -74,7 +74,7 @@ pub(crate) struct Service {
     listen_out: watch::Sender<Arc<[Multiaddr]>>,
     started: Instant,
     next_search_ms: u64,
-    /// Refused peers and when to disconnect them; at most the connected ones.
+    /// Refused peers, and when to disconnect them. At most as many as are connected.
     refused: Vec<(u64, PeerId)>,
 }
 
@@ -110,7 +110,7 @@ impl Service {
         }
     }
 
-    /// Runs until the node drops its end.
+    /// Runs until the node drops its handles or its receiver.
     pub(crate) async fn run(mut self, mut inputs: Inputs) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -153,10 +153,10 @@ impl Service {
                 }
             }
         }
-        tracing::info!("network task ends");
+        tracing::info!("network task stops");
     }
 
-    /// Milliseconds since the task started; the clock of everything in this crate.
+    /// Milliseconds since the task started. This is the clock of the whole crate.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -188,11 +188,11 @@ impl Service {
             Ok(_) => {
                 self.metrics.messages_published.inc();
             }
-            // Everybody has it already.
+            // All peers have it already.
             Err(gossipsub::PublishError::Duplicate) => {}
             Err(error) => {
                 self.metrics.publish_failures.inc();
-                tracing::debug!(?topic, %error, "message reached nobody");
+                tracing::debug!(?topic, %error, "message reached no peer");
             }
         }
     }
@@ -205,7 +205,7 @@ impl Service {
         }
         let deadline_ms = u64::try_from(READY_DEADLINE.as_millis()).unwrap_or(u64::MAX);
         for peer in self.peers.silent(now_ms.saturating_sub(deadline_ms)) {
-            tracing::debug!(%peer, "peer does not take part");
+            tracing::debug!(%peer, "peer did not identify itself and join the topics in time");
             self.disconnect(peer);
         }
         let wanted = if self.discover { self.limits.target_peers } else { 0 };
@@ -234,11 +234,11 @@ impl Service {
         }
     }
 
-    /// Counts a fault against a peer, and bans it when they are too many.
+    /// Counts a fault of a peer, and bans the peer at too many points.
     pub(crate) fn penalize(&mut self, peer: PeerId, reason: PenaltyReason, detail: &str) {
         let (points, bans) = self.reputation.penalize(peer, reason, self.now_ms());
         tracing::debug!(%peer, ?reason, points, detail, "peer penalised");
-        // Points are small whole numbers, exact as floats.
+        // Points are small integers, which floats represent exactly.
         let score = -f64::from(u32::try_from(points).unwrap_or(u32::MAX));
         self.swarm.behaviour_mut().gossip.set_application_score(&peer, score);
         if bans {
@@ -350,7 +350,7 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// Whether a consensus message is for the lane of large ones.
+/// Whether a consensus message belongs in the bulk lane.
 pub(crate) fn is_bulk(encoded_bytes: usize) -> bool {
     encoded_bytes > MAX_CONSENSUS_BYTES
 }

@@ -22,14 +22,14 @@ use crate::limits::{
 };
 use crate::service::{Inputs, Service};
 
-/// How long the sockets may take to open.
+/// Deadline for opening the sockets.
 const LISTEN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A connection nothing keeps open is closed after this long. Long, since peers that are in no gossip mesh
-/// are still wanted; peers that never identify themselves are dropped by another rule.
+/// Time after which a connection without streams is closed. It is long, since peers outside every gossip mesh are
+/// still wanted. Another rule disconnects peers that never identify themselves.
 const IDLE_CONNECTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The public identity that belongs to an ed25519 secret.
+/// The public identity of an ed25519 secret.
 ///
 /// # Errors
 /// [`NetworkError::Key`].
@@ -37,8 +37,8 @@ pub fn peer_id(key: [u8; 32]) -> Result<PeerId, NetworkError> {
     keypair(key).map(|keypair| keypair.public().to_peer_id())
 }
 
-/// Opens the configured sockets and starts the network task on the current tokio runtime. Returns once it
-/// listens; [`NetworkHandle::listen_addrs`] then tells the ports. The task ends when the receiver or all
+/// Opens the configured sockets and starts the network task on the current tokio runtime. Returns once the node
+/// listens; [`NetworkHandle::listen_addrs`] then gives the ports. The task ends when the receiver or all
 /// handles are dropped.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub async fn start(config: NetworkConfig) -> Result<(NetworkHandle, mpsc::Receiv
     }
     let mut swarm = build(&config, key)?;
     for peer in &bootnodes {
-        // Strangers that take all connections do not keep the chosen ones out.
+        // Strangers cannot take all connections and keep out the chosen peers.
         swarm.behaviour_mut().limits.bypass_peer_id(peer);
     }
     for address in &config.advertise {
@@ -111,7 +111,7 @@ fn build(config: &NetworkConfig, key: Keypair) -> Result<Swarm<Behaviour>, Netwo
             })
             .map_err(|error| setup(&error))
     };
-    // The builder's stages have types without names, hence a macro for the common end.
+    // The stages of the builder have types without names, so a macro holds the last steps.
     macro_rules! finish {
         ($builder:expr) => {
             $builder
@@ -125,13 +125,13 @@ fn build(config: &NetworkConfig, key: Keypair) -> Result<Swarm<Behaviour>, Netwo
     Ok(match transports(key.clone())?.with_dns() {
         Ok(builder) => finish!(builder),
         Err(error) => {
-            tracing::warn!(%error, "no DNS configuration: only addresses with numbers can be dialled");
+            tracing::warn!(%error, "no DNS configuration: only IP addresses can be dialled");
             finish!(transports(key)?)
         }
     })
 }
 
-/// Opens every socket and waits until each has told its address.
+/// Opens every socket and waits until each has an address.
 async fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> Result<Vec<Multiaddr>, NetworkError> {
     let local = *swarm.local_peer_id();
     let mut waiting = Vec::new();
@@ -177,7 +177,7 @@ fn split_identity(address: &Multiaddr) -> Option<(PeerId, Multiaddr)> {
     }
 }
 
-/// An error with its causes: libp2p's transports leave the text to the innermost one.
+/// An error with its causes: the outer errors of libp2p's transports have no text of their own.
 fn in_words(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
     causes.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")

@@ -1,4 +1,4 @@
-//! Requests of catch-up and their answers.
+//! Sync requests of nodes that catch up, and the answers.
 
 use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -8,16 +8,16 @@ use thiserror::Error;
 use crate::limits::{MAX_SYNC_BLOCKS, MAX_SYNC_REQUEST_BYTES, MAX_SYNC_RESPONSE_BYTES};
 use crate::message::DecodeError;
 
-/// What one node asks another.
+/// A request from one node to another.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SyncRequest {
-    /// How far are you?
+    /// The last decided block.
     Status,
     /// Decided blocks from a height upwards.
     Blocks {
         /// First height wanted.
         from: u64,
-        /// Most blocks wanted; the answer may hold fewer.
+        /// Most blocks wanted. The answer may have fewer.
         max: u32,
     },
 }
@@ -25,22 +25,22 @@ pub enum SyncRequest {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SyncResponse {
-    /// To [`SyncRequest::Status`].
+    /// The answer to [`SyncRequest::Status`].
     Status {
         /// Height of the last decided block.
         head: u64,
         /// Its hash.
         hash: B256,
     },
-    /// To [`SyncRequest::Blocks`]: consecutive bodies with the certificates that decided them, from the
-    /// height asked for. Empty when there is none (yet, or any more).
+    /// The answer to [`SyncRequest::Blocks`]: consecutive bodies from the requested height, with the certificates that
+    /// decided them. Empty if the node does not have the block (not yet, or not any more).
     Blocks(Vec<(Bytes, CommitCertificate)>),
 }
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RequestError {
-    /// The peer is not connected, or its connection closed meanwhile.
+    /// The peer is not connected, or the connection closed meanwhile.
     #[error("the peer is not connected")]
     NotConnected,
     /// No answer within the deadline.
@@ -49,21 +49,21 @@ pub enum RequestError {
     /// The peer refused to answer.
     #[error("the peer closed the request without an answer")]
     Refused,
-    /// The answer could not be decoded; the peer was penalised.
+    /// The answer could not be decoded. The peer was penalised.
     #[error("the peer's answer is malformed: {0}")]
     Malformed(String),
-    /// Too many requests are waiting already.
+    /// Too many requests wait already.
     #[error("too many requests in flight")]
     Busy,
 }
 
 impl SyncRequest {
-    /// Its frame.
+    /// The encoding in a frame.
     pub fn encode(&self) -> Vec<u8> {
         borsh::to_vec(self).expect("writing to memory cannot fail")
     }
 
-    /// Reads exactly one request from a frame of at most [`MAX_SYNC_REQUEST_BYTES`].
+    /// Decodes exactly one request from a frame of at most [`MAX_SYNC_REQUEST_BYTES`].
     ///
     /// # Errors
     /// [`DecodeError`]; the peer that sent the bytes is at fault.
@@ -80,12 +80,12 @@ fn decode<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<T, DecodeEr
 }
 
 impl SyncResponse {
-    /// Its frame.
+    /// The encoding in a frame.
     pub fn encode(&self) -> Vec<u8> {
         borsh::to_vec(self).expect("writing to memory cannot fail")
     }
 
-    /// Reads exactly one response from a frame of at most [`MAX_SYNC_RESPONSE_BYTES`].
+    /// Decodes exactly one response from a frame of at most [`MAX_SYNC_RESPONSE_BYTES`].
     ///
     /// # Errors
     /// [`DecodeError`]; the peer that sent the bytes is at fault.
@@ -93,11 +93,11 @@ impl SyncResponse {
         decode(bytes, MAX_SYNC_RESPONSE_BYTES)
     }
 
-    /// Cuts a list of blocks to what fits in a response, from its end.
+    /// Removes blocks from the end of a list until it fits in a response.
     pub fn fit(mut self) -> Self {
         if let Self::Blocks(blocks) = &mut self {
             blocks.truncate(MAX_SYNC_BLOCKS);
-            // The variant's tag and the count; each body brings its length.
+            // The tag of the variant and the count. Each body has its own length.
             let mut size = 1 + 4;
             let fitting = blocks.iter().take_while(|(body, certificate)| {
                 size += 4 + body.len() + borsh::object_length(certificate).unwrap_or(MAX_SYNC_RESPONSE_BYTES);
@@ -109,7 +109,7 @@ impl SyncResponse {
         self
     }
 
-    /// Whether the answer is of the kind asked for, and no longer than asked for.
+    /// Whether the answer has the requested kind and no more blocks than requested.
     pub fn answers(&self, request: &SyncRequest) -> bool {
         match (self, request) {
             (Self::Status { .. }, SyncRequest::Status) => true,

@@ -35,7 +35,7 @@ async fn messages_that_were_not_accepted_are_not_passed_on() {
         nodes[0].handle.publish(gossip(height));
         assert_eq!(nodes[1].next_message(verdict).await.1, gossip(height));
     }
-    // Only the last arrives; had another been passed on, it would have come before.
+    // Only the last one arrives. If another had been forwarded, it would have come first.
     assert_eq!(nodes[2].next_message(Some(Verdict::Accept)).await.1, gossip(4));
 }
 
@@ -97,7 +97,7 @@ async fn one_way_messages_reach_one_peer_whatever_their_size() {
     }
     received.sort_unstable();
     assert_eq!(received, (0..100).collect::<Vec<_>>());
-    // Nobody else was told.
+    // No other node received it.
     nodes[0].handle.publish(gossip(500));
     assert_eq!(nodes[2].next_message(None).await.1, gossip(500));
 }
@@ -129,7 +129,7 @@ async fn restarted_node_comes_back_under_its_old_number() {
         _ => None,
     });
     assert_eq!(left.await, number);
-    // It knows nobody; the first node finds it where it was.
+    // It has no bootnodes. The first node finds it at its old address.
     let mut again = config(2, &[]);
     again.listen = two_listens
         .into_iter()
@@ -140,7 +140,7 @@ async fn restarted_node_comes_back_under_its_old_number() {
         .collect();
     let two = within("the old port", async {
         loop {
-            // The system may take a moment to give the port back.
+            // The system may take a moment until the port is free.
             match causeway_network::start(again.clone()).await {
                 Ok(started) => return started,
                 Err(_) => tokio::task::yield_now().await,

@@ -1,4 +1,4 @@
-//! Peers that are of another chain, send what is no message, or do not speak the protocol at all.
+//! Peers that are of another chain, send invalid bytes, or do not speak the protocol.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use libp2p::request_response::{self, Codec, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{StreamProtocol, Swarm, SwarmBuilder, gossipsub, identify, noise, ping, tcp, yamux};
 
-/// Writes and reads frames as they are, without any limit.
+/// Reads and writes frames of any length.
 #[derive(Clone, Default)]
 struct Raw;
 
@@ -76,7 +76,7 @@ fn topic(topic: &str) -> gossipsub::IdentTopic {
     gossipsub::IdentTopic::new(format!("causeway/1/{}/{topic}", hex::encode(CHAIN)))
 }
 
-/// Speaks every protocol of the chain, with frames of its own making.
+/// Speaks every protocol of the chain, with frames of any content.
 fn attacker() -> Swarm<Attacker> {
     let behaviour = |key: &Keypair| {
         let version = format!("causeway/1/{}", hex::encode(CHAIN));
@@ -115,7 +115,7 @@ fn attacker() -> Swarm<Attacker> {
         .build()
 }
 
-/// An attacker the victim takes for a peer.
+/// An attacker that the victim accepts as a peer.
 async fn attack(victim: &Node) -> (Swarm<Attacker>, PeerId) {
     let mut swarm = attacker();
     let tcp = victim.handle.listen_addrs().into_iter().find(|address| address.to_string().contains("/tcp/")).unwrap();
@@ -145,7 +145,7 @@ async fn attack(victim: &Node) -> (Swarm<Attacker>, PeerId) {
     (swarm, local)
 }
 
-/// Lets the attacker run on, in the background.
+/// Runs the attacker in the background.
 fn release(mut swarm: Swarm<Attacker>) {
     tokio::spawn(async move {
         loop {
@@ -167,7 +167,7 @@ async fn wait_for_ban(victim: &mut Node, attacker: PeerId) -> String {
         .await
 }
 
-/// The victim still serves an honest peer.
+/// Checks that the victim still serves an honest peer.
 async fn assert_alive(victim: &mut Node, seed: u8) {
     let honest = node(config(seed, &victim.handle.listen_addrs())).await;
     honest.wait_for_peers(1).await;
@@ -185,7 +185,7 @@ async fn peer_of_another_chain_is_refused() {
     let mut other = config(2, &one.handle.listen_addrs());
     other.chain = B256::repeat_byte(0xee);
     let mut other = node(other).await;
-    // Both usually notice; the faster one may hang up before the other has.
+    // Usually both notice. The faster one may disconnect before the other does.
     let (refused_by_one, refused_by_other) = (refusal(&mut one), refusal(&mut other));
     let (id, reason) = tokio::select! { refusal = refused_by_one => refusal, refusal = refused_by_other => refusal };
     assert!([1, 2].map(|seed| causeway_network::peer_id([seed; 32]).unwrap()).contains(&id));
@@ -195,7 +195,7 @@ async fn peer_of_another_chain_is_refused() {
     assert_alive(&mut one, 3).await;
 }
 
-/// The next refusal; until then no peer may arrive.
+/// Waits for the next refusal. No peer may arrive before it.
 async fn refusal(node: &mut Node) -> (PeerId, String) {
     node.next("a refusal", |event| match event {
         NetworkEvent::PeerRefused { id, reason } => Some((id, reason)),
@@ -229,7 +229,7 @@ async fn oversized_gossip_is_not_delivered() {
     }
     release(swarm);
     let received = victim.handle.metrics().messages_received.clone();
-    // An honest peer's message comes through; the attacker's were refused by their size.
+    // The message of an honest peer arrives. The attacker's were refused for their size.
     assert_alive(&mut victim, 2).await;
     assert!(received.get() <= 2);
 }
@@ -309,7 +309,7 @@ async fn bytes_that_are_no_handshake_do_no_harm() {
     let mut victim = node(config(1, &[])).await;
     let port = tcp_port(&victim);
     let mut silent = Vec::new();
-    // A xorshift is random enough to be no protocol.
+    // Output of a xorshift resembles no protocol.
     let mut state = 0x2545_f491_4f6c_dd1du64;
     for length in [0usize, 1, 19, 20, 64, 1_000, 100_000] {
         for _ in 0..4 {
@@ -322,7 +322,7 @@ async fn bytes_that_are_no_handshake_do_no_harm() {
                     state.to_le_bytes()[0]
                 })
                 .collect();
-            // The node may hang up in the middle.
+            // The node may disconnect in the middle.
             let written = stream.write_all(&bytes);
             if written.is_ok() && length % 2 == 0 {
                 stream.shutdown(Shutdown::Write).ok();
@@ -330,7 +330,7 @@ async fn bytes_that_are_no_handshake_do_no_harm() {
             silent.push(stream);
         }
     }
-    // A well-formed beginning, and then nothing.
+    // A valid beginning, and then nothing.
     let mut half = TcpStream::connect(("127.0.0.1", port)).unwrap();
     half.write_all(b"\x13/multistream/1.0.0\n\x07/noise\n").unwrap();
     silent.push(half);
@@ -344,7 +344,7 @@ async fn node_that_does_not_listen_loses_messages_but_no_arrivals() {
     let peer = node(config(2, &busy.handle.listen_addrs())).await;
     busy.wait_for_peers(1).await;
     peer.wait_for_peers(1).await;
-    // More than the queues hold, while the node looks away.
+    // More messages than the queues hold, while the node takes none.
     let dropped = busy.handle.metrics().messages_dropped.clone();
     let flood = async {
         let mut height = 0;
@@ -359,7 +359,7 @@ async fn node_that_does_not_listen_loses_messages_but_no_arrivals() {
     within("a dropped message", flood).await;
     let late = node(config(3, &busy.handle.listen_addrs())).await;
     busy.wait_for_peers(2).await;
-    // Arrivals overtake the waiting messages, and what was kept is still in order.
+    // Arrivals come before the waiting messages. The remaining messages are still in order.
     let id = late.handle.local_peer_id();
     let mut heights = Vec::new();
     busy.next("the arrival", |event| match event {

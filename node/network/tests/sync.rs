@@ -70,7 +70,7 @@ async fn each_request_without_an_answer_fails_once() {
     let held = client.handle.request(peer, SyncRequest::Status);
     let (_, token) = asked(&mut server).await;
     assert_eq!(answered(&mut client).await, (held, Err(RequestError::Timeout)));
-    // Too late, and harmless.
+    // Too late and harmless.
     server.handle.respond(token, SyncResponse::Status { head: 1, hash: B256::ZERO });
 
     let refused = client.handle.request(peer, SyncRequest::Status);
@@ -109,7 +109,7 @@ async fn answer_to_another_question_is_refused() {
 async fn peer_that_asks_too_much_is_cut_off() {
     let (mut server, mut client) = pair().await;
     let peer = client.token(server.handle.local_peer_id());
-    // Far more than a burst; what arrives beyond it is refused and counts against the peer, up to a ban.
+    // Far more than a burst. The excess is refused and counts against the peer, up to a ban.
     let refused = server.handle.metrics().requests_refused.clone();
     let ban = server.next("a ban", |event| match event {
         NetworkEvent::PeerRefused { reason, .. } => Some(reason),

@@ -1,4 +1,5 @@
-//! The state that all methods share, and how a method is registered: decode, run where its cost belongs, encode.
+//! The state that all methods share, and how a method is registered: decode the parameters, run the method in the lane of its
+//! cost, encode the result.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -12,16 +13,10 @@ use serde_json::value::RawValue;
 use crate::args::Args;
 use crate::config::RpcLimits;
 use crate::context::RpcContext;
-use crate::criteria::TermBudget;
 use crate::errors::Fault;
-use crate::feed::HeadFeed;
-use crate::fees::TipCache;
-use crate::filters::Filters;
-use crate::peg_summary::BurnedCache;
-use crate::subtrees::Subtrees;
-use crate::work::{Cost, Workers};
+use crate::lanes::{Cost, Lanes};
 
-/// Unix time in milliseconds; injected so that expiry can be tested without waiting.
+/// Unix time in milliseconds. It is injected, so that expiry can be tested without waiting.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The clock of the machine.
@@ -32,27 +27,31 @@ pub(crate) fn system_clock() -> Clock {
     })
 }
 
-/// What every method sees.
+/// The state of every namespace. Namespaces with more state have a context of their own that holds this one.
 pub(crate) struct Api {
     pub(crate) ctx: RpcContext,
     pub(crate) limits: RpcLimits,
-    pub(crate) filters: Filters,
-    pub(crate) terms: TermBudget,
-    pub(crate) tip: TipCache,
-    pub(crate) subtrees: Subtrees,
-    pub(crate) burned: BurnedCache,
-    pub(crate) heads: HeadFeed,
     pub(crate) clock: Clock,
-    pub(crate) workers: Workers,
+    pub(crate) lanes: Lanes,
 }
 
 impl Api {
+    pub(crate) fn new(ctx: RpcContext, limits: &RpcLimits, clock: Clock) -> Self {
+        Self { ctx, limits: limits.clone(), clock, lanes: Lanes::new(limits) }
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         (self.clock)()
     }
 }
 
-/// One call: its parameters, who asks, and until when anybody waits for the answer.
+impl AsRef<Self> for Api {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+/// One call: its parameters, the connection it came through, and its deadline.
 pub(crate) struct Call<'a> {
     pub(crate) args: Args<'a>,
     pub(crate) connection: usize,
@@ -60,8 +59,10 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Long loops call this now and then.
+    ///
     /// # Errors
-    /// [`Fault::TimedOut`] when nobody waits for the answer any more. Long loops ask now and then.
+    /// [`Fault::TimedOut`] after the deadline: the caller has had its answer by then.
     pub(crate) fn check_deadline(&self, limits: &RpcLimits) -> Result<(), Fault> {
         if Instant::now() >= self.deadline { Err(Fault::TimedOut { limit_ms: limits.request_ms }) } else { Ok(()) }
     }
@@ -71,24 +72,25 @@ impl Call<'_> {
 ///
 /// # Errors
 /// When the name is taken: a bug.
-pub(crate) fn method<T, F>(
-    module: &mut RpcModule<Api>,
+pub(crate) fn method<S, T>(
+    module: &mut RpcModule<S>,
     name: &'static str,
     cost: Cost,
     max_args: usize,
-    handler: F,
+    handler: fn(&S, &Call<'_>) -> Result<T, Fault>,
 ) -> Result<(), RegisterMethodError>
 where
-    T: Serialize,
-    F: Fn(&Api, &Call<'_>) -> Result<T, Fault> + Copy + Send + Sync + 'static,
+    S: AsRef<Api> + Send + Sync + 'static,
+    T: Serialize + 'static,
 {
-    module.register_async_method(name, move |params: Params<'static>, api, extensions| async move {
+    module.register_async_method(name, move |params: Params<'static>, state, extensions| async move {
         let connection = extensions.get::<ConnectionId>().map_or(0, |id| id.0);
-        let workers = api.workers.clone();
-        workers
+        let api: &Api = (*state).as_ref();
+        let (lanes, max_bytes) = (api.lanes.clone(), api.limits.params_bytes);
+        lanes
             .run(cost, move |deadline| {
-                let args = Args::parse(params.as_str(), max_args, api.limits.params_bytes)?;
-                let answer = handler(&api, &Call { args, connection, deadline })?;
+                let args = Args::parse(params.as_str(), max_args, max_bytes)?;
+                let answer = handler(&state, &Call { args, connection, deadline })?;
                 encode(&answer)
             })
             .await

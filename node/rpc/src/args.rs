@@ -1,4 +1,4 @@
-//! Positional parameters, read one by one, with geth's wording when one is missing or malformed.
+//! Positional parameters, read one by one. A missing or malformed one is refused with geth's error text.
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -6,34 +6,31 @@ use serde_json::value::RawValue;
 
 use crate::errors::Fault;
 
-/// Longest error text of a decoder that is passed on: such texts may quote the caller's own input.
+/// Longest part of a decoder's error text that is returned. Such texts may quote the caller's input.
 const MAX_DETAIL: usize = 200;
 
-/// The parameters of one call, still undecoded.
+/// The undecoded parameters of one call.
 pub(crate) struct Args<'a> {
     values: Vec<&'a RawValue>,
 }
 
 impl<'a> Args<'a> {
-    /// Splits a JSON array into its elements. `None` and `[]` are the same.
+    /// Splits a JSON array into its elements. `None`, `null` and `[]` all mean no parameters.
     ///
     /// # Errors
-    /// [`Fault::Limit`] for a text of more than `max_bytes`; [`Fault::InvalidParams`] for anything that is not an array or has
-    /// more than `max` elements.
+    /// [`Fault::Limit`] for a text of more than `max_bytes`. [`Fault::InvalidParams`] for any other JSON value, and for an array
+    /// of more than `max` elements.
     pub(crate) fn parse(params: Option<&'a str>, max: usize, max_bytes: usize) -> Result<Self, Fault> {
         let text = params.unwrap_or("[]").trim();
         if text.len() > max_bytes {
             return Err(Fault::Limit(format!("parameters of {} bytes exceed the limit of {max_bytes}", text.len())));
         }
         let text = if text.is_empty() || text == "null" { "[]" } else { text };
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let values = deserializer.deserialize_any(Split { max }).map_err(|error| {
-            let text = error.to_string();
-            if text.starts_with(TOO_MANY) {
-                Fault::InvalidParams(format!("{TOO_MANY} {max}"))
-            } else {
-                Fault::InvalidParams("non-array args".to_owned())
-            }
+        let values = split_array(text, max).map_err(|error| {
+            Fault::InvalidParams(match error {
+                SplitError::TooMany => format!("too many arguments, want at most {max}"),
+                SplitError::NotAnArray => "non-array args".to_owned(),
+            })
         })?;
         Ok(Self { values })
     }
@@ -41,7 +38,7 @@ impl<'a> Args<'a> {
     /// The parameter at `index`.
     ///
     /// # Errors
-    /// [`Fault::InvalidParams`] when it is absent, null or of another shape.
+    /// [`Fault::InvalidParams`] if it is absent, null or of another type.
     pub(crate) fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T, Fault> {
         match self.raw(index) {
             Some(raw) => decode(index, raw),
@@ -49,18 +46,18 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The parameter at `index`, or `None` where it is absent or null.
+    /// The parameter at `index`; `None` if it is absent or null.
     ///
     /// # Errors
-    /// [`Fault::InvalidParams`] when it has another shape.
+    /// [`Fault::InvalidParams`] if it is of another type.
     pub(crate) fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, Fault> {
         self.raw(index).map(|raw| decode(index, raw)).transpose()
     }
 
-    /// The block that the parameter at `index` names; the latest where it is absent.
+    /// The block that the parameter at `index` names; the latest if it is absent.
     ///
     /// # Errors
-    /// [`Fault::InvalidParams`] when it is no block number, tag, hash or EIP-1898 object.
+    /// [`Fault::InvalidParams`] if it is no block number, tag, hash or EIP-1898 object.
     pub(crate) fn block(&self, index: usize) -> Result<BlockId, Fault> {
         Ok(self.optional(index)?.unwrap_or(BlockId::Number(BlockNumberOrTag::Latest)))
     }
@@ -77,9 +74,31 @@ fn decode<T: DeserializeOwned>(index: usize, raw: &RawValue) -> Result<T, Fault>
     })
 }
 
-const TOO_MANY: &str = "too many arguments, want at most";
+/// Why a text could not be split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SplitError {
+    /// The array has more elements than were allowed.
+    TooMany,
+    /// The text is no JSON array.
+    NotAnArray,
+}
 
-/// Collects at most `max` elements, so that a long array costs nothing beyond its text.
+/// The undecoded elements of a JSON array, at most `max`: a longer array costs no memory beyond its text.
+///
+/// # Errors
+/// [`SplitError`].
+pub(crate) fn split_array(text: &str, max: usize) -> Result<Vec<&RawValue>, SplitError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let elements = deserializer.deserialize_any(Split { max });
+    let elements = elements.map_err(|error| {
+        if error.to_string().starts_with(TOO_MANY) { SplitError::TooMany } else { SplitError::NotAnArray }
+    })?;
+    deserializer.end().map_err(|_| SplitError::NotAnArray)?;
+    Ok(elements)
+}
+
+const TOO_MANY: &str = "too many elements";
+
 struct Split {
     max: usize,
 }
@@ -88,11 +107,11 @@ impl<'de> Visitor<'de> for Split {
     type Value = Vec<&'de RawValue>;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("an array of parameters")
+        formatter.write_str("an array")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut values = Vec::with_capacity(self.max);
+        let mut values = Vec::new();
         while values.len() < self.max {
             match seq.next_element::<&'de RawValue>()? {
                 Some(value) => values.push(value),

@@ -1,4 +1,4 @@
-//! Bytes that are in memory for clients, counted: what is taken from a budget comes back when it is dropped.
+//! Budgets of bytes in memory for clients. Dropping a share gives it back.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::errors::CODE_LIMIT;
 /// The budgets that all connections share.
 #[derive(Debug)]
 pub(crate) struct Budgets {
-    /// Requests: read so far, or being worked on.
+    /// Requests that are being read or worked on.
     pub(crate) bodies: Budget,
-    /// Answers: being built, or not read yet.
+    /// Answers that are being built or that clients have not read.
     pub(crate) answers: Budget,
 }
 
@@ -26,7 +26,7 @@ impl Budgets {
     }
 }
 
-/// So many bytes, to be taken and given back.
+/// A number of bytes that can be taken and given back.
 #[derive(Debug)]
 pub(crate) struct Budget {
     name: &'static str,
@@ -41,8 +41,10 @@ impl Budget {
         Self { name, limit, free: Arc::new(Semaphore::new(limit)) }
     }
 
+    /// Takes bytes from the budget.
+    ///
     /// # Errors
-    /// [`Exhausted`] when less is left.
+    /// [`Exhausted`] if fewer are left.
     pub(crate) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Exhausted> {
         u32::try_from(bytes)
             .ok()
@@ -51,9 +53,9 @@ impl Budget {
     }
 }
 
-/// A budget has less left than was asked for; the text names it.
+/// A budget has too little left. The text names the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too much is in flight: {name}, the limit of {limit} bytes, is reached")]
+#[error("too many bytes in flight: {name} limits them to {limit}")]
 pub(crate) struct Exhausted {
     name: &'static str,
     limit: usize,
@@ -65,11 +67,11 @@ impl From<Exhausted> for ErrorObjectOwned {
     }
 }
 
-/// A share of a budget that grows and shrinks.
+/// A share of a budget. It can grow and shrink.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Option<OwnedSemaphorePermit>);
+pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 
-impl Held {
+impl Share {
     pub(crate) fn add(&mut self, more: OwnedSemaphorePermit) {
         match &mut self.0 {
             Some(held) => held.merge(more),
@@ -81,7 +83,7 @@ impl Held {
         self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
-    /// Gives back that many bytes, or all where fewer are held.
+    /// Gives back this many bytes, or all if the share is smaller.
     pub(crate) fn release(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes());
         if let Some(held) = &mut self.0 {
@@ -89,7 +91,7 @@ impl Held {
         }
     }
 
-    /// Moves everything that `other` holds of the same budget here.
+    /// Adds `other`, a share of the same budget.
     pub(crate) fn merge(&mut self, other: Self) {
         if let Some(more) = other.0 {
             self.add(more);
@@ -105,16 +107,13 @@ mod tests {
     #[test]
     fn what_is_held_can_be_given_back_in_parts() {
         let budget = Budget::new("test", 10);
-        let mut held = Held::default();
+        let mut held = Share::default();
         held.add(budget.take(4).unwrap());
         held.add(budget.take(6).unwrap());
         assert_eq!(held.bytes(), 10);
-        assert_eq!(
-            budget.take(1).unwrap_err().to_string(),
-            "too much is in flight: test, the limit of 10 bytes, is reached"
-        );
+        assert_eq!(budget.take(1).unwrap_err().to_string(), "too many bytes in flight: test limits them to 10");
         held.release(3);
-        let mut other = Held::default();
+        let mut other = Share::default();
         other.add(budget.take(3).unwrap());
         held.merge(other);
         assert_eq!(held.bytes(), 10);

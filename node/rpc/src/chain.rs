@@ -1,4 +1,4 @@
-//! Reading storage: blocks named by callers, and the faults of asking for what is not there.
+//! Reading storage: the blocks that callers name, and the faults of naming blocks that do not exist.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) struct StoredBlock {
     pub(crate) hash: B256,
 }
 
-/// A state and the header it belongs to.
+/// A state and the header of its block.
 pub(crate) struct StateAt {
     pub(crate) header: Arc<Header>,
     pub(crate) state: Arc<dyn StateSource>,
@@ -36,7 +36,7 @@ impl Api {
     /// The newest durable block: a consistent pair of header and hash.
     pub(crate) fn head(&self) -> (Arc<Header>, B256) {
         let header = self.ctx.storage.head();
-        // Hashed rather than asked for: the head may move between two questions.
+        // The hash is computed and not read, since the head may change between two reads.
         let hash = header.hash_slow();
         (header, hash)
     }
@@ -45,13 +45,13 @@ impl Api {
         self.ctx.storage.head_number()
     }
 
-    /// The oldest block there is.
+    /// The number of the oldest block.
     pub(crate) fn earliest_number(&self) -> u64 {
         self.ctx.genesis.header.number
     }
 
-    /// The height a tag or number names; `None` beyond the head. Every block is final, so `latest`, `safe` and
-    /// `finalized` are one; `pending` is read as the head too, since nothing is known of the next block's contents.
+    /// The height that a tag or number names; `None` beyond the head. Every block is final, so `latest`, `safe` and
+    /// `finalized` are the same. `pending` is the head too, since the contents of the next block are not known.
     pub(crate) fn number_of_tag(&self, tag: BlockNumberOrTag) -> Result<Option<u64>, Fault> {
         let head = self.head_number();
         Ok(match tag {
@@ -64,7 +64,7 @@ impl Api {
         })
     }
 
-    /// The height of a block hash. All blocks are canonical, so EIP-1898's `requireCanonical` holds always.
+    /// The height of a block hash. All blocks are canonical, so EIP-1898's `requireCanonical` always holds.
     pub(crate) fn number_of_hash(&self, hash: B256) -> Result<Option<u64>, Fault> {
         self.ctx.storage.number_by_hash(&hash).map_err(storage_fault)
     }
@@ -76,7 +76,7 @@ impl Api {
         }
     }
 
-    /// The header at a height that is not beyond the head.
+    /// The header at a height up to the head.
     pub(crate) fn existing_header(&self, number: u64) -> Result<Arc<Header>, Fault> {
         existing(number, self.ctx.storage.header_by_number(number))
     }
@@ -115,7 +115,7 @@ impl Api {
     /// The state after the block that `id` names.
     ///
     /// # Errors
-    /// [`Fault::HeaderNotFound`] for an unknown block, [`Fault::Pruned`] for one whose state is gone.
+    /// [`Fault::HeaderNotFound`] for an unknown block, [`Fault::Pruned`] for a block whose state is pruned.
     pub(crate) fn state(&self, id: BlockId) -> Result<StateAt, Fault> {
         let number = self.number_of(id)?.ok_or(Fault::HeaderNotFound)?;
         let header = self.existing_header(number)?;
@@ -123,8 +123,7 @@ impl Api {
         Ok(StateAt { header, state })
     }
 
-    /// The validators that decide `height`, which follows a block of this chain; `None` where the state that names them is
-    /// pruned.
+    /// The validators that decide `height`, whose previous block is in the chain; `None` if the state that names them is pruned.
     pub(crate) fn validators_of(&self, height: u64) -> Result<Option<ValidatorSet>, Fault> {
         let state = match self.ctx.storage.state_at(height.saturating_sub(1)) {
             Ok(state) => state,
@@ -133,13 +132,13 @@ impl Api {
         };
         match causeway_execution::validator_set_at(&*state) {
             Ok((validators, _)) => Ok(Some(validators)),
-            // Pruned between opening the state and reading it.
+            // The state was pruned after it was opened.
             Err(StakingSlotsError::Source(SourceError::Pruned(_))) => Ok(None),
             Err(error) => Err(self.staking_fault(error)),
         }
     }
 
-    /// Unwraps a read of state.
+    /// Turns a failed read of state into a fault.
     pub(crate) fn read<T>(&self, result: Result<T, SourceError>) -> Result<T, Fault> {
         result.map_err(|error| self.source_fault(&error))
     }
@@ -167,7 +166,7 @@ impl Api {
 
     fn source_fault(&self, error: &SourceError) -> Fault {
         match error {
-            // Pruned between opening the state and reading it: the oldest kept one is at least the next.
+            // The state was pruned after it was opened, so the oldest kept one is at least the next.
             SourceError::Pruned(number) => Fault::Pruned { number: *number, oldest: number.saturating_add(1) },
             other => Fault::internal("state", other),
         }
@@ -178,7 +177,7 @@ fn existing<T>(number: u64, result: Result<Option<T>, StorageError>) -> Result<T
     result.map_err(storage_fault)?.ok_or_else(|| missing(number))
 }
 
-/// A row of a committed block is missing: never the caller's fault.
+/// A row of a committed block is missing, which is never the caller's fault.
 fn missing(number: u64) -> Fault {
     Fault::internal("storage", format_args!("a row of block {number} is missing"))
 }

@@ -1,66 +1,66 @@
-//! Every way a request can fail, with geth's codes and wording: clients match on both.
+//! Why a request fails. Codes and texts are geth's, since clients match on both.
 
 use alloy_primitives::Bytes;
 use alloy_sol_types::decode_revert_reason;
 use jsonrpsee::types::ErrorObjectOwned;
 
-/// Code of a revert: `data` holds what the contract returned.
+/// Code of a revert. `data` is the output of the contract.
 pub(crate) const CODE_REVERTED: i32 = 3;
-/// Code of an answer that needs history this node has pruned.
+/// Code of a request for history that this node has pruned.
 pub(crate) const CODE_PRUNED: i32 = 4444;
-/// Code of what the server refuses or cannot find.
+/// Code of a refusal, and of an object that does not exist.
 pub(crate) const CODE_SERVER: i32 = -32000;
-/// Code of a request beyond one of the server's limits.
+/// Code of a request that exceeds a limit of the server.
 pub(crate) const CODE_LIMIT: i32 = -32005;
-/// Code of parameters that do not fit the method.
+/// Code of invalid parameters.
 pub(crate) const CODE_INVALID_PARAMS: i32 = -32602;
 /// Code of a fault of this node.
 pub(crate) const CODE_INTERNAL: i32 = -32603;
 
-/// Why a request got no answer.
+/// Why a request has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The caller's parameters do not parse or contradict each other.
+    /// The parameters cannot be parsed, or contradict each other.
     #[error("{0}")]
     InvalidParams(String),
-    /// The named block is not in the chain (yet).
+    /// The block is not in the chain.
     #[error("header not found")]
     HeaderNotFound,
-    /// The state or the bodies of that height are pruned.
+    /// The state or the blocks of this height are pruned.
     #[error("pruned history unavailable: block {number} is older than the oldest kept block {oldest}")]
     Pruned {
-        /// Height that was asked for.
+        /// The requested height.
         number: u64,
-        /// Oldest height that this node still has.
+        /// The oldest height that this node has.
         oldest: u64,
     },
-    /// The call reverted; the bytes are what it returned.
+    /// The call reverted. The bytes are its output.
     #[error("{}", revert_message(.0))]
     Reverted(Bytes),
-    /// The call, transaction or query was refused; the text is what clients match on.
+    /// The call, transaction or query was refused. Clients match on the text.
     #[error("{0}")]
     Refused(String),
-    /// The filter never existed or its time is over.
+    /// The filter does not exist or has expired.
     #[error("filter not found")]
     FilterNotFound,
-    /// A limit of the server was met; the text names it.
+    /// The request exceeds a limit of the server. The text names the limit.
     #[error("{0}")]
     Limit(String),
-    /// The request ran out of time.
+    /// The request took too long.
     #[error("request timed out after {limit_ms} ms")]
     TimedOut {
         /// The limit, in milliseconds.
         limit_ms: u64,
     },
-    /// This node failed: the details are in its log, not in the answer.
+    /// This node failed. The details are in its log only.
     #[error("internal error: {0}")]
     Internal(&'static str),
 }
 
 impl Fault {
-    /// A fault of this node: `detail` goes to the log, the caller learns only which part failed.
+    /// A fault of this node. `detail` goes to the log; the caller learns only which part failed.
     pub(crate) fn internal(part: &'static str, detail: impl std::fmt::Display) -> Self {
-        tracing::error!(part, %detail, "a request failed for a reason of this node");
+        tracing::error!(part, %detail, "a request failed through a fault of this node");
         Self::Internal(part)
     }
 
@@ -86,10 +86,10 @@ impl From<Fault> for ErrorObjectOwned {
     }
 }
 
-/// "execution reverted: reason" where the output is a reason, a panic code or plain text; "execution reverted" otherwise.
+/// "execution reverted: reason" if the output is an encoded reason or a panic code; otherwise "execution reverted".
 fn revert_message(output: &Bytes) -> String {
     const PREFIX: &str = "execution reverted";
-    // Custom errors carry data that only the caller's ABI can name, so nothing is appended for them.
+    // Only the caller's ABI can name a custom error, so nothing is appended for one.
     let known = [[0x08, 0xc3, 0x79, 0xa0], [0x4e, 0x48, 0x7b, 0x71]];
     let is_known = output.get(..4).is_some_and(|selector| known.iter().any(|k| selector == k));
     if !is_known {
@@ -101,7 +101,7 @@ fn revert_message(output: &Bytes) -> String {
     }
 }
 
-/// The decoder's own prefix repeats ours.
+/// Removes the decoder's prefix, which repeats ours.
 fn strip_reason(reason: &str) -> &str {
     reason.strip_prefix("revert: ").unwrap_or(reason)
 }

@@ -1,62 +1,37 @@
-//! Ethereum JSON-RPC over HTTP and WebSocket on one port, and the namespaces of our own.
+//! Ethereum JSON-RPC over HTTP and WebSocket on one port, with namespaces for consensus, staking and the peg.
 //!
-//! This crate owns the shapes and words that clients match on, and every bound on what a request may cost. It reads
-//! the durable head only: storage, pool and executor through [`RpcContext`], the running node through [`NodeStatus`].
+//! This crate owns the JSON shapes and error texts that clients match on, and every limit on the cost of a request. It reads
+//! the durable head only. Storage, pool and executor come through [`RpcContext`], the running node through [`NodeStatus`].
 //!
-//! It must never know: peers, consensus messages, keys, or how blocks are made. It changes nothing but by
-//! [`RpcContext::submit`].
+//! It must never know peers, consensus messages, keys, or how blocks are made. [`RpcContext::submit`] is the only way in
+//! which it changes anything.
 //!
-//! Start reading at `server.rs` (what is registered, which limits hold), then `api.rs` (how a method runs), then one file
-//! for each concern.
+//! Start reading at `server.rs` (the server and its methods), then `api.rs` (how a method runs). The folders are:
+//! - `transport`: connections, budgets of memory, HTTP and WebSocket. It knows no method.
+//! - `eth`, `debug`, `peg`, `staking`: the methods. They know [`RpcContext`] and no transport. `debug` uses the calls of `eth`,
+//!   and `peg` an alarm of `staking`.
+//!
+//! The files beside them serve both: limits, errors, budgets, lanes, and reading storage.
 
-mod accept;
 mod api;
 mod args;
 mod budget;
 mod chain;
 mod config;
-mod consensus;
+mod connection_budget;
 mod context;
-mod convert;
-mod criteria;
 mod debug;
-mod debug_trace;
 mod errors;
-mod eth_blocks;
-mod eth_call;
-mod eth_filters;
-mod eth_send;
-mod eth_send_sync;
-mod eth_state;
-mod feed;
-mod fees;
-mod filters;
-mod flow;
-mod gate;
-mod hosts;
-mod logs;
-mod net;
+mod eth;
+mod lanes;
 mod peg;
-mod peg_index;
-mod peg_sets;
-mod peg_status;
-mod peg_summary;
-mod pending;
 mod server;
 mod staking;
-mod staking_accounts;
-mod staking_validators;
-mod subscriptions;
-mod subtrees;
-mod txpool;
-mod unread;
-mod words;
-mod work;
+mod transport;
 
-pub use config::{DEFAULT_PORT, RpcConfig, RpcLimits};
+pub use config::{DEFAULT_PORT, RpcConfig, RpcLimits, ZeroLimit};
 pub use context::{ConsensusProgress, NodeStatus, PegProgress, RpcContext, Submit, SyncProgress};
 pub use jsonrpsee::server::ServerHandle;
-pub use pending::PendingFeed;
 pub use server::{RpcError, Unlistened, start};
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! Starting the server: methods, limits, CORS, host checks, one listener for HTTP and WebSocket.
+//! The server: its methods, limits, CORS and host checks, and one listener for HTTP and WebSocket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::server::{BatchRequestConfig, Methods, PingConfig, ServerConfig, ServerHandle, stop_channel};
@@ -13,32 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use crate::accept::{Serving, Shared, accept};
 use crate::api::{Api, Clock, system_clock};
-use crate::config::{RpcConfig, RpcLimits};
+use crate::config::{RpcConfig, RpcLimits, ZeroLimit};
 use crate::context::RpcContext;
-use crate::criteria::TermBudget;
-use crate::feed::HeadFeed;
-use crate::fees::TipCache;
-use crate::filters::{Filters, random_id};
-use crate::hosts::HostCheckLayer;
-use crate::peg_summary::BurnedCache;
-use crate::subtrees::Subtrees;
-use crate::work::Workers;
-use crate::{
-    consensus, debug, debug_trace, eth_blocks, eth_call, eth_filters, eth_send, eth_send_sync, eth_state, fees, logs,
-    net, peg, peg_sets, peg_status, peg_summary, staking, staking_accounts, staking_validators, subscriptions, txpool,
-};
-
-/// How often an idle WebSocket is asked for a sign of life.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// A WebSocket that gives none for this long is closed.
-const PING_TIMEOUT: Duration = Duration::from_secs(75);
+use crate::eth::random_id;
+use crate::transport::accept::{Serving, Shared, accept};
+use crate::transport::hosts::HostCheckLayer;
+use crate::{debug, eth, peg, staking};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RpcError {
-    /// The address cannot be listened on: in use, or not of this machine. The operator's to mend.
+    /// The server cannot listen on the address: it is in use, or not of this machine. The operator has to change it.
     #[error("cannot listen for JSON-RPC on {address}: {source}")]
     Listen {
         /// The address from the configuration.
@@ -46,15 +31,18 @@ pub enum RpcError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A configured origin is no header value. The operator's to mend.
-    #[error("{0:?} is not an origin that can be allowed")]
+    /// A configured origin is no valid header value. The operator has to change it.
+    #[error("the allowed origin {0:?} is not a valid header value")]
     Origin(String),
+    /// A limit that must not be zero is zero. The operator has to change it.
+    #[error(transparent)]
+    Limit(#[from] ZeroLimit),
     /// A method was registered twice: a bug.
     #[error(transparent)]
     Method(#[from] RegisterMethodError),
 }
 
-/// Serves `ctx` until the handle is stopped or dropped by all its holders. Answers the address that was bound.
+/// Starts the server. It runs until the handle is stopped or all its clones are dropped. Returns the handle and the bound address.
 ///
 /// # Errors
 /// [`RpcError`].
@@ -77,7 +65,7 @@ pub(crate) async fn start_at(
     Ok((handle, address))
 }
 
-/// The server without a listener: for whoever brings the connections.
+/// The server without a listener. The caller brings the connections.
 pub struct Unlistened {
     shared: Shared,
     methods: Methods,
@@ -90,10 +78,10 @@ impl std::fmt::Debug for Unlistened {
 }
 
 impl Unlistened {
-    /// As [`start`], under a clock of Unix milliseconds. It serves until the handle is stopped or dropped.
+    /// Like [`start`], with a clock of Unix milliseconds. It serves until the handle is stopped or dropped.
     ///
     /// # Errors
-    /// [`RpcError`], but for those of listening.
+    /// [`RpcError`], except [`RpcError::Listen`].
     pub fn new(
         config: &RpcConfig,
         ctx: RpcContext,
@@ -105,7 +93,7 @@ impl Unlistened {
         Ok((Self { shared: Shared::new(serving, stop), methods }, handle))
     }
 
-    /// Serves one connection of HTTP or WebSocket, until its end.
+    /// Serves one connection of HTTP or WebSocket until it ends.
     pub fn serve<I>(&self, connection: I) -> impl Future<Output = ()> + Send + use<I>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -113,18 +101,19 @@ impl Unlistened {
         self.shared.serve(connection)
     }
 
-    /// The methods, without a connection and its limits.
+    /// The methods, without connections and their limits.
     pub fn methods(&self) -> &Methods {
         &self.methods
     }
 }
 
 fn serving(config: &RpcConfig, ctx: RpcContext, clock: Clock) -> Result<Serving, RpcError> {
+    config.limits.check()?;
     Ok(Serving {
         config: server_config(&config.limits),
         hosts: HostCheckLayer::new(&config.allowed_hosts, &config.cors_origins),
         cors: cors(&config.cors_origins)?,
-        methods: methods(&config.limits, ctx, clock)?.into(),
+        methods: methods(&config.limits, ctx, clock)?,
         limits: config.limits.clone(),
     })
 }
@@ -136,9 +125,13 @@ fn server_config(limits: &RpcLimits) -> ServerConfig {
         .max_connections(limits.connections)
         .max_subscriptions_per_connection(limits.subscriptions_per_connection)
         .set_batch_request_config(BatchRequestConfig::Limit(limits.batch))
-        .set_message_buffer_capacity(limits.queued_messages.max(1))
+        .set_message_buffer_capacity(limits.queued_messages)
         .set_id_provider(HexIds)
-        .enable_ws_ping(PingConfig::new().ping_interval(PING_EVERY).inactive_limit(PING_TIMEOUT))
+        .enable_ws_ping(
+            PingConfig::new()
+                .ping_interval(Duration::from_millis(limits.websocket_ping_ms))
+                .inactive_limit(Duration::from_millis(limits.websocket_silence_ms)),
+        )
         .build()
 }
 
@@ -164,50 +157,12 @@ impl IdProvider for HexIds {
     }
 }
 
-pub(crate) fn methods(
-    limits: &RpcLimits,
-    ctx: RpcContext,
-    clock: Clock,
-) -> Result<RpcModule<Api>, RegisterMethodError> {
-    let heads = HeadFeed::new(limits.subscriber_lag);
-    let feed = heads.clone();
-    ctx.storage.on_commit(Box::new(move |executed| feed.committed(executed)));
-    let mut module = RpcModule::from_arc(Arc::new(Api {
-        filters: Filters::new(limits),
-        workers: Workers::new(limits),
-        limits: limits.clone(),
-        terms: TermBudget::default(),
-        tip: TipCache::default(),
-        subtrees: Subtrees::default(),
-        burned: BurnedCache::default(),
-        heads,
-        clock,
-        ctx,
-    }));
-    for register in [
-        net::register,
-        eth_blocks::register,
-        eth_state::register,
-        eth_call::register,
-        eth_send::register,
-        eth_send_sync::register,
-        fees::register,
-        logs::register,
-        eth_filters::register,
-        subscriptions::register,
-        txpool::register,
-        debug::register,
-        debug_trace::register,
-        peg::register,
-        peg_status::register,
-        peg_summary::register,
-        peg_sets::register,
-        staking::register,
-        staking_validators::register,
-        staking_accounts::register,
-        consensus::register,
-    ] {
-        register(&mut module)?;
+/// Every method that the server has.
+pub(crate) fn methods(limits: &RpcLimits, ctx: RpcContext, clock: Clock) -> Result<Methods, RegisterMethodError> {
+    let api = Arc::new(Api::new(ctx, limits, clock));
+    let mut methods = Methods::new();
+    for namespace in [eth::methods, debug::methods, peg::methods, staking::methods] {
+        methods.merge(namespace(&api)?)?;
     }
-    Ok(module)
+    Ok(methods)
 }

@@ -16,9 +16,10 @@ const FAILS: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 
-/// Audits a peg: reads both chains (or a saved bundle) and checks that every coin on the sidechain is locked on the parent,
-/// that every mint is a deposit, that every certificate is signed, and that every checkpoint and claim is what the
-/// sidechain's history gives.
+/// Audits a peg: reads both chains (or a saved bundle) and checks that the parent's vault covers the supply that the
+/// validators signed, that every mint is a deposit, that every certificate is signed, and that checkpoints and claims
+/// follow from the sidechain's history. It executes no transactions: it does not prove that account balances add up to
+/// that supply.
 #[derive(Debug, Parser)]
 #[command(
     version,

@@ -1,4 +1,4 @@
-//! Transactions without real signatures: the pool takes the sender as given.
+//! Transactions without real signatures. The pool does not check the sender.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) fn sender(tag: u8) -> Address {
     Address::repeat_byte(tag)
 }
 
-/// A dynamic-fee transfer, to be varied.
+/// A dynamic-fee transfer whose fields tests change.
 pub(crate) fn transfer(nonce: u64) -> TxEip1559 {
     TxEip1559 {
         chain_id: CHAIN_ID,
@@ -31,7 +31,7 @@ pub(crate) fn transfer(nonce: u64) -> TxEip1559 {
 }
 
 pub(crate) fn envelope(tx: TxEip1559, from: Address) -> TxEnvelope {
-    // The sender is part of the hash, as it would be by a real signature.
+    // The hash depends on the sender, as it does with a real signature.
     let mut content = from.to_vec();
     content.extend(format!("{tx:?}").into_bytes());
     TxEnvelope::Eip1559(Signed::new_unchecked(tx, Signature::test_signature(), keccak256(content)))
@@ -60,7 +60,7 @@ pub(crate) fn legacy(nonce: u64, gas_price: u128, chain_id: Option<u64>, from: A
     recovered(TxEnvelope::Legacy(Signed::new_unchecked(tx, Signature::test_signature(), hash)), from)
 }
 
-/// A transfer by fee cap and tip.
+/// A transfer with this fee cap and tip.
 pub(crate) fn paying(from: Address, nonce: u64, cap: u128, tip: u128) -> Arc<RecoveredTx> {
     signed(TxEip1559 { max_fee_per_gas: cap, max_priority_fee_per_gas: tip, ..transfer(nonce) }, from)
 }

@@ -1,4 +1,4 @@
-//! Nodes on free loopback ports, and waiting for what they tell.
+//! Nodes on free loopback ports, and waiting for their events.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use causeway_network::{
 };
 use tokio::sync::mpsc;
 
-/// Nothing in these tests takes seconds; this is for machines under load.
+/// Nothing in these tests takes seconds. The time is for machines under load.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) const CHAIN: B256 = B256::repeat_byte(0xc0);
@@ -31,7 +31,7 @@ pub(crate) async fn node(config: NetworkConfig) -> Node {
     Node { handle, events }
 }
 
-/// `count` nodes that know the first one only.
+/// `count` nodes. All but the first have the first as their bootnode.
 pub(crate) async fn network(count: u8) -> Vec<Node> {
     let mut nodes = vec![node(config(1, &[])).await];
     let bootnodes = nodes[0].handle.listen_addrs();
@@ -41,7 +41,7 @@ pub(crate) async fn network(count: u8) -> Vec<Node> {
     nodes
 }
 
-/// A chain of `count` nodes, each connected to its neighbours only.
+/// A row of `count` nodes, each connected to its neighbours only.
 pub(crate) async fn line(count: u8) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
     for seed in 1..=count {
@@ -57,7 +57,7 @@ pub(crate) async fn line(count: u8) -> Vec<Node> {
     nodes
 }
 
-/// A consensus message told apart by its height.
+/// A consensus message with this height, which tells it from others.
 pub(crate) fn message(height: u64) -> ConsensusMessage {
     ConsensusMessage::PartRequest(PartRequest { height: Height(height), root: B256::ZERO, indices: vec![0] })
 }
@@ -89,7 +89,7 @@ impl Node {
         self.handle.peers().into_iter().find(|peer| peer.id == id).unwrap().peer
     }
 
-    /// The next event that `wanted` turns into something. Others are passed over.
+    /// The next event for which `wanted` gives a value. Other events are skipped.
     pub(crate) async fn next<T>(&mut self, what: &str, mut wanted: impl FnMut(NetworkEvent) -> Option<T>) -> T {
         within(what, async {
             loop {
@@ -102,7 +102,7 @@ impl Node {
         .await
     }
 
-    /// The next message, after giving the verdict on it.
+    /// The next message. The verdict on it is given.
     pub(crate) async fn next_message(&mut self, verdict: Option<Verdict>) -> (PeerToken, GossipMessage) {
         let handle = self.handle.clone();
         self.next("a message", |event| match event {

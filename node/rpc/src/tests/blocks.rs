@@ -1,4 +1,4 @@
-//! Blocks, transactions, receipts and logs: shapes as geth's, byte for byte where they are fixed.
+//! Blocks, transactions, receipts and logs have geth's JSON shapes.
 
 use alloy_primitives::{Address, B256, TxKind, U256, hex};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ async fn a_block_has_gefs_fields_with_hashes_or_whole_transactions() {
     assert_eq!(one["from"], json!(rich().address()));
     assert_eq!(one["blockNumber"], "0x1");
     assert_eq!(one["transactionIndex"], "0x0");
-    // Base fee plus tip, once included.
+    // Base fee plus tip, after inclusion.
     assert_eq!(one["gasPrice"], json!(format!("{:#x}", 875_000_000 + 2 * GWEI)));
     assert_eq!(full[1]["type"], "0x0");
     assert_eq!(full[1]["chainId"], "0x1092");
@@ -231,7 +231,7 @@ async fn a_receipt_has_every_field_and_log_indices_run_through_the_block() {
             "removed": false,
         }])
     );
-    // The same objects as eth_getLogs answers.
+    // The same objects as in the result of eth_getLogs.
     let logs = f.ok("eth_getLogs", json!([{ "blockHash": executed.hash }])).await;
     assert_eq!(logs, json!([receipts[0]["logs"][0], receipts[2]["logs"][0]]));
 }

@@ -1,4 +1,4 @@
-//! `eth_call` and `eth_estimateGas`: reverts, halts, overrides and caps in geth's words.
+//! `eth_call` and `eth_estimateGas`: reverts, halts, overrides and caps, with geth's error texts.
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{Panic, PanicKind, Revert, SolError};
@@ -132,7 +132,7 @@ async fn block_overrides_change_what_the_call_sees() {
     let overrides = json!({
         "number": "0x7b", "time": "0x1c8", "baseFeePerGas": "0x315", "feeRecipient": Address::repeat_byte(3),
     });
-    // Whoever pays a price sees the base fee; a free call sees none.
+    // A call with a gas price sees the base fee. A call without one sees 0.
     for (price, base_fee) in [(0u64, 0u64), (0x400, 0x315)] {
         let request =
             json!({ "from": rich().address(), "to": BLOCK_ENV, "gas": "0x186a0", "gasPrice": format!("{price:#x}") });

@@ -4,14 +4,14 @@ use alloy_primitives::Address;
 use serde_json::{Value, json};
 
 use super::fixture::*;
-use crate::fees::QUIET_TIP_WEI;
+use crate::eth::QUIET_TIP_WEI;
 
 #[tokio::test]
 async fn a_quiet_chain_suggests_the_quiet_tip_over_the_next_base_fee() {
     let f = Fixture::standalone().await;
     assert_eq!(f.ok("eth_maxPriorityFeePerGas", json!([])).await, json!(format!("{QUIET_TIP_WEI:#x}")));
     assert_eq!(f.ok("eth_gasPrice", json!([])).await, json!(format!("{:#x}", 875_000_000 + QUIET_TIP_WEI)));
-    // Generous tips in blocks with room do not raise it.
+    // High tips in blocks with room do not raise it.
     f.push_all(&[transfer(0, Address::repeat_byte(9), 1)]);
     assert_eq!(f.ok("eth_maxPriorityFeePerGas", json!([])).await, json!(format!("{QUIET_TIP_WEI:#x}")));
     assert_eq!(f.ok("eth_blobBaseFee", json!([])).await, "0x1");
@@ -36,7 +36,7 @@ async fn history_has_one_more_base_fee_than_blocks() {
     );
     let latest = f.ok("eth_getBlockByNumber", json!(["latest"])).await;
     assert_eq!(history["baseFeePerGas"][1], latest["baseFeePerGas"]);
-    // Without percentiles there are no rewards; counts may be numbers and reach beyond genesis.
+    // Without percentiles there are no rewards. A count may be a number, and may exceed the number of blocks.
     let history = f.ok("eth_feeHistory", json!([10, "latest"])).await;
     assert_eq!(history["oldestBlock"], "0x0");
     assert_eq!(history["gasUsedRatio"].as_array().unwrap().len(), 3);

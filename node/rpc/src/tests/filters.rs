@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fixture::*;
 
-/// Three blocks; the logger emits 1 and 2 in the first, nothing in the second, 3 in the third.
+/// Three blocks. The logger emits 1 and 2 in the first, nothing in the second, and 3 in the third.
 async fn chain_with_logs() -> Fixture {
     let f = Fixture::standalone().await;
     f.push_all(&[invoke(0, LOGGER, word(1)), invoke(1, LOGGER, word(2))]);
@@ -101,7 +101,7 @@ async fn filters_report_what_came_since_the_last_poll() {
     for id in [&logs, &late, &blocks, &pending] {
         assert_eq!(poll(id).await, json!([]));
     }
-    // All of its range, whenever asked.
+    // The result always covers the whole range.
     assert_eq!(topics(&f.ok("eth_getFilterLogs", json!([late])).await), [word(2)]);
     assert_eq!(f.fails("eth_getFilterLogs", json!([blocks])).await, (-32000, "filter not found".to_owned()));
     assert_eq!(f.ok("eth_uninstallFilter", json!([logs])).await, true);
@@ -149,7 +149,7 @@ async fn subscribers_receive_heads_logs_and_pending_transactions() {
     assert_eq!(log["logIndex"], "0x1");
     assert_eq!(hashes.next().await.unwrap().unwrap(), json!(tx.hash));
     assert_eq!(whole.next().await.unwrap().unwrap()["hash"], json!(tx.hash));
-    // The socket carries ordinary calls too, and ends one subscription without the others.
+    // The socket also carries calls. One subscription can end without the others.
     assert_eq!(ws.request::<Value, _>("eth_blockNumber", rpc_params![]).await.unwrap(), "0x1");
     logs.unsubscribe().await.unwrap();
     f.push_empty(1);
@@ -183,5 +183,5 @@ async fn a_connection_has_so_many_subscriptions_and_filters_and_no_more() {
     drop(first);
     ws.request::<Value, _>("eth_newBlockFilter", rpc_params![]).await.unwrap();
     let error = ws.request::<Value, _>("eth_newBlockFilter", rpc_params![]).await.unwrap_err().to_string();
-    assert!(error.contains("connection has 1 filters"), "{error}");
+    assert!(error.contains("the connection has 1 filters, its maximum"), "{error}");
 }

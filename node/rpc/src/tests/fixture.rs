@@ -15,23 +15,20 @@ use causeway_execution::{BuildAttributes, ExecutedBlock, Executor, MAX_BLOCK_BYT
 use causeway_fixtures::{commit_certificate, node_keys};
 pub(super) use causeway_fixtures::{consensus_signer, operator, peg_signer};
 use causeway_genesis::{AllocAccount, ChainSpec, Genesis, ceremony};
-use causeway_mempool::{AccountView, Mempool, PoolConfig};
+use causeway_mempool::{AccountView, Mempool, PendingFeed, PoolConfig};
 use causeway_storage::{HistoryDepth, Storage, StorageOptions};
-use jsonrpsee::RpcModule;
 use jsonrpsee::core::client::{ClientT, Error as ClientError};
 use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
+use jsonrpsee::server::Methods;
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::api::{Api, Clock};
+use crate::api::Clock;
 use crate::server::{methods, start_at};
-use crate::{
-    ConsensusProgress, NodeStatus, PegProgress, PendingFeed, RpcConfig, RpcContext, RpcLimits, ServerHandle,
-    SyncProgress,
-};
+use crate::{ConsensusProgress, NodeStatus, PegProgress, RpcConfig, RpcContext, RpcLimits, ServerHandle, SyncProgress};
 
 pub(super) const CHAIN_ID: u64 = 4_242;
 pub(super) const GENESIS_TIME: u64 = 1_700_000_000;
@@ -43,9 +40,9 @@ const VALIDATORS: u8 = 4;
 pub(super) const LOGGER: Address = address!("00000000000000000000000000000000000a0001");
 /// Reverts with its calldata.
 pub(super) const REVERTER: Address = address!("00000000000000000000000000000000000a0002");
-/// Slot 0: set to the first word of calldata, or returned when there is none. Begins as 7.
+/// Sets slot 0 to the first word of calldata, or returns it if there is no calldata. Its first value is 7.
 pub(super) const STORE: Address = address!("00000000000000000000000000000000000a0003");
-/// Loops until its gas is gone.
+/// Loops until it runs out of gas.
 pub(super) const LOOP: Address = address!("00000000000000000000000000000000000a0004");
 /// Returns the block's number, timestamp, base fee and beneficiary.
 pub(super) const BLOCK_ENV: Address = address!("00000000000000000000000000000000000a0005");
@@ -96,7 +93,7 @@ fn spec(pegged: bool) -> ChainSpec {
     spec
 }
 
-/// What the running node would say.
+/// A running node whose answers the tests set.
 #[derive(Debug, Default)]
 pub(super) struct Status {
     pub(super) syncing: Mutex<Option<SyncProgress>>,
@@ -178,7 +175,7 @@ impl Fixture {
         Self::with(spec, StorageOptions::default(), |_| {}).await
     }
 
-    /// Epochs of 8 blocks, a checkpoint each 4.
+    /// Epochs of 8 blocks, and a checkpoint every 4 blocks.
     pub(super) async fn pegged_epochs() -> Self {
         let mut spec = spec(true);
         spec.epoch_length = 8;
@@ -237,7 +234,7 @@ impl Fixture {
     }
 
     /// The methods without a transport.
-    pub(super) fn module(&self) -> RpcModule<Api> {
+    pub(super) fn module(&self) -> Methods {
         methods(&self.limits, self.ctx.clone(), clock(&self.now_ms)).unwrap()
     }
 
@@ -256,24 +253,24 @@ impl Fixture {
 
     /// Builds and commits a block of `txs` after `system`.
     pub(super) fn push(&self, system: Vec<SystemCall>, txs: &[Arc<RecoveredTx>]) -> Arc<ExecutedBlock> {
-        let (parent, parent_hash) = (self.ctx.storage.head(), self.ctx.storage.head_hash());
+        let (previous, previous_hash) = (self.ctx.storage.head(), self.ctx.storage.head_hash());
         let attributes = BuildAttributes {
-            timestamp: parent.timestamp + 1,
+            timestamp: previous.timestamp + 1,
             proposer_operator: operator(1),
-            parent_certificate: (parent.number > 0).then(|| self.certificate(parent.number, parent_hash)),
+            parent_certificate: (previous.number > 0).then(|| self.certificate(previous.number, previous_hash)),
             extra_data: Bytes::from_static(b"test"),
             stop: None,
             max_bytes: MAX_BLOCK_BYTES,
         };
         let state = self.ctx.storage.latest();
-        let executed = self.ctx.executor.build(&parent, &*state, attributes, system, txs.iter().cloned()).unwrap();
+        let executed = self.ctx.executor.build(&previous, &*state, attributes, system, txs.iter().cloned()).unwrap();
         let executed = Arc::new(executed);
         let certificate = self.certificate(executed.block.header.number, executed.hash);
         self.ctx.storage.commit(&executed, &certificate).unwrap();
         executed
     }
 
-    /// A block in which every one of `txs` must be.
+    /// Builds and commits a block that must include all of `txs`.
     pub(super) fn push_all(&self, txs: &[Arc<RecoveredTx>]) -> Arc<ExecutedBlock> {
         let executed = self.push(Vec::new(), txs);
         assert_eq!(executed.block.transactions.len(), txs.len(), "all included");

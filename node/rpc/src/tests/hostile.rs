@@ -1,19 +1,18 @@
-//! Whatever is asked, the answer is a result or an error of the caller's: never a panic, never an internal error.
+//! For any request, the answer is a result or an error of the caller. It is never a panic or an internal error.
 
 use alloy_primitives::{Address, B256};
-use jsonrpsee::RpcModule;
+use jsonrpsee::server::Methods;
 use proptest::prelude::*;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use super::fixture::*;
-use crate::api::Api;
 
 /// Parameter lists tried on each method.
 const LISTS_PER_METHOD: usize = 60;
 
-/// Values that mean something to some method, values at the edges, and nonsense.
+/// Values that are valid for some method, values at limits, and random ones.
 fn value() -> impl Strategy<Value = Value> {
     let known = prop::sample::select(vec![
         json!(LOGGER),
@@ -87,7 +86,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-async fn ask(module: &RpcModule<Api>, method: &str, params: &Value) -> Value {
+async fn ask(module: &Methods, method: &str, params: &Value) -> Value {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
     let (answer, _) = module.raw_json_request(&request, 1).await.unwrap();
     serde_json::from_str(answer.get()).unwrap()
@@ -126,7 +125,7 @@ async fn a_subscriber_that_does_not_read_is_dropped_and_nobody_waits_for_it() {
     let module = f.module();
     let mut slow = module.subscribe("eth_subscribe", ["newHeads"], 1).await.unwrap();
     let mut quick = module.subscribe("eth_subscribe", ["newHeads"], 64).await.unwrap();
-    // Nothing is awaited here, so no subscriber gets a turn before all of these are committed.
+    // There is no await here, so all blocks are committed before a subscriber runs.
     f.push_empty(20);
     while let Some(event) = slow.next::<Value>().await {
         event.unwrap();
@@ -134,7 +133,7 @@ async fn a_subscriber_that_does_not_read_is_dropped_and_nobody_waits_for_it() {
     while let Some(event) = quick.next::<Value>().await {
         event.unwrap();
     }
-    // The server goes on, and so does whoever subscribes again.
+    // The server goes on, and a client can subscribe again.
     let mut again = module.subscribe("eth_subscribe", ["newHeads"], 64).await.unwrap();
     f.push_empty(1);
     assert_eq!(again.next::<Value>().await.unwrap().unwrap().0["number"], "0x15");

@@ -1,17 +1,20 @@
-//! The server over a real chain in a temporary directory: blocks built by the executor, committed with certificates by all
-//! validators, and asked for over HTTP and WebSocket.
+//! Tests of the server over HTTP and WebSocket. The chain is in a temporary directory. The executor builds its blocks, and they are
+//! committed with certificates by all validators.
 #![allow(clippy::unwrap_used)]
 
+mod arrows;
 mod blocks;
 mod calls;
 mod fees;
 mod filters;
 mod fixture;
-mod flow;
 mod hostile;
+mod http_budget;
 mod limits;
 mod peg;
 mod pool;
+mod readme;
+mod requests;
 mod staking;
 mod state;
 mod traces;

@@ -1,4 +1,4 @@
-//! Sending transactions and looking at those that wait.
+//! Sending transactions, and reading the pool.
 
 use alloy_consensus::TxLegacy;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
@@ -106,7 +106,7 @@ async fn a_transaction_sent_synchronously_is_answered_with_its_receipt() {
     let send = f.ok("eth_sendRawTransactionSync", json!([raw(&tx), "0x7530"]));
     let include = async {
         waiting_for.recv().await.unwrap();
-        // A block without it does not end the wait.
+        // A block without the transaction does not end the wait.
         f.push_empty(1);
         f.push_all(std::slice::from_ref(&tx));
     };

@@ -1,4 +1,4 @@
-//! The staking namespace: epochs, validators, and what an account has at stake, as actions change them.
+//! The methods of staking: epochs, validators and accounts, before and after actions.
 
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ async fn validators_are_listed_with_power_stake_and_uptime() {
         let id: Address = serde_json::from_value(one["validator"].clone()).unwrap();
         assert_eq!(one["power"], json!(format!("{:#x}", set.get(&id).unwrap().power)));
         assert_eq!(one["nextPower"], one["power"]);
-        // Blocks 2 and 3 carried certificates, and the first validator proposes all blocks here.
+        // Blocks 2 and 3 carried certificates. The first validator proposes all blocks in these tests.
         assert_eq!((&one["uptime"]["certificates"], &one["uptime"]["signed"]), (&json!("0x2"), &json!("0x2")));
         assert_eq!(one["uptime"]["proposed"], json!(seed == 1));
         assert_eq!(f.ok("staking_validator", json!([operator(seed)])).await, *one);
@@ -132,13 +132,13 @@ async fn delegated_stake_is_seen_with_its_rewards_and_on_its_way_out() {
     assert_eq!(keys(&delegations[0]), ["locked", "rewards", "shares", "tokens", "validator"]);
     assert_eq!((&delegations[0]["validator"], &delegations[0]["tokens"]), (&json!(validator), &hex(tokens(400))));
     assert_eq!(f.ok("staking_validator", json!([validator])).await["stake"], hex(tokens(1_000_400)));
-    // Fees of the block above are shared out by the next one.
+    // The next block distributes the fees of the block above.
     f.push_empty(1);
     let rewards = f.ok("staking_rewards", json!([me])).await;
     assert_ne!(rewards["total"], "0x0");
     assert_eq!((&rewards["total"], &rewards["commission"]), (&rewards["delegations"][0]["coin"], &json!("0x0")));
     assert_eq!(f.ok("staking_delegations", json!([me])).await[0]["rewards"], rewards["total"]);
-    // Epoch 0 still: the stake leaves at the beginning of epoch 2.
+    // It is still epoch 0. The stake leaves at the beginning of epoch 2.
     push_ok(&f, &[stake(1, IStaking::undelegateCall { validator, amount: tokens(100) })]);
     let unbondings = async || f.ok("staking_unbondings", json!([me])).await;
     assert_eq!(
@@ -149,7 +149,7 @@ async fn delegated_stake_is_seen_with_its_rewards_and_on_its_way_out() {
     assert_eq!(keys(&totals), ["bonded", "dust", "issued", "liquid", "rewards", "slashed", "unbonding"]);
     assert_eq!((&totals["bonded"], &totals["unbonding"]), (&hex(tokens(4_000_300)), &hex(tokens(100))));
     assert_eq!((&totals["liquid"], &totals["issued"]), (&hex(tokens(600)), &hex(tokens(4_001_000))));
-    // Epoch 2 begins after block 10, and the stake is free 3 seconds later.
+    // Epoch 2 begins after block 10. The stake is free 3 seconds later.
     f.push_empty(8);
     let waiting = unbondings().await;
     assert_eq!(waiting[0]["claimableAt"], json!(format!("{:#x}", GENESIS_TIME + 13)));
@@ -196,12 +196,12 @@ async fn a_newcomer_waits_joins_and_is_counted_from_its_first_height_on() {
     assert_eq!(active["status"], "active");
     assert_ne!(active["power"], "0x0");
     let all = f.ok("staking_validators", json!([])).await;
-    assert_eq!(all[4], active, "the least power comes last");
+    assert_eq!(all[4], active, "the lowest power comes last");
     let status = f.ok("consensus_status", json!([])).await;
     let powers: Vec<_> = status["validators"].as_array().unwrap().iter().map(|one| one["power"].clone()).collect();
     assert_eq!(powers.len(), 5);
     assert!(powers.contains(&active["power"]));
-    // The fifth signs nothing here. Block 10 is the last that was decided without it.
+    // The fifth validator signs nothing. Block 10 is the last that was decided without it.
     f.push_empty(1);
     let before = f.ok("consensus_getCertificate", json!(["0xa"])).await;
     let after = f.ok("consensus_getCertificate", json!(["0xb"])).await;
@@ -234,13 +234,13 @@ async fn evidence_that_waits_is_given_out_as_the_module_takes_it() {
     assert_eq!((&all[0]["height"], &all[0]["validator"]), (&json!("0x3"), &json!(signer.validator())));
     let bytes: alloy_primitives::Bytes = serde_json::from_value(all[0]["bytes"].clone()).unwrap();
     assert_eq!(borsh::from_slice::<Evidence>(&bytes).unwrap(), evidence);
-    // The module takes exactly these bytes.
+    // The module accepts exactly these bytes.
     f.push_empty(4);
     push_ok(&f, &[stake(0, IStaking::reportEvidenceCall { evidence: bytes, epoch: 0 })]);
     let punished = f.ok("staking_validator", json!([operator(2)])).await;
     assert_eq!((&punished["status"], &punished["tombstoned"]), (&json!("tombstoned"), &json!(true)));
     assert_eq!(punished["stake"], hex(tokens(950_000)));
-    // Its power lasts until the set that was announced is over.
+    // Its power lasts until the epoch of the announced set ends.
     assert_ne!(punished["power"], "0x0");
 }
 

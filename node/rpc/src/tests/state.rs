@@ -1,4 +1,4 @@
-//! Accounts, storage, nonces and proofs, now and at earlier heights.
+//! Accounts, storage, nonces and proofs at the head and at earlier heights.
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_rpc_types_eth::EIP1186AccountProofResponse;
@@ -62,7 +62,7 @@ async fn the_pending_nonce_counts_the_pool() {
     for nonce in [1, 2, 4] {
         f.ok("eth_sendRawTransaction", json!([raw(&transfer(nonce, sender, 1))])).await;
     }
-    // Nonce 4 waits behind the gap.
+    // Nonce 4 waits for nonce 3.
     assert_eq!((count("latest").await, count("pending").await), (json!("0x1"), json!("0x3")));
     assert_eq!(count("0x0").await, json!("0x0"));
 }
@@ -85,7 +85,7 @@ async fn proofs_verify_against_the_state_root_of_their_block() {
         assert_eq!(proof.storage_proof[1].value, U256::ZERO);
         verify_proof(proof.storage_hash, slot(1), None, &proof.storage_proof[1].proof).unwrap();
     }
-    // An account that does not exist is proven absent.
+    // The proof shows that the account does not exist.
     let answer = f.ok("eth_getProof", json!([Address::repeat_byte(0xee), [], "latest"])).await;
     let proof: EIP1186AccountProofResponse = serde_json::from_value(answer).unwrap();
     let key = Nibbles::unpack(keccak256(Address::repeat_byte(0xee)));
@@ -116,7 +116,7 @@ async fn a_proof_of_too_many_keys_names_the_limit() {
 #[tokio::test]
 async fn deployed_code_appears_with_its_block() {
     let f = Fixture::standalone().await;
-    // Returns one zero byte of runtime code: STOP.
+    // The runtime code is one zero byte: STOP.
     let init = Bytes::from(alloy_primitives::hex!("60015ff3"));
     f.push_all(&[sign(&rich(), eip1559(0, TxKind::Create, U256::ZERO, init, 100_000))]);
     let address = rich().address().create(0);

@@ -1,4 +1,4 @@
-//! Traces by executing again.
+//! Traces, which execute blocks again.
 
 use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};

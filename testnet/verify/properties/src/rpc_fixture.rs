@@ -5,10 +5,10 @@ use std::sync::Arc;
 use alloy_primitives::{Address, Bytes, U256};
 use causeway_execution::{Executor, RecoveredTx, StateSource as _};
 use causeway_genesis::Genesis;
-use causeway_mempool::{AccountView, Mempool, PoolConfig};
+use causeway_mempool::{AccountView, Mempool, PendingFeed, PoolConfig};
 use causeway_rpc::{
-    ConsensusProgress, NodeStatus, PegProgress, PendingFeed, RpcConfig, RpcContext, RpcLimits, ServerHandle,
-    SyncProgress, Unlistened,
+    ConsensusProgress, NodeStatus, PegProgress, RpcConfig, RpcContext, RpcLimits, ServerHandle, SyncProgress,
+    Unlistened,
 };
 use causeway_storage::{Storage, StorageOptions};
 use parking_lot::Mutex;
