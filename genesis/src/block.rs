@@ -18,8 +18,8 @@ use causeway_staking::{StakingModule, StakingParams};
 
 use crate::{
     addresses,
-    rules::SpecFault,
     spec::{ChainSpec, SpecError},
+    validity::SpecFault,
 };
 
 /// An account of the genesis state.

@@ -11,9 +11,9 @@ use causeway_consensus::ValidatorId;
 use crate::{
     block::{Genesis, GenesisError},
     keys::NodeKeys,
-    rules::SpecFault,
     spec::{ChainSpec, GenesisValidator, PegSpec},
     staking::StakingSpec,
+    validity::SpecFault,
 };
 
 /// Block interval of a new chain in milliseconds.

@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
 
-use crate::{rules::SpecFault, staking::StakingSpec};
+use crate::{staking::StakingSpec, validity::SpecFault};
 
 /// A spec file larger than this is refused unread.
 pub const MAX_SPEC_BYTES: u64 = 16 * 1024 * 1024;
@@ -200,9 +200,9 @@ impl ChainSpec {
         std::fs::write(path, self.to_json()).map_err(|source| SpecError::Write { path: path.into(), source })
     }
 
-    /// Checks every rule of [`crate::rules`] and returns the first that is broken.
+    /// Checks every rule of [`crate::validity`] and returns the first that is broken.
     pub fn validate(&self) -> Result<(), SpecFault> {
-        crate::rules::check(self)
+        crate::validity::check(self)
     }
 }
 

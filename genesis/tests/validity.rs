@@ -6,7 +6,7 @@ mod support;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_genesis::{
     AllocAccount, ChainSpec, Genesis, SpecError, SpecFault, StakingSpec, addresses, ceremony,
-    rules::{MAX_CHAIN_ID, MAX_VALIDATORS},
+    validity::{MAX_CHAIN_ID, MAX_VALIDATORS},
 };
 use proptest::prelude::*;
 use support::{dev_spec, pegged_spec, validator};
