@@ -42,6 +42,7 @@ pub fn new_spec(chain_id: u64, name: &str, timestamp: u64, peg: Option<PegSpec>)
         staking: StakingSpec::default(),
         peg,
         alloc: BTreeMap::new(),
+        rules: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::{
     addresses,
+    rules::{Schedule, UnknownRules},
     spec::{AllocAccount, ChainSpec, GenesisValidator, PegSpec},
     staking::StakingSpec,
 };
@@ -136,6 +137,28 @@ pub enum SpecFault {
     ZeroSlot { address: Address, slot: U256 },
     #[error("alloc[{0}].nonce is the greatest possible: no transaction could follow")]
     NonceOverflow(Address),
+    #[error("rules: the entry of height {height} must come before the one in front of it: heights ascend, each once")]
+    RulesOrder { height: u64 },
+    #[error("rules: the entry of height {height} has version {version}, but must have {least} or a later one")]
+    RulesVersion { height: u64, version: u64, least: u64 },
+    #[error("rules: the entry of height {0} holds a number that is no integer from 0 to 2^64 - 1")]
+    OddNumber(u64),
+    #[error("rules: the entry of height {0} changes nothing: remove it")]
+    NothingChanges(u64),
+    #[error("rules: the entry of height {height} names {at}, which is no figure of these rules")]
+    UnknownFigure { height: u64, at: String },
+    #[error("rules: the entry of height {height}, at {at}: {reason}")]
+    Figure { height: u64, at: String, reason: String },
+    #[error("rules: the entry of height {height} changes {at}, which cannot change: {reason}")]
+    FixedFigure { height: u64, at: String, reason: &'static str },
+    #[error("rules: the entry of height 0 names {at}: the chain starts with what `{key}` says at the top of the file")]
+    TopLevelFigure { at: String, key: &'static str },
+    #[error("rules: from height {height} on, {fault}")]
+    RulesFrom { height: u64, fault: Box<SpecFault> },
+    #[error("system.gas is {gas}, but the largest import of deposits may need {needed}: raise it, or lower the prices")]
+    SystemGas { gas: u64, needed: u64 },
+    #[error(transparent)]
+    UnknownStart(UnknownRules),
     #[error("the balances in alloc add up to 2^128 wei or more")]
     CoinOverflow,
 }
@@ -150,7 +173,8 @@ pub(crate) fn check(spec: &ChainSpec) -> Result<(), SpecFault> {
     if let Some(peg) = &spec.peg {
         deployment(spec.chain_id, peg)?;
     }
-    alloc(spec)
+    alloc(spec)?;
+    Schedule::of(spec).map(|_| ())
 }
 
 fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), SpecFault> {
@@ -187,17 +211,6 @@ fn staking(spec: &ChainSpec) -> Result<(), SpecFault> {
         if amount.is_zero() || amount > U256::from(u128::MAX) {
             return Err(SpecFault::Amount(key));
         }
-    }
-    // All factors are within their bounds by now: no product leaves 64 bits.
-    let epoch_ms = spec.epoch_length.saturating_mul(spec.block_interval_ms);
-    let epochs = staking.unbonding_seconds.saturating_mul(1_000).checked_div(epoch_ms).unwrap_or(u64::MAX);
-    if epochs > MAX_UNBONDING_EPOCHS {
-        let (seconds, max) = (staking.unbonding_seconds, MAX_UNBONDING_EPOCHS);
-        return Err(SpecFault::UnbondingEpochs { seconds, epochs, max });
-    }
-    let (interval, length) = (spec.checkpoint_interval, spec.epoch_length);
-    if spec.peg.is_some() && interval.saturating_mul(2) > length {
-        return Err(SpecFault::CheckpointsPerEpoch { interval, length });
     }
     Ok(())
 }

@@ -173,8 +173,9 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Whether the transaction could never be admitted on this chain whatever the state: a peer that
-    /// gossips it is faulty. Everything else can happen between honest nodes.
+    /// Whether the rules of the next block refuse the transaction whatever the state. Where no other rules of the chain
+    /// allow it ([`Mempool::allows_under`](crate::Mempool::allows_under)), a peer that gossips it is faulty.
+    /// Everything else can happen between honest nodes.
     #[must_use]
     pub fn is_never_valid(&self) -> bool {
         matches!(

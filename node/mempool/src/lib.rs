@@ -4,6 +4,9 @@
 //! sender by nonce and across senders by effective tip, replacement, eviction when the pool is full,
 //! the lifetime of transactions behind a nonce gap, and which local transactions are to be gossiped.
 //!
+//! What a transaction must be like follows from the rules of the next block, which enter with each block
+//! ([`causeway_execution::TransactionLimits`]); a [`PoolConfig`] holds only this node's own limits.
+//!
 //! It is a plain data structure: no task, no clock, no storage, no network. Time and the accounts'
 //! nonces and balances enter as values, so the caller decides which state they are read from.
 //!
@@ -28,13 +31,11 @@ mod best;
 mod config;
 mod error;
 mod evict;
-mod gas;
 mod pool;
 mod sender;
 
 pub use account::{AccountCode, AccountView};
 pub use best::Best;
-pub use config::{MAX_EVICTIONS_PER_ADD, MAX_INIT_CODE_BYTES, PoolConfig, REANNOUNCE_AFTER_MS};
+pub use config::{MAX_EVICTIONS_PER_ADD, PoolConfig, REANNOUNCE_AFTER_MS};
 pub use error::PoolError;
-pub use gas::{floor_gas, intrinsic_gas};
 pub use pool::{Added, BlockUpdate, Mempool, PoolStatus, SenderContent};

@@ -16,7 +16,7 @@ use causeway_simulator::{
 };
 
 /// How many seeds of each profile: a thousand in all, and of most enough that what the profile promises has to be met.
-const SHARES: [(Profile, u64); 7] = [
+const SHARES: [(Profile, u64); 8] = [
     (Profile::Default, 300),
     (Profile::Network, 150),
     (Profile::Crash, 150),
@@ -24,6 +24,7 @@ const SHARES: [(Profile, u64); 7] = [
     (Profile::Churn, 120),
     (Profile::Peg, 100),
     (Profile::Control, 30),
+    (Profile::Upgrade, 80),
 ];
 /// Of these, run twice.
 const SAMPLE: Range<u64> = 0..6;

@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod peg;
 mod pool;
+mod rules;
 mod staking;
 mod state;
 mod traces;
