@@ -178,7 +178,8 @@ impl Executor {
         checks: &ValidationContext<'_>,
     ) -> Result<ExecutedBlock, ExecutionError> {
         let parent_hash = parent.hash_slow();
-        let setting = self.setting(block.header.number).map_err(LocalError::from)?;
+        // Of the height it is judged at, whatever number it claims.
+        let setting = self.setting(parent.number.saturating_add(1)).map_err(LocalError::from)?;
         validate::header(self.genesis.hash, setting.rules, parent, parent_hash, &block, checks)?;
         validate::body(setting.rules, &block)?;
         let senders = validate::senders(&block, senders)?;
