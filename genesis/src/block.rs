@@ -1,6 +1,6 @@
 //! The genesis block and the state under it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use alloy_consensus::{
     Header,
@@ -14,12 +14,13 @@ use alloy_trie::{
 };
 use causeway_consensus::{ConsensusKey, Validator, ValidatorSet};
 use causeway_peg::{PegDomain, PegGenesis, PegModule, PegValidator, PegValidatorSet};
-use causeway_staking::{StakingModule, StakingParams};
+use causeway_staking::StakingModule;
 
 use crate::{
     addresses,
-    rules::SpecFault,
+    rules::{Rules, Schedule, UnknownRules},
     spec::{ChainSpec, SpecError},
+    validity::SpecFault,
 };
 
 /// An account of the genesis state.
@@ -46,6 +47,8 @@ pub struct Genesis {
     pub hash: B256,
     /// The state of block 0, with native modules and predeployed contracts.
     pub alloc: BTreeMap<Address, GenesisAccount>,
+    /// The rules of every block, by height.
+    pub schedule: Arc<Schedule>,
     validators: ValidatorSet,
     peg: Option<(PegDomain, PegValidatorSet)>,
 }
@@ -76,20 +79,21 @@ impl Genesis {
     /// Builds the genesis block of a spec.
     pub fn build(spec: ChainSpec) -> Result<Self, GenesisError> {
         spec.validate()?;
+        let schedule = Arc::new(Schedule::of(&spec)?);
         let powers = powers(&spec)?;
         let validators = consensus_set(&spec, &powers)?;
         let peg_set = match &spec.peg {
             Some(_) => Some(peg_set(&spec, &powers)?),
             None => None,
         };
-        let alloc = state(&spec, peg_set.as_ref());
-        let header = header(&spec, state_root(&alloc));
+        let alloc = state(&spec, schedule.first(), peg_set.as_ref());
+        let header = header(&spec, schedule.first(), state_root(&alloc));
         let hash = header.hash_slow();
         let peg = spec.peg.as_ref().zip(peg_set).map(|(peg, set)| {
             let domain = PegDomain { parent_chain_id: peg.parent_chain_id, registry: peg.registry, genesis_hash: hash };
             (domain, set)
         });
-        Ok(Self { spec, header, hash, alloc, validators, peg })
+        Ok(Self { spec, header, hash, alloc, schedule, validators, peg })
     }
 
     /// The validators of height 1, with powers scaled from their stakes.
@@ -102,9 +106,12 @@ impl Genesis {
         self.peg.as_ref().map(|(_, set)| set.clone())
     }
 
-    /// The rules of staking.
-    pub fn staking_params(&self) -> StakingParams {
-        self.spec.staking_params()
+    /// The rules of the block at `height`.
+    ///
+    /// # Errors
+    /// [`UnknownRules`] when that block needs a newer build.
+    pub fn rules(&self, height: u64) -> Result<&Rules, UnknownRules> {
+        self.schedule.at(height)
     }
 
     /// What peg signatures of this chain commit to; `None` on a standalone chain.
@@ -136,7 +143,7 @@ fn peg_set(spec: &ChainSpec, powers: &[u64]) -> Result<PegValidatorSet, GenesisE
 }
 
 /// The accounts of block 0. The peg module's slots cannot hold the genesis hash, which depends on them; execution passes it in.
-fn state(spec: &ChainSpec, peg: Option<&PegValidatorSet>) -> BTreeMap<Address, GenesisAccount> {
+fn state(spec: &ChainSpec, rules: &Rules, peg: Option<&PegValidatorSet>) -> BTreeMap<Address, GenesisAccount> {
     let contract = |code: Bytes| GenesisAccount { nonce: 1, balance: U256::ZERO, code, storage: BTreeMap::new() };
     let mut accounts: BTreeMap<Address, GenesisAccount> = spec
         .alloc
@@ -152,7 +159,7 @@ fn state(spec: &ChainSpec, peg: Option<&PegValidatorSet>) -> BTreeMap<Address, G
     }
     if let Some(module) = accounts.get_mut(&addresses::STAKING) {
         let members = spec.genesis_members();
-        let slots = StakingModule::genesis_slots(&spec.staking_params(), &members, &spec.staking.alloc, spec.timestamp);
+        let slots = StakingModule::genesis_slots(&rules.staking, &members, &spec.staking.alloc, spec.timestamp);
         module.storage = slots.into_iter().filter(|(_, value)| !value.is_zero()).collect();
     }
     accounts.insert(addresses::HISTORY_STORAGE, contract(eip2935::HISTORY_STORAGE_CODE.clone()));
@@ -162,7 +169,7 @@ fn state(spec: &ChainSpec, peg: Option<&PegValidatorSet>) -> BTreeMap<Address, G
             parent_chain_id: deployment.parent_chain_id,
             vault: deployment.vault,
             registry: deployment.registry,
-            checkpoint_interval: spec.checkpoint_interval,
+            checkpoint_interval: rules.peg.checkpoint_interval,
             validators: set.clone(),
         });
         if let Some(module) = accounts.get_mut(&addresses::PEG) {
@@ -186,9 +193,9 @@ fn state_root(accounts: &BTreeMap<Address, GenesisAccount>) -> B256 {
     }))
 }
 
-/// The header of block 0 under Prague rules. `mix_hash` commits to the whole spec, so that settings which never reach the state
+/// The header of block 0. `mix_hash` commits to the whole spec, so that settings which never reach the state
 /// (block interval, names, ...) are part of the chain's identity as well.
-fn header(spec: &ChainSpec, state_root: B256) -> Header {
+fn header(spec: &ChainSpec, rules: &Rules, state_root: B256) -> Header {
     let encoded = borsh::to_vec(spec).expect("encoding to memory fails only for collections above 4 Gi entries");
     Header {
         parent_hash: B256::ZERO,
@@ -200,7 +207,7 @@ fn header(spec: &ChainSpec, state_root: B256) -> Header {
         logs_bloom: Bloom::ZERO,
         difficulty: U256::ZERO,
         number: 0,
-        gas_limit: spec.gas_limit,
+        gas_limit: rules.block.gas_limit,
         gas_used: 0,
         timestamp: spec.timestamp,
         extra_data: Bytes::new(),

@@ -11,9 +11,9 @@ use causeway_consensus::ValidatorId;
 use crate::{
     block::{Genesis, GenesisError},
     keys::NodeKeys,
-    rules::SpecFault,
     spec::{ChainSpec, GenesisValidator, PegSpec},
     staking::StakingSpec,
+    validity::SpecFault,
 };
 
 /// Block interval of a new chain in milliseconds.
@@ -42,6 +42,7 @@ pub fn new_spec(chain_id: u64, name: &str, timestamp: u64, peg: Option<PegSpec>)
         staking: StakingSpec::default(),
         peg,
         alloc: BTreeMap::new(),
+        rules: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@
 //! What this crate must never know: the network, the database, the EVM, or any endpoint. It reads two kinds of files, the spec and
 //! the keys, and nothing else.
 //!
-//! Start reading at [`spec`], then [`rules`] (what makes a spec valid), then [`block`].
+//! Start reading at [`spec`], then [`rules`] (what a block goes by, by height), [`validity`] (what makes a spec valid), and [`block`].
 
 pub mod addresses;
 pub mod block;
@@ -17,9 +17,11 @@ pub mod keys;
 pub mod rules;
 pub mod spec;
 pub mod staking;
+pub mod validity;
 
 pub use block::{Genesis, GenesisAccount, GenesisError};
 pub use keys::{KeyError, NodeKeys, SecretKey};
-pub use rules::SpecFault;
+pub use rules::{Rules, RulesEntry, Schedule, UnknownRules};
 pub use spec::{AllocAccount, ChainSpec, GenesisValidator, PegSpec, SpecError};
 pub use staking::StakingSpec;
+pub use validity::SpecFault;

@@ -13,7 +13,11 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
 
-use crate::{rules::SpecFault, staking::StakingSpec};
+use crate::{
+    rules::{RulesEntry, write_entries},
+    staking::StakingSpec,
+    validity::SpecFault,
+};
 
 /// A spec file larger than this is refused unread.
 pub const MAX_SPEC_BYTES: u64 = 16 * 1024 * 1024;
@@ -49,6 +53,10 @@ pub struct ChainSpec {
     /// Accounts that exist from the start. On a pegged chain none of them may hold coin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alloc: BTreeMap<Address, AllocAccount>,
+    /// Changes of the [rules](crate::rules) by height, ascending. Last, since only so its encoding needs no length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[borsh(serialize_with = "write_entries")]
+    pub rules: Vec<RulesEntry>,
 }
 
 /// A validator of the first set.
@@ -200,9 +208,9 @@ impl ChainSpec {
         std::fs::write(path, self.to_json()).map_err(|source| SpecError::Write { path: path.into(), source })
     }
 
-    /// Checks every rule of [`crate::rules`] and returns the first that is broken.
+    /// Checks every rule of [`crate::validity`] and returns the first that is broken.
     pub fn validate(&self) -> Result<(), SpecFault> {
-        crate::rules::check(self)
+        crate::validity::check(self)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::{dev_spec, pegged_spec, validator};
 use alloy_primitives::{Address, B256, Bytes, U256, b256};
-use causeway_genesis::{AllocAccount, ChainSpec, Genesis, addresses, ceremony};
+use causeway_genesis::{AllocAccount, ChainSpec, Genesis, RulesEntry, addresses, ceremony};
 
 /// Golden: these must never change for these specs, or running chains would lose their identity.
 const DEV_HASH: B256 = b256!("49e71d133f9063012c49992a39cd467bd966249df2abfb9943196fa55879a3cd");
@@ -26,7 +26,7 @@ fn the_hash_survives_a_round_trip_through_json() {
 #[test]
 fn the_hash_commits_to_every_field() {
     type Change = fn(&mut ChainSpec);
-    let changes: [Change; 30] = [
+    let changes: [Change; 31] = [
         |spec| spec.chain_id += 1,
         |spec| spec.name.push('!'),
         |spec| spec.timestamp += 1,
@@ -62,6 +62,7 @@ fn the_hash_commits_to_every_field() {
             let code = AllocAccount { code: Bytes::from_static(&[0x00]), ..AllocAccount::default() };
             spec.alloc.insert(Address::repeat_byte(0x66), code);
         },
+        |spec| spec.rules.push(RulesEntry { height: 9, version: 2, changes: Default::default() }),
     ];
     let mut hashes = BTreeSet::from([Genesis::build(pegged_spec()).unwrap().hash]);
     for change in changes {

@@ -4,5 +4,7 @@
 mod block;
 mod keys;
 mod keystore;
+mod reference;
 mod rules;
 mod support;
+mod validity;

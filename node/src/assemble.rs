@@ -69,11 +69,20 @@ pub struct Assembled {
 /// What keeps it from starting, and what to do.
 pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
     let Assembly { genesis, storage, disk, dir, signers, timeouts, trust, pool, clocks, metrics } = parts;
+    let executor = Arc::new(Executor::new(genesis.clone()));
+    let rules = executor.next_rules(&storage.head())?;
+    if let Some(unknown) = genesis.schedule.unknown() {
+        tracing::warn!(
+            height = unknown.height,
+            version = unknown.version,
+            "this node will stop before that height: {unknown}"
+        );
+    }
     let chain = Chain {
         genesis: genesis.clone(),
         storage: storage.clone(),
-        executor: Arc::new(Executor::new(genesis.clone())),
-        pool: Arc::new(Mutex::new(Mempool::new(pool))),
+        pool: Arc::new(Mutex::new(Mempool::new(pool, rules))),
+        executor,
         sets: Arc::new(Sets::load(&storage)?),
         clocks,
         metrics,
@@ -113,8 +122,7 @@ pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
         host.keep_decided(certificate, block.encode());
     }
     let desk = desk(&genesis, peg_signer, peg_signs, &next);
-    let settings =
-        NodeSettings { chain: genesis.hash, validator, block_interval_ms: genesis.spec.block_interval_ms, trust };
+    let settings = NodeSettings { chain: genesis.hash, validator, schedule: genesis.schedule.clone(), trust };
     let node = Node::new(host, settings, Head { number: head.number, timestamp: head.timestamp }, next, desk);
     let admission =
         Admission { chain: chain.clone(), pending: PendingFeed::default(), announce: Arc::new(Notify::new()) };

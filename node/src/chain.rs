@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use causeway_consensus::{CommitCertificate, Height, ValidatorId};
 use causeway_execution::{
     Account, Block, BlockFault, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError,
-    StateSource, SystemCall, Transaction, ValidationContext, peg_state,
+    StateSource, SystemCall, Transaction, ValidationContext, limits::least_gas, next_base_fee, peg_state,
 };
 use causeway_genesis::Genesis;
 use causeway_mempool::{AccountCode, AccountView, Mempool};
@@ -33,8 +33,6 @@ pub const MAX_BODY_BYTES: usize = 3 << 20;
 pub const MAX_CANDIDATES: usize = 20_000;
 /// What this client writes into the blocks it builds.
 const EXTRA_DATA: &[u8] = b"causeway";
-/// A transaction of the smallest kind: what bounds how many fit a block's gas.
-const MIN_TRANSACTION_GAS: u64 = 21_000;
 
 /// Everything a job needs; cheap to clone.
 #[derive(Clone)]
@@ -74,9 +72,10 @@ impl Chain {
             Ok(call) => system.extend(call),
             Err(error) => tracing::error!(%error, "cannot read the pending evidence; this block reports none"),
         }
-        let base_fee = Executor::next_base_fee(&parent);
-        let most =
-            usize::try_from(parent.gas_limit / MIN_TRANSACTION_GAS).unwrap_or(MAX_CANDIDATES).min(MAX_CANDIDATES);
+        let rules = self.executor.next_rules(&parent)?;
+        let base_fee = next_base_fee(&parent, &rules.base_fee);
+        let fitting = rules.block.gas_limit.checked_div(least_gas(rules)).unwrap_or_default();
+        let most = usize::try_from(fitting).unwrap_or(MAX_CANDIDATES).min(MAX_CANDIDATES);
         let candidates: Vec<Arc<RecoveredTx>> = self.pool.lock().best(base_fee).take(most).collect();
         let stop = || self.clocks.steady_ms() >= deadline_ms;
         let attributes = BuildAttributes {
@@ -178,6 +177,8 @@ impl Chain {
     }
 
     fn refresh_pool(&self, executed: &ExecutedBlock) -> Result<(), SourceError> {
+        // Before rules that it does not know the node stops, and has no use for a pool.
+        let Ok(rules) = self.executor.next_rules(&executed.block.header) else { return Ok(()) };
         let state = self.storage.latest();
         let included: Vec<B256> = executed.block.transactions.iter().map(Transaction::hash).collect();
         let changed: Vec<(Address, AccountView)> = executed
@@ -186,10 +187,10 @@ impl Chain {
             .iter()
             .map(|(address, (_, after))| Ok((*address, view(state.as_ref(), after.unwrap_or_default())?)))
             .collect::<Result<_, SourceError>>()?;
-        let base_fee = Executor::next_base_fee(&executed.block.header);
+        let base_fee = next_base_fee(&executed.block.header, &rules.base_fee);
         let now_ms = self.clocks.steady_ms();
         let mut pool = self.pool.lock();
-        pool.on_block(&included, &changed, base_fee, now_ms);
+        pool.on_block(&included, &changed, rules, base_fee, now_ms);
         pool.remove_expired(now_ms);
         Ok(())
     }

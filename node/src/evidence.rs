@@ -144,7 +144,9 @@ fn standing(
     let Some(epoch) = last_epoch(state, |start_height, _| start_height <= height)? else { return Ok(Standing::Void) };
     // The epoch's stake answers until the unbonding period after the epoch is over.
     let expired = match views::epoch_start(&mut slots, epoch.saturating_add(1))? {
-        Some((_, ended_s)) => head.timestamp >= ended_s.saturating_add(genesis.spec.staking.unbonding_seconds),
+        Some((_, ended_s)) => {
+            head.timestamp >= ended_s.saturating_add(genesis.schedule.first().staking.unbonding_seconds)
+        }
         None => false,
     };
     Ok(if expired { Standing::Void } else { Standing::Reportable { epoch } })
@@ -152,7 +154,7 @@ fn standing(
 
 /// The first height whose offences can still be punished at `now_s`.
 fn oldest_height(genesis: &Genesis, state: &dyn StateSource, now_s: u64) -> Result<u64, StakingSlotsError> {
-    let period_s = genesis.spec.staking.unbonding_seconds;
+    let period_s = genesis.schedule.first().staking.unbonding_seconds;
     // The last epoch that began so long ago: all epochs before it ended even earlier.
     let epoch = last_epoch(state, |_, start_s| start_s.saturating_add(period_s) <= now_s)?;
     let start = epoch.map(|epoch| views::epoch_start(&mut staking_state(state), epoch)).transpose()?;

@@ -19,7 +19,7 @@ use causeway_consensus::{
     CommitCertificate, ConsensusMessage, Evidence, Height, Host, HostStatus, Input, MessageVerdict, Misbehaviour,
     Output, PeerToken, ValidatorId, ValidatorSet,
 };
-use causeway_execution::ExecutedBlock;
+use causeway_execution::{ExecutedBlock, Schedule};
 use causeway_network::{PenaltyReason, Verdict};
 use causeway_peg::PegMessage;
 
@@ -46,14 +46,14 @@ struct Executing {
 }
 
 /// What a node is for as long as it runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NodeSettings {
     /// The genesis hash.
     pub chain: B256,
     /// The id of this node's consensus key, if it has one; a member of the set or not.
     pub validator: Option<ValidatorId>,
-    /// Time from block to block, in milliseconds.
-    pub block_interval_ms: u64,
+    /// The rules by height.
+    pub schedule: Arc<Schedule>,
     /// What it believes of the past.
     pub trust: Trust,
 }
@@ -231,10 +231,16 @@ impl Node {
                 height = self.height.0,
                 "listening before this node signs: what its key signed before, and how far its peers are"
             );
-            self.hold = Some(Hold::new(now_ms, self.settings.block_interval_ms, wal, !self.decides_alone()));
+            self.hold = Some(Hold::new(now_ms, self.interval_ms(), wal, !self.decides_alone()));
             return;
         }
         self.begin(now_ms, wal, effects);
+    }
+
+    /// Aimed time from the block before to the one being decided, in milliseconds. 0 before rules that this build does not know:
+    /// the node stops there, and has nothing to wait for.
+    fn interval_ms(&self) -> u64 {
+        self.settings.schedule.at(self.height.0).map_or(0, |rules| rules.block.interval_ms)
     }
 
     /// Nothing was signed before the first height, and a validator alone has nobody to listen to.
@@ -336,7 +342,7 @@ impl Node {
             self.start_at_ms = None;
             // Keep the rhythm of the plan unless this node is late by more than an interval.
             let lateness = now_ms.saturating_sub(at);
-            self.started_ms = if lateness > self.settings.block_interval_ms { now_ms } else { at.min(now_ms) };
+            self.started_ms = if lateness > self.interval_ms() { now_ms } else { at.min(now_ms) };
             self.sync.height_started();
             self.begin(now_ms, Vec::new(), effects);
         }

@@ -73,10 +73,10 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     let Assembled { performer, wal_entries, admission } = assemble(parts)?;
 
     let (network, network_events) = causeway_network::start(network_config(&config, &dir, &genesis)?).await?;
-    let (interval_ms, validator) = (genesis.spec.block_interval_ms, performer.validator());
+    let validator = performer.validator();
     let parent = parent_config(&config, &genesis)?;
     let claims = parent.as_ref().map(|parent| read_claims(parent, &storage)).transpose()?;
-    let status = Arc::new(SharedStatus::new(storage.clone(), metrics.clone(), interval_ms, validator, claims));
+    let status = Arc::new(SharedStatus::new(genesis.clone(), storage.clone(), metrics.clone(), validator, claims));
     let submit = admission.clone();
     let context = RpcContext {
         genesis: genesis.clone(),
@@ -141,7 +141,7 @@ fn pool_config(config: &NodeConfig, genesis: &Genesis) -> PoolConfig {
         max_transactions: config.mempool.max_transactions,
         max_bytes: config.mempool.max_bytes,
         per_sender_slots: config.mempool.per_sender,
-        ..PoolConfig::new(genesis.spec.chain_id, genesis.spec.gas_limit)
+        ..PoolConfig::new(genesis.spec.chain_id)
     }
 }
 
@@ -160,7 +160,8 @@ fn trust(config: &NodeConfig, genesis: &Genesis) -> eyre::Result<Trust> {
     Ok(Trust {
         checkpoint: config.sync.trusted_checkpoint()?,
         history: config.sync.trust_history,
-        unbonding_s: genesis.spec.staking.unbonding_seconds,
+        // No entry of the rules changes it.
+        unbonding_s: genesis.schedule.first().staking.unbonding_seconds,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use causeway_consensus::{HostStep, ValidatorId};
+use causeway_genesis::Genesis;
 use causeway_parent::Claims;
 use causeway_rpc::{ConsensusProgress, NodeStatus, PegProgress, SyncProgress};
 use causeway_storage::Storage;
@@ -31,9 +32,9 @@ struct Snapshot {
 
 /// Shared between the driver, which writes, and the servers, which read.
 pub struct SharedStatus {
+    genesis: Arc<Genesis>,
     storage: Arc<Storage>,
     metrics: Metrics,
-    block_interval_ms: u64,
     started_ms: u64,
     validator: Option<ValidatorId>,
     claims: Option<Claims>,
@@ -43,15 +44,15 @@ pub struct SharedStatus {
 impl SharedStatus {
     /// A status for a node that starts now. `claims` is what is read of the vault, on a node that reads it.
     pub fn new(
+        genesis: Arc<Genesis>,
         storage: Arc<Storage>,
         metrics: Metrics,
-        block_interval_ms: u64,
         validator: Option<ValidatorId>,
         claims: Option<Claims>,
     ) -> Self {
         let starting = storage.head().number;
         let snapshot = RwLock::new(Snapshot { starting, ..Snapshot::default() });
-        Self { storage, metrics, block_interval_ms, started_ms: now_ms(), validator, claims, snapshot }
+        Self { genesis, storage, metrics, started_ms: now_ms(), validator, claims, snapshot }
     }
 
     /// Takes over what the node knows now.
@@ -140,7 +141,9 @@ impl Readiness for SharedStatus {
         let last_ms =
             u64::try_from(self.metrics.last_commit_s.get()).unwrap_or(0).saturating_mul(1_000).max(self.started_ms);
         let silence = now_ms().saturating_sub(last_ms);
-        if silence > READY_INTERVALS.saturating_mul(self.block_interval_ms).max(10_000) {
+        let schedule = &self.genesis.schedule;
+        let rules = schedule.at(self.storage.head_number()).unwrap_or(schedule.first());
+        if silence > READY_INTERVALS.saturating_mul(rules.block.interval_ms).max(10_000) {
             return Err(format!(
                 "no block for {} s: see consensus_status for the height, round and proposer it waits for",
                 silence / 1_000

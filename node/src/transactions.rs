@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use causeway_execution::{Executor, RecoveredTx};
+use causeway_execution::RecoveredTx;
 use causeway_mempool::{PendingFeed, PoolError};
 use causeway_network::Verdict;
 use tokio::sync::Notify;
@@ -53,13 +53,23 @@ impl Admission {
         let mut admitted = false;
         for raw in batch {
             let Ok(transaction) = RecoveredTx::decode_2718_and_recover(raw) else { return Verdict::Reject };
-            match self.admit(&Arc::new(transaction), false) {
+            let transaction = Arc::new(transaction);
+            match self.admit(&transaction, false) {
                 Ok(()) => admitted = true,
-                Err(error) if error.is_never_valid() => return Verdict::Reject,
+                Err(error) if error.is_never_valid() && !self.is_allowed_elsewhere(&transaction) => {
+                    return Verdict::Reject;
+                }
                 Err(_) => {}
             }
         }
         if admitted { Verdict::Accept } else { Verdict::Ignore }
+    }
+
+    /// Whether a peer at another height may have admitted the transaction: an honest one goes by the rules of its own next block.
+    fn is_allowed_elsewhere(&self, transaction: &RecoveredTx) -> bool {
+        let schedule = &self.chain.genesis.schedule;
+        let pool = self.chain.pool.lock();
+        schedule.unknown().is_some() || schedule.known().any(|(_, rules)| pool.allows_under(rules, transaction))
     }
 
     fn admit(&self, transaction: &Arc<RecoveredTx>, local: bool) -> Result<(), PoolError> {
@@ -70,7 +80,11 @@ impl Admission {
             .chain
             .account_view(transaction.sender)
             .map_err(|error| PoolError::StateUnavailable(error.to_string()))?;
-        let base_fee = Executor::next_base_fee(&self.chain.storage.head());
+        let base_fee = self
+            .chain
+            .executor
+            .next_base_fee(&self.chain.storage.head())
+            .map_err(|unknown| PoolError::StateUnavailable(unknown.to_string()))?;
         self.chain.pool.lock().add(transaction.clone(), &account, base_fee, self.chain.clocks.steady_ms(), local)?;
         self.pending.publish(transaction);
         Ok(())

@@ -19,7 +19,7 @@ mod withdrawals;
 pub use checkpoints::{CheckpointRecorded, ParentHeaderInfo};
 pub use deposits::Mint;
 pub use fault::{ModuleError, PegFault};
-pub use genesis::PegGenesis;
+pub use genesis::{PegFigures, PegGenesis};
 pub use rotation::HandoverRecord;
 
 use crate::domain::PegDomain;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
 
 /// Most members that a set may be allowed to have.
 pub const MAX_SET: u64 = 128;
@@ -32,8 +33,9 @@ pub const COMMISSION_CHANGE_SECONDS: u64 = 86_400;
 /// Everything issued stays below 2 to this power, so that products of two amounts fit 256 bits.
 pub const ISSUED_BITS: usize = 128;
 
-/// Parameters of staking, fixed by the genesis file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Figures of staking. They may differ from height to height; the chain's rules hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StakingParams {
     /// Blocks of an epoch that is not extended; at least 1.
     pub epoch_length: u64,

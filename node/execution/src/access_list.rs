@@ -13,9 +13,10 @@ use revm::{
 };
 
 use crate::{
-    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, Overrides, check_request, run_call},
+    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, call_evm, check_request, run_call},
     executor::Executor,
     fault::LocalError,
+    overrides::Overrides,
     state::StateSource,
 };
 
@@ -51,6 +52,7 @@ impl Executor {
         overrides: &Overrides,
     ) -> Result<AccessListResult, CallError> {
         check_request(request, overrides)?;
+        let setting = self.setting(header.number)?;
         let gas = request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP);
         let mut touched = touched_by(request.access_list.as_ref());
         let mut request = request.clone();
@@ -58,7 +60,7 @@ impl Executor {
         loop {
             rounds = rounds.saturating_add(1);
             request.access_list = Some(list_of(&touched));
-            let mut evm = self.call_evm(header, state, &request, overrides);
+            let mut evm = call_evm(setting, header, state, &request, overrides);
             let from = request.from.unwrap_or_default();
             let callee = match request.to {
                 Some(to) => to,

@@ -4,15 +4,18 @@
 //! commit certificate. Both decode only from the bytes they encode to.
 
 use alloy_consensus::Header;
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, Header as RlpHeader};
+use alloy_trie::root::ordered_trie_root_with_encoder;
 use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::CommitCertificate;
 use thiserror::Error;
 
-use crate::{executor::transactions_root, transaction::Transaction};
+use crate::transaction::Transaction;
 
-/// Most bytes of an encoded block, certificate included: what consensus carries.
+/// Most bytes of an encoded block, certificate included, that is decoded at all: what consensus carries. The rules of a height may
+/// allow less, and never more.
 pub const MAX_BLOCK_BYTES: usize = causeway_consensus::MAX_BLOCK_BYTES;
 
 /// Empty RLP list: the ommers and the withdrawals of every block.
@@ -109,6 +112,11 @@ impl Block {
         }
         Ok(block)
     }
+}
+
+/// Root of the transactions trie of a block.
+pub fn transactions_root(transactions: &[Transaction]) -> B256 {
+    ordered_trie_root_with_encoder(transactions, |tx, out| tx.encode_2718(out))
 }
 
 fn decode_rlp(bytes: &[u8]) -> Result<(Header, Vec<Transaction>), DecodeError> {

@@ -1,10 +1,9 @@
 //! Calls that leave no trace: `eth_call` with geth's semantics.
 
-use std::collections::BTreeMap;
-
 use alloy_consensus::Header;
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
-use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use alloy_primitives::{Address, Bytes, Log, TxKind, U256};
+use causeway_genesis::UnknownRules;
 use revm::{
     context::TxEnv,
     context_interface::{
@@ -15,11 +14,13 @@ use revm::{
 use thiserror::Error;
 
 use crate::{
+    context::block_env,
     database::StateDb,
-    evm::{ChainEvm, ChainResult, Mode, TxError, block_env, new_evm, transact},
+    evm::{ChainEvm, ChainResult, Mode, Setting, TxError, new_evm, transact},
     executor::Executor,
     fault::LocalError,
-    modules::NativeModules,
+    halt::halt_words,
+    overrides::Overrides,
     state::StateSource,
 };
 
@@ -56,61 +57,6 @@ impl CallRequest {
     pub fn fee_cap(&self) -> u128 {
         self.gas_price.or(self.max_fee_per_gas).unwrap_or_default()
     }
-}
-
-/// Replacements for one account during a call.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccountOverride {
-    /// Balance in wei.
-    pub balance: Option<U256>,
-    /// Nonce.
-    pub nonce: Option<u64>,
-    /// Code.
-    pub code: Option<Bytes>,
-    /// The whole storage: slots not named are zero.
-    pub state: Option<BTreeMap<U256, U256>>,
-    /// Single slots.
-    pub state_diff: BTreeMap<U256, U256>,
-}
-
-/// Replacements by account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StateOverrides {
-    /// By address.
-    pub accounts: BTreeMap<Address, AccountOverride>,
-}
-
-impl StateOverrides {
-    /// Whether nothing is replaced.
-    pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-    }
-}
-
-/// Replacements for the block a call runs in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BlockOverrides {
-    /// NUMBER.
-    pub number: Option<U256>,
-    /// TIMESTAMP in seconds.
-    pub timestamp: Option<u64>,
-    /// GASLIMIT.
-    pub gas_limit: Option<u64>,
-    /// COINBASE.
-    pub beneficiary: Option<Address>,
-    /// PREVRANDAO.
-    pub prevrandao: Option<B256>,
-    /// BASEFEE in wei.
-    pub base_fee: Option<u64>,
-}
-
-/// Everything replaced during a call.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// Accounts.
-    pub state: StateOverrides,
-    /// Block.
-    pub block: BlockOverrides,
 }
 
 /// How a call ended.
@@ -189,10 +135,17 @@ pub enum CallError {
     Local(#[from] LocalError),
 }
 
+impl From<UnknownRules> for CallError {
+    fn from(error: UnknownRules) -> Self {
+        Self::Local(error.into())
+    }
+}
+
 impl Executor {
     /// Executes `request` on `state` in the block `header` (whose state it is), changing nothing.
     ///
-    /// As in geth the sender's nonce and code do not matter, and without a gas price its balance only has to cover the value.
+    /// The rules are those of that block. As in geth the sender's nonce and code do not matter, and without a gas price its balance
+    /// only has to cover the value.
     ///
     /// # Errors
     /// [`CallError`] when the call cannot start.
@@ -205,38 +158,38 @@ impl Executor {
     ) -> Result<CallResult, CallError> {
         check_request(request, overrides)?;
         let gas = request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP);
-        let mut evm = self.call_evm(header, state, request, overrides);
+        let mut evm = call_evm(self.setting(header.number)?, header, state, request, overrides);
         run_call(&mut evm, request, gas).map(|(result, _)| result)
     }
+}
 
-    /// An EVM for calls in the block `header`.
-    pub(crate) fn call_evm<'a>(
-        &'a self,
-        header: &Header,
-        state: &'a dyn StateSource,
-        request: &CallRequest,
-        overrides: &'a Overrides,
-    ) -> ChainEvm<'a> {
-        let mut block = block_env(header);
-        let change = &overrides.block;
-        block.number = change.number.unwrap_or(block.number);
-        block.timestamp = change.timestamp.map_or(block.timestamp, U256::from);
-        block.gas_limit = change.gas_limit.unwrap_or(block.gas_limit);
-        block.beneficiary = change.beneficiary.unwrap_or(block.beneficiary);
-        block.prevrandao = change.prevrandao.or(block.prevrandao);
-        block.basefee = change.base_fee.unwrap_or(block.basefee);
-        if request.fee_cap() == 0 && change.base_fee.is_none() {
-            // A free call would be refused for paying less than the base fee; geth also shows it a base fee of 0.
-            block.basefee = 0;
-        }
-        let db = StateDb::new(state, &self.codes).for_call(&overrides.state);
-        let mut evm = new_evm(db, block, self.genesis.spec.chain_id, NativeModules::new(self.rules.clone()));
-        // EIP-7825's cap concerns transactions; a call may use up to the gas cap.
-        evm.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
-        evm.ctx.cfg.disable_nonce_check = true;
-        evm.ctx.cfg.tx_chain_id_check = false;
-        evm
+/// An EVM for calls in the block `header`.
+pub(crate) fn call_evm<'a>(
+    setting: Setting<'a>,
+    header: &Header,
+    state: &'a dyn StateSource,
+    request: &CallRequest,
+    overrides: &'a Overrides,
+) -> ChainEvm<'a> {
+    let mut block = block_env(header);
+    let change = &overrides.block;
+    block.number = change.number.unwrap_or(block.number);
+    block.timestamp = change.timestamp.map_or(block.timestamp, U256::from);
+    block.gas_limit = change.gas_limit.unwrap_or(block.gas_limit);
+    block.beneficiary = change.beneficiary.unwrap_or(block.beneficiary);
+    block.prevrandao = change.prevrandao.or(block.prevrandao);
+    block.basefee = change.base_fee.unwrap_or(block.basefee);
+    if request.fee_cap() == 0 && change.base_fee.is_none() {
+        // A free call would be refused for paying less than the base fee; geth also shows it a base fee of 0.
+        block.basefee = 0;
     }
+    let db = StateDb::new(state, setting.codes).for_call(&overrides.state);
+    let mut evm = new_evm(db, block, setting);
+    // EIP-7825's cap concerns transactions; a call may use up to the gas cap.
+    evm.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
+    evm.ctx.cfg.disable_nonce_check = true;
+    evm.ctx.cfg.tx_chain_id_check = false;
+    evm
 }
 
 pub(crate) fn check_request(request: &CallRequest, overrides: &Overrides) -> Result<(), CallError> {
@@ -344,25 +297,5 @@ fn call_result(result: ChainResult) -> CallResult {
             );
             CallResult::Halt { gas_used, reason: halt_words(&reason), out_of_gas }
         }
-    }
-}
-
-/// geth's words for an exceptional halt.
-pub(crate) fn halt_words(reason: &HaltReason) -> String {
-    match reason {
-        HaltReason::OutOfGas(_) => "out of gas".into(),
-        HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode".into(),
-        HaltReason::InvalidJump => "invalid jump destination".into(),
-        HaltReason::StackUnderflow => "stack underflow".into(),
-        HaltReason::StackOverflow => "stack limit reached 1024 (1023)".into(),
-        HaltReason::OutOfOffset => "return data out of bounds".into(),
-        HaltReason::CreateCollision => "contract address collision".into(),
-        HaltReason::CreateContractSizeLimit => "max code size exceeded".into(),
-        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef".into(),
-        HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
-        HaltReason::CallTooDeep => "max call depth exceeded".into(),
-        HaltReason::OutOfFunds => "insufficient balance for transfer".into(),
-        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => "write protection".into(),
-        other => format!("{other:?}"),
     }
 }

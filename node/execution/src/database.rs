@@ -15,7 +15,7 @@ use revm::{
 };
 
 use crate::{
-    call::StateOverrides,
+    overrides::StateOverrides,
     state::{Account, SourceError, StateSource},
 };
 

@@ -9,19 +9,15 @@ use revm::{Database, context_interface::ContextTr};
 use thiserror::Error;
 
 use crate::{
-    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, Overrides, check_request, run_call},
-    evm::ChainEvm,
+    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, call_evm, check_request, run_call},
+    evm::{ChainEvm, Setting},
     executor::Executor,
     fault::LocalError,
-    hooks,
+    hooks, limits,
+    overrides::Overrides,
     state::StateSource,
-    transaction::MAX_TRANSACTION_GAS,
 };
 
-/// Gas of a plain transfer.
-const TRANSFER_GAS: u64 = 21_000;
-/// Gas a call with value passes on for free; the first guess leaves room for it.
-const CALL_STIPEND: u64 = 2_300;
 /// The search stops when the answer is known to one part in this many (geth: 0.015).
 const ERROR_PARTS: u64 = 66;
 
@@ -56,19 +52,22 @@ impl Executor {
     ) -> Result<u64, EstimateError> {
         check_request(request, overrides)?;
         let overrides = Cow::Borrowed(overrides);
-        let mut probe = Probe { executor: self, header, state, request, overrides, stakes: false };
+        // The transaction will run in the next block at the earliest.
+        let setting = self.setting(header.number.saturating_add(1)).map_err(CallError::from)?;
+        let transfer_gas = limits::least_gas(setting.rules);
+        let mut probe = Probe { setting, header, state, request, overrides, stakes: false };
         let mut high = match request.gas {
-            Some(gas) if gas >= TRANSFER_GAS => gas,
-            _ => probe.overrides.block.gas_limit.unwrap_or(header.gas_limit),
+            Some(gas) if gas >= transfer_gas => gas,
+            _ => probe.overrides.block.gas_limit.unwrap_or(setting.rules.block.gas_limit),
         };
-        high = high.min(CALL_GAS_CAP).min(MAX_TRANSACTION_GAS);
+        high = high.min(CALL_GAS_CAP).min(setting.rules.transaction_gas_cap().unwrap_or(u64::MAX));
         high = high.min(probe.affordable_gas()?);
 
         if probe.is_plain_transfer()?
-            && high >= TRANSFER_GAS
-            && let Ok((CallResult::Success { .. }, _)) = probe.run(TRANSFER_GAS)
+            && high >= transfer_gas
+            && let Ok((CallResult::Success { .. }, _)) = probe.run(transfer_gas)
         {
-            return Ok(TRANSFER_GAS);
+            return Ok(transfer_gas);
         }
 
         let mut first = probe.run(high);
@@ -86,7 +85,8 @@ impl Executor {
         };
         let mut low = used.saturating_sub(1);
         // What was used, plus what EIP-150 holds back at each call, is right nearly always.
-        let guess = used.saturating_add(refund).saturating_add(CALL_STIPEND).saturating_mul(64) / 63;
+        let guess =
+            used.saturating_add(refund).saturating_add(limits::call_stipend(setting.rules)).saturating_mul(64) / 63;
         if guess < high {
             if probe.succeeds(guess)? {
                 high = guess;
@@ -111,7 +111,7 @@ impl Executor {
 }
 
 struct Probe<'a> {
-    executor: &'a Executor,
+    setting: Setting<'a>,
     header: &'a Header,
     state: &'a dyn StateSource,
     request: &'a CallRequest,
@@ -122,7 +122,7 @@ struct Probe<'a> {
 
 impl Probe<'_> {
     fn evm(&self) -> ChainEvm<'_> {
-        self.executor.call_evm(self.header, self.state, self.request, &self.overrides)
+        call_evm(self.setting, self.header, self.state, self.request, &self.overrides)
     }
 
     fn run(&mut self, gas: u64) -> Result<(CallResult, u64), CallError> {
@@ -137,7 +137,7 @@ impl Probe<'_> {
     /// Lets further runs see the staking slots as the next block's hooks will have left them: with rewards handed out since, an
     /// action has more to settle than it has now, and an estimate for now would be too low.
     fn look_ahead(&mut self) -> Result<(), CallError> {
-        let upcoming = hooks::upcoming_stake(self.executor, self.header, self.state)?;
+        let upcoming = hooks::upcoming_stake(self.setting, self.header, self.state)?;
         let module = self.overrides.to_mut().state.accounts.entry(STAKING).or_default();
         // Who replaces the whole storage means that one, and a replaced slot is meant, too.
         if module.state.is_none() {

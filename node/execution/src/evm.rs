@@ -2,15 +2,16 @@
 
 use std::marker::PhantomData;
 
-use alloy_consensus::{Header, Transaction as _, TxEnvelope};
+use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_primitives::{Address, Bytes, TxKind, U256};
-use causeway_genesis::addresses::{REWARD_POOL, SYSTEM};
+use causeway_genesis::{
+    Rules,
+    addresses::{REWARD_POOL, SYSTEM},
+};
 use revm::{
-    Context, Journal,
     context::{BlockEnv, CfgEnv, Evm, TxEnv},
     context_interface::{
         Block as _, Cfg as _, ContextTr, JournalTr, Transaction as _,
-        block::BlobExcessGasAndPrice,
         either::Either,
         journaled_state::account::JournaledAccountTr,
         result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
@@ -21,16 +22,17 @@ use revm::{
     },
     inspector::InspectorHandler,
     interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
-    primitives::hardfork::SpecId,
 };
 
-use crate::{database::StateDb, fault::LocalError, modules::NativeModules, state::SourceError, trace::CallTracer};
+use crate::{
+    context::{Ctx, spec_id},
+    database::{CodeCache, StateDb},
+    fault::LocalError,
+    modules::{ChainModules, NativeModules},
+    state::SourceError,
+    trace::CallTracer,
+};
 
-/// The rule set of every block: Osaka, the newest complete one. Over Prague it brings CLZ, the P-256 precompile, dearer
-/// MODEXP and the gas limit of 2^24 per transaction (EIP-7825).
-pub const SPEC: SpecId = SpecId::OSAKA;
-
-pub(crate) type Ctx<'a> = Context<BlockEnv, TxEnv, CfgEnv, StateDb<'a>, Journal<StateDb<'a>>, ()>;
 pub(crate) type ChainEvm<'a> =
     Evm<Ctx<'a>, CallTracer, EthInstructions<EthInterpreter, Ctx<'a>>, NativeModules, EthFrame<EthInterpreter>>;
 pub(crate) type ChainResult = ExecutionResult<HaltReason>;
@@ -45,30 +47,26 @@ pub(crate) enum TxError {
     Local(LocalError),
 }
 
-/// Block environment of `header`.
-pub(crate) fn block_env(header: &Header) -> BlockEnv {
-    BlockEnv {
-        number: U256::from(header.number),
-        beneficiary: header.beneficiary,
-        timestamp: U256::from(header.timestamp),
-        gas_limit: header.gas_limit,
-        basefee: header.base_fee_per_gas.unwrap_or_default(),
-        difficulty: U256::ZERO,
-        prevrandao: Some(header.mix_hash),
-        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
-        slot_num: 0,
-    }
+/// What a block or a call runs under: the rules of its height, and what belongs to the whole chain.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    pub(crate) chain_id: u64,
+    pub(crate) rules: &'a Rules,
+    pub(crate) modules: ChainModules,
+    pub(crate) codes: &'a CodeCache,
 }
 
 /// An EVM over `db` at `block`.
-pub(crate) fn new_evm<'a>(db: StateDb<'a>, block: BlockEnv, chain_id: u64, modules: NativeModules) -> ChainEvm<'a> {
-    let mut cfg = CfgEnv::new_with_spec(SPEC);
-    cfg.chain_id = chain_id;
-    let mut ctx = Ctx::new(db, SPEC).with_block(block).with_cfg(cfg);
+pub(crate) fn new_evm<'a>(db: StateDb<'a>, block: BlockEnv, setting: Setting<'_>) -> ChainEvm<'a> {
+    let spec = spec_id(&setting.rules.evm);
+    let modules = NativeModules::new(spec, setting.modules);
+    let mut cfg = CfgEnv::new_with_spec(spec);
+    cfg.chain_id = setting.chain_id;
+    let mut ctx = Ctx::new(db, spec).with_block(block).with_cfg(cfg);
     // Done here and not by the first user transaction, so that gas does not depend on what ran before.
     ctx.journal_mut().warm_precompiles(<NativeModules as PrecompileProvider<Ctx<'a>>>::warm_addresses(&modules));
     // The tracer listens only to the inspected runs below; the others never call it.
-    Evm::new_with_inspector(ctx, CallTracer::default(), EthInstructions::new_mainnet_with_spec(SPEC), modules)
+    Evm::new_with_inspector(ctx, CallTracer::default(), EthInstructions::new_mainnet_with_spec(spec), modules)
 }
 
 /// What revm executes for a signed transaction.

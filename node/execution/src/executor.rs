@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use alloy_consensus::Header;
-use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes};
-use alloy_trie::root::ordered_trie_root_with_encoder;
 use causeway_consensus::CommitCertificate;
-use causeway_genesis::{Genesis, addresses::SYSTEM};
+use causeway_genesis::{Genesis, Rules, UnknownRules, addresses::SYSTEM};
 use tracing::{debug, warn};
 
 use crate::{
-    block::{Block, MAX_BLOCK_BYTES},
+    block::{Block, transactions_root},
     database::CodeCache,
+    evm::Setting,
     fault::{BlockFault, ExecutionError, LocalError},
-    header::{self, MAX_EXTRA_DATA_BYTES},
-    modules::ModuleRules,
+    header,
+    limits::{self, bytes},
+    modules::ChainModules,
     peg_events::{PegEvent, peg_events},
     receipt::Receipt,
     run::{BlockRun, RunOutcome, UserTxError},
@@ -23,13 +23,6 @@ use crate::{
     transaction::{RecoveredTx, SystemTx, Transaction},
     validate::{self, SystemKind, ValidationContext},
 };
-
-/// Gas limit of a system transaction, or what is left of the block when that is less. An import of 256 deposits by 100
-/// signers needs about 4M.
-pub const SYSTEM_TX_GAS: u64 = 10_000_000;
-
-/// Gas of the cheapest user transaction: below this a block is full.
-const MIN_TX_GAS: u64 = 21_000;
 
 /// A call into a native module that the proposer wants at the head of its block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +41,11 @@ pub struct BuildAttributes<'a> {
     pub proposer_operator: Address,
     /// Certificate that decided the parent; `None` for block 1.
     pub parent_certificate: Option<CommitCertificate>,
-    /// Free bytes for the header; cut after 32.
+    /// Free bytes for the header; cut at the rules' limit.
     pub extra_data: Bytes,
     /// Asked before each transaction; `true` closes the block with what it has.
     pub stop: Option<&'a dyn Fn() -> bool>,
-    /// Most bytes of the encoded block; at most [`MAX_BLOCK_BYTES`] count.
+    /// Most bytes of the encoded block; never more than the rules allow.
     pub max_bytes: usize,
 }
 
@@ -86,16 +79,14 @@ pub struct ExecutedBlock {
 /// Executes blocks and calls of one chain. Holds no state but a cache of analysed code; share it between threads.
 #[derive(Debug)]
 pub struct Executor {
-    pub(crate) genesis: Arc<Genesis>,
-    pub(crate) rules: ModuleRules,
-    pub(crate) codes: CodeCache,
+    genesis: Arc<Genesis>,
+    codes: CodeCache,
 }
 
 impl Executor {
     /// An executor for the chain of `genesis`.
     pub fn new(genesis: Arc<Genesis>) -> Self {
-        let rules = ModuleRules::of(&genesis);
-        Self { genesis, rules, codes: CodeCache::default() }
+        Self { genesis, codes: CodeCache::default() }
     }
 
     /// The chain executed.
@@ -104,8 +95,26 @@ impl Executor {
     }
 
     /// EIP-1559 base fee in wei of the child of `parent`.
-    pub fn next_base_fee(parent: &Header) -> u64 {
-        header::next_base_fee(parent)
+    ///
+    /// # Errors
+    /// [`UnknownRules`] when the child needs a newer build.
+    pub fn next_base_fee(&self, parent: &Header) -> Result<u64, UnknownRules> {
+        Ok(header::next_base_fee(parent, &self.next_rules(parent)?.base_fee))
+    }
+
+    /// The rules of the child of `parent`.
+    ///
+    /// # Errors
+    /// [`UnknownRules`] when the child needs a newer build.
+    pub fn next_rules(&self, parent: &Header) -> Result<&Rules, UnknownRules> {
+        self.genesis.rules(parent.number.saturating_add(1))
+    }
+
+    /// What the block at `height` runs under.
+    pub(crate) fn setting(&self, height: u64) -> Result<Setting<'_>, UnknownRules> {
+        let (genesis, rules) = (&self.genesis, self.genesis.rules(height)?);
+        let modules = ChainModules::of(genesis, rules);
+        Ok(Setting { chain_id: genesis.spec.chain_id, rules, modules, codes: &self.codes })
     }
 
     /// Builds the block after `parent`, whose state is `state`.
@@ -123,6 +132,8 @@ impl Executor {
         system: Vec<SystemCall>,
         txs: impl Iterator<Item = Arc<RecoveredTx>>,
     ) -> Result<ExecutedBlock, ExecutionError> {
+        let setting = self.setting(parent.number.saturating_add(1)).map_err(LocalError::from)?;
+        let rules = setting.rules;
         let parent_hash = parent.hash_slow();
         let certificate_hash = attributes.parent_certificate.as_ref().map_or(B256::ZERO, CommitCertificate::hash);
         let mut header = header::child_header(
@@ -130,14 +141,15 @@ impl Executor {
             parent_hash,
             attributes.timestamp.max(parent.timestamp),
             attributes.proposer_operator,
-            self.genesis.spec.gas_limit,
+            rules,
             certificate_hash,
         );
-        let extra = attributes.extra_data.len().min(MAX_EXTRA_DATA_BYTES);
+        let extra = attributes.extra_data.len().min(bytes(rules.block.max_extra_data_bytes));
         header.extra_data = attributes.extra_data.slice(..extra);
 
-        let mut run = BlockRun::begin(self, &header, parent, attributes.parent_certificate.as_ref(), state)?;
-        let mut body = Body::new(attributes.max_bytes, attributes.parent_certificate.as_ref());
+        let mut run = BlockRun::begin(setting, &header, parent, attributes.parent_certificate.as_ref(), state)?;
+        let max_bytes = attributes.max_bytes.min(bytes(rules.block.max_bytes));
+        let mut body = Body::new(rules, max_bytes, attributes.parent_certificate.as_ref());
         place_system_calls(&mut run, &mut body, header.number, system)?;
         place_transactions(&mut run, &mut body, attributes.stop, txs)?;
         let outcome = run.finish()?;
@@ -166,26 +178,28 @@ impl Executor {
         checks: &ValidationContext<'_>,
     ) -> Result<ExecutedBlock, ExecutionError> {
         let parent_hash = parent.hash_slow();
-        validate::header(&self.genesis, parent, parent_hash, &block, checks)?;
-        validate::body(&block)?;
+        // Of the height it is judged at, whatever number it claims.
+        let setting = self.setting(parent.number.saturating_add(1)).map_err(LocalError::from)?;
+        validate::header(self.genesis.hash, setting.rules, parent, parent_hash, &block, checks)?;
+        validate::body(setting.rules, &block)?;
         let senders = validate::senders(&block, senders)?;
-        self.replay(parent, state, block, senders)
+        Self::replay(setting, parent, state, block, senders)
     }
 
     /// Executes a block whose header and senders are checked and compares the outcome with its header.
     fn replay(
-        &self,
+        setting: Setting<'_>,
         parent: &Header,
         state: &dyn StateSource,
         block: Arc<Block>,
         senders: Vec<Address>,
     ) -> Result<ExecutedBlock, ExecutionError> {
         let header = &block.header;
-        let mut run = BlockRun::begin(self, header, parent, block.parent_certificate.as_ref(), state)?;
+        let mut run = BlockRun::begin(setting, header, parent, block.parent_certificate.as_ref(), state)?;
         for (index, (tx, sender)) in block.transactions.iter().zip(&senders).enumerate() {
             match tx {
                 Transaction::System(tx) => {
-                    if tx.gas_limit != SYSTEM_TX_GAS.min(run.gas_available()) {
+                    if tx.gas_limit != setting.rules.system.gas.min(run.gas_available()) {
                         return Err(BlockFault::SystemKind(index).into());
                     }
                     if let Err(output) = run.system(tx)? {
@@ -208,27 +222,22 @@ impl Executor {
     }
 }
 
-/// Root of the transactions trie of a block.
-pub fn transactions_root(transactions: &[Transaction]) -> B256 {
-    ordered_trie_root_with_encoder(transactions, |tx, out| tx.encode_2718(out))
-}
-
 /// Runs the calls that hold and places them at the head of the block.
 fn place_system_calls(
     run: &mut BlockRun<'_>,
-    body: &mut Body,
+    body: &mut Body<'_>,
     block_number: u64,
     mut calls: Vec<SystemCall>,
 ) -> Result<(), LocalError> {
     // In the order that blocks must have, whatever the caller's. What is unknown comes first and is left out.
-    calls.sort_by_key(|call| validate::system_kind(call.to, &call.input));
+    calls.sort_by_key(|call| validate::system_kind(body.rules, call.to, &call.input));
     for SystemCall { to, input } in calls {
         let index = u32::try_from(body.transactions.len()).unwrap_or(u32::MAX);
-        let gas_limit = SYSTEM_TX_GAS.min(run.gas_available());
+        let gas_limit = body.rules.system.gas.min(run.gas_available());
         let tx = SystemTx { block_number, index, to, gas_limit, input };
         let placed = Transaction::System(tx.clone());
         let size = placed.network_len();
-        let kind = validate::system_kind(to, &tx.input);
+        let kind = validate::system_kind(body.rules, to, &tx.input);
         if kind.is_none() || body.last_kind() == kind || !body.fits(size) {
             warn!(block_number, %to, "system call left out: unknown, repeated or too long");
             continue;
@@ -244,16 +253,17 @@ fn place_system_calls(
 /// Runs and places users' transactions while there is room and time.
 fn place_transactions(
     run: &mut BlockRun<'_>,
-    body: &mut Body,
+    body: &mut Body<'_>,
     stop: Option<&dyn Fn() -> bool>,
     txs: impl Iterator<Item = Arc<RecoveredTx>>,
 ) -> Result<(), LocalError> {
+    let (least_gas, max_bytes) = (limits::least_gas(body.rules), bytes(body.rules.transaction.max_bytes));
     for tx in txs {
-        if run.gas_available() < MIN_TX_GAS || stop.is_some_and(|stop| stop()) {
+        if run.gas_available() < least_gas || stop.is_some_and(|stop| stop()) {
             break;
         }
         let size = network_size(&tx);
-        if !body.fits(size) || tx.sender == SYSTEM {
+        if !body.fits(size) || tx.size > max_bytes || tx.sender == SYSTEM {
             continue;
         }
         match run.user(&tx.tx, tx.sender) {
@@ -278,24 +288,22 @@ fn network_size(tx: &RecoveredTx) -> usize {
 }
 
 /// The transactions of a block being built, and the bytes they leave.
-struct Body {
+struct Body<'a> {
+    rules: &'a Rules,
     transactions: Vec<Transaction>,
     senders: Vec<Address>,
     bytes_left: usize,
 }
 
-impl Body {
+impl<'a> Body<'a> {
     /// Header, list prefixes and envelope lengths, generously.
     const FRAME_BYTES: usize = 1_024;
 
-    fn new(max_bytes: usize, certificate: Option<&CommitCertificate>) -> Self {
+    fn new(rules: &'a Rules, max_bytes: usize, certificate: Option<&CommitCertificate>) -> Self {
         let certificate = certificate.map_or(0, |certificate| borsh::object_length(certificate).unwrap_or(usize::MAX));
         let frame = Self::FRAME_BYTES.saturating_add(certificate);
-        Self {
-            transactions: Vec::new(),
-            senders: Vec::new(),
-            bytes_left: max_bytes.min(MAX_BLOCK_BYTES).saturating_sub(frame),
-        }
+        let bytes_left = max_bytes.saturating_sub(frame);
+        Self { rules, transactions: Vec::new(), senders: Vec::new(), bytes_left }
     }
 
     const fn fits(&self, size: usize) -> bool {
@@ -305,7 +313,7 @@ impl Body {
     /// Kind of the last system transaction placed.
     fn last_kind(&self) -> Option<SystemKind> {
         let last = self.transactions.iter().filter_map(Transaction::as_system).next_back()?;
-        validate::system_kind(last.to, &last.input)
+        validate::system_kind(self.rules, last.to, &last.input)
     }
 
     fn push(&mut self, tx: Transaction, sender: Address, size: usize) {

@@ -3,6 +3,7 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_consensus::{CertificateError, Height};
+use causeway_genesis::UnknownRules;
 use causeway_trie::TrieError;
 use revm::context_interface::result::InvalidTransaction;
 use thiserror::Error;
@@ -48,7 +49,7 @@ pub enum BlockFault {
     /// The gas limit is not the chain's.
     #[error("gas limit {actual}, expected {expected}")]
     GasLimit {
-        /// Genesis' gas limit.
+        /// The rules' gas limit.
         expected: u64,
         /// What the header says.
         actual: u64,
@@ -64,9 +65,14 @@ pub enum BlockFault {
     /// The beneficiary is not the proposer's operator.
     #[error("beneficiary {0} is no validator's operator")]
     Beneficiary(Address),
-    /// `extra_data` is longer than 32 bytes.
-    #[error("extra data of {0} bytes, limit 32")]
-    ExtraData(usize),
+    /// `extra_data` is too long.
+    #[error("extra data of {length} bytes, limit {limit}")]
+    ExtraData {
+        /// Its length.
+        length: usize,
+        /// The rules' limit.
+        limit: usize,
+    },
     /// A field that has one value on this chain has another.
     #[error("header field {0} does not have its fixed value")]
     FixedField(&'static str),
@@ -122,7 +128,17 @@ pub enum BlockFault {
         /// EIP-2718 type.
         ty: u8,
     },
-    /// A transaction without a recoverable sender, or oversized.
+    /// A user's transaction that is too long.
+    #[error("transaction {index} of {size} bytes, limit {limit}")]
+    TransactionSize {
+        /// Position in the block.
+        index: usize,
+        /// Bytes of its EIP-2718 encoding.
+        size: usize,
+        /// The rules' limit.
+        limit: usize,
+    },
+    /// A transaction without a recoverable sender.
     #[error("transaction {index}: {error}")]
     Signature {
         /// Position in the block.
@@ -157,7 +173,7 @@ pub enum BlockFault {
     /// A system transaction numbered other than its place.
     #[error("system transaction {0} has the wrong block number or index")]
     SystemNumber(usize),
-    /// A system transaction that calls none of the functions the protocol knows, or whose gas limit is not the protocol's.
+    /// A system transaction that calls none of the functions the rules allow, or whose gas limit is not the rules'.
     #[error("system transaction {0} is of no known kind")]
     SystemKind(usize),
     /// More than one system transaction of a kind.
@@ -212,6 +228,9 @@ pub enum LocalError {
     /// The trie could not be read or is corrupt.
     #[error("state trie: {0}")]
     Trie(Box<TrieError>),
+    /// The block follows rules that this build does not know.
+    #[error(transparent)]
+    UnknownRules(#[from] UnknownRules),
     /// Something that cannot happen happened.
     #[error("bug in execution: {0}")]
     Bug(String),

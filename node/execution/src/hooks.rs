@@ -15,26 +15,26 @@ use causeway_staking::{BlockContext, Member, views};
 use revm::context_interface::{ContextTr, JournalTr};
 
 use crate::{
+    context::{Ctx, block_env},
     database::StateDb,
-    evm::{Ctx, block_env, new_evm},
-    executor::Executor,
+    evm::{Setting, new_evm},
     fault::LocalError,
     header::child_header,
-    modules::{ModuleRules, NativeModules, meter::HookSlots},
+    modules::{ChainModules, HookSlots},
     state::{SourceError, StateSource},
 };
 
 /// Runs the hooks of the block `header` on `parent`, which `certificate` decided.
 pub(crate) fn begin_block(
     ctx: &mut Ctx<'_>,
-    rules: &ModuleRules,
+    modules: &ChainModules,
     header: &Header,
     parent: &Header,
     certificate: Option<&CommitCertificate>,
 ) -> Result<(), LocalError> {
     // Without a parent nobody needs to be told before a set takes over.
     let (mut handover_ready, mut next_open, mut acked_epoch) = (true, true, 0);
-    if let Some(peg) = &rules.peg {
+    if let Some(peg) = &modules.peg {
         let info = ParentHeaderInfo { number: parent.number, hash: header.parent_hash, state_root: parent.state_root };
         let mut slots = HookSlots::load_module(ctx, PEG)?;
         peg.begin_block(&mut slots, &info)?;
@@ -45,7 +45,7 @@ pub(crate) fn begin_block(
     let reward_pool = ctx.journal_mut().load_account(REWARD_POOL)?.data.info.balance;
     let mut slots = HookSlots::load_module(ctx, STAKING)?;
     let parent_signers = signers(&mut slots, certificate)?;
-    let outcome = rules.staking.begin_block(
+    let outcome = modules.staking.begin_block(
         &mut slots,
         &BlockContext {
             height: header.number,
@@ -60,7 +60,7 @@ pub(crate) fn begin_block(
         },
     );
     let outcome = outcome.map_err(staking_error)?;
-    if rules.peg.is_some() {
+    if modules.peg.is_some() {
         let mut slots = HookSlots::load_module(ctx, PEG)?;
         if outcome.rotated_to.is_some() {
             PegModule::rotate(&mut slots).map_err(peg_error)?;
@@ -74,19 +74,17 @@ pub(crate) fn begin_block(
     Ok(())
 }
 
-/// The staking slots that the hooks of the block after `parent` change, were it to begin now, and their values then. Nothing when
+/// The staking slots that the hooks of the block after `parent` change, were it to begin now under `setting`, and their values then. Nothing when
 /// the hooks find the state broken.
 pub(crate) fn upcoming_stake(
-    executor: &Executor,
+    setting: Setting<'_>,
     parent: &Header,
     state: &dyn StateSource,
 ) -> Result<BTreeMap<U256, U256>, LocalError> {
-    let (hash, gas_limit) = (parent.hash_slow(), executor.genesis.spec.gas_limit);
-    let header = child_header(parent, hash, parent.timestamp, parent.beneficiary, gas_limit, B256::ZERO);
-    let db = StateDb::new(state, &executor.codes);
-    let chain_id = executor.genesis.spec.chain_id;
-    let mut evm = new_evm(db, block_env(&header), chain_id, NativeModules::new(executor.rules.clone()));
-    match begin_block(&mut evm.ctx, &executor.rules, &header, parent, None) {
+    let (hash, rules) = (parent.hash_slow(), setting.rules);
+    let header = child_header(parent, hash, parent.timestamp, parent.beneficiary, rules, B256::ZERO);
+    let mut evm = new_evm(StateDb::new(state, setting.codes), block_env(&header), setting);
+    match begin_block(&mut evm.ctx, &setting.modules, &header, parent, None) {
         Err(LocalError::Bug(_)) => return Ok(BTreeMap::new()),
         other => other?,
     }

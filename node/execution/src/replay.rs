@@ -8,9 +8,10 @@ use thiserror::Error;
 
 use crate::{
     block::Block,
-    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, Overrides, check_request, run_traced_call},
+    call::{CALL_GAS_CAP, CallError, CallRequest, CallResult, call_evm, check_request, run_traced_call},
     executor::Executor,
     fault::LocalError,
+    overrides::Overrides,
     run::{BlockRun, UserTxError},
     state::StateSource,
     trace::{CallFrame, CallTracer, MAX_TRACE_BYTES, TraceOptions},
@@ -50,7 +51,8 @@ impl Executor {
         range: Range<usize>,
         options: TraceOptions,
     ) -> Result<Vec<CallFrame>, TraceError> {
-        let mut run = BlockRun::begin(self, &block.header, parent, block.parent_certificate.as_ref(), state)?;
+        let setting = self.setting(block.header.number).map_err(LocalError::from)?;
+        let mut run = BlockRun::begin(setting, &block.header, parent, block.parent_certificate.as_ref(), state)?;
         let mut frames = Vec::new();
         let mut bytes = 0usize;
         for (index, (tx, sender)) in block.transactions.iter().zip(senders).enumerate().take(range.end) {
@@ -91,7 +93,8 @@ impl Executor {
     ) -> Result<CallFrame, TraceError> {
         check_request(request, overrides)?;
         let gas = request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP);
-        let mut evm = self.call_evm(header, state, request, overrides);
+        let mut evm =
+            call_evm(self.setting(header.number).map_err(LocalError::from)?, header, state, request, overrides);
         evm.inspector = CallTracer::new(options, 0);
         let result = run_traced_call(&mut evm, request, gas)?;
         let (mut frame, _) = evm.inspector.finish().ok_or(TraceError::TooLarge)?;

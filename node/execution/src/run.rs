@@ -11,21 +11,17 @@ use revm::context_interface::{
 };
 
 use crate::{
+    context::block_env,
     database::StateDb,
     diff,
-    evm::{ChainEvm, ChainResult, Mode, TxError, block_env, new_evm, system_call, transact, tx_env},
-    executor::Executor,
+    evm::{ChainEvm, ChainResult, Mode, Setting, TxError, new_evm, system_call, transact, tx_env},
     fault::LocalError,
     hooks,
-    modules::NativeModules,
     receipt::{Receipt, logs_bloom, receipts_root},
     state::{StateDiff, StateSource},
     trace::{CallFrame, CallTracer, TraceOptions},
     transaction::{SYSTEM_TX_TYPE, SystemTx},
 };
-
-/// Gas of the EIP-2935 and EIP-4788 calls, which is not part of the block's (the EIPs say 30M).
-const HOOK_GAS: u64 = 30_000_000;
 
 /// Why a user's transaction was not run.
 #[derive(Debug)]
@@ -65,15 +61,14 @@ impl<'a> BlockRun<'a> {
     /// Opens the block described by `header` (roots ignored) on `parent`, which `certificate` decided, and runs the hooks every
     /// block starts with.
     pub(crate) fn begin(
-        executor: &'a Executor,
+        setting: Setting<'a>,
         header: &Header,
         parent: &Header,
         certificate: Option<&CommitCertificate>,
         source: &'a dyn StateSource,
     ) -> Result<Self, LocalError> {
-        let db = StateDb::new(source, &executor.codes).with_parent(parent.number, header.parent_hash);
-        let chain_id = executor.genesis.spec.chain_id;
-        let evm = new_evm(db, block_env(header), chain_id, NativeModules::new(executor.rules.clone()));
+        let db = StateDb::new(source, setting.codes).with_parent(parent.number, header.parent_hash);
+        let evm = new_evm(db, block_env(header), setting);
         let mut run = Self {
             evm,
             source,
@@ -85,15 +80,16 @@ impl<'a> BlockRun<'a> {
             receipts: Vec::new(),
         };
         let certificate_hash = header.parent_beacon_block_root.unwrap_or_default();
-        run.hook(BEACON_ROOTS, certificate_hash)?;
-        run.hook(HISTORY_STORAGE, header.parent_hash)?;
-        hooks::begin_block(&mut run.evm.ctx, &executor.rules, header, parent, certificate)?;
+        let gas = setting.rules.system.hook_gas;
+        run.hook(BEACON_ROOTS, certificate_hash, gas)?;
+        run.hook(HISTORY_STORAGE, header.parent_hash, gas)?;
+        hooks::begin_block(&mut run.evm.ctx, &setting.modules, header, parent, certificate)?;
         Ok(run)
     }
 
     /// A system call of an EIP; a failure changes nothing and is no fault of the block.
-    fn hook(&mut self, contract: Address, word: B256) -> Result<(), LocalError> {
-        system_call(&mut self.evm, contract, Bytes::copy_from_slice(word.as_slice()), HOOK_GAS, false).map(|_| ())
+    fn hook(&mut self, contract: Address, word: B256, gas: u64) -> Result<(), LocalError> {
+        system_call(&mut self.evm, contract, Bytes::copy_from_slice(word.as_slice()), gas, false).map(|_| ())
     }
 
     /// Gas left for further transactions.

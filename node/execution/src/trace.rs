@@ -12,7 +12,7 @@ use revm::{
 };
 use serde::Serialize;
 
-use crate::{call::halt_words, evm::Ctx};
+use crate::{context::Ctx, halt::halt_words};
 
 /// Most bytes of input, output and logs, and of frames, that the traces of one request keep together. Memory is paid for
 /// once in gas but may be passed to thousands of calls.

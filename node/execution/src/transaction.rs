@@ -15,11 +15,10 @@ use thiserror::Error;
 /// EIP-2718 type of [`SystemTx`].
 pub const SYSTEM_TX_TYPE: u8 = 0x7c;
 
-/// Most bytes of one user transaction in EIP-2718 form (geth's pool limit as well).
+/// Most bytes of one user transaction in EIP-2718 form that is decoded or carried at all (geth's pool limit as well). The rules of
+/// a height may allow less, and never more.
 pub const MAX_TRANSACTION_BYTES: usize = 128 * 1024;
-
-/// Most gas one user transaction may ask for (EIP-7825, part of [`crate::evm::SPEC`]).
-pub const MAX_TRANSACTION_GAS: u64 = alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
+const _: () = assert!(MAX_TRANSACTION_BYTES as u64 >= causeway_genesis::rules::MAX_TRANSACTION_BYTES);
 
 const EIP4844_TX_TYPE: u8 = 0x03;
 

@@ -3,31 +3,25 @@
 use std::collections::BTreeSet;
 
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, TxEnvelope, constants::EMPTY_WITHDRAWALS};
-use alloy_eips::{Typed2718, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_eips::{Typed2718, eip2718::Encodable2718, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_primitives::{Address, B64, B256, U256};
 use alloy_sol_types::SolCall;
 use causeway_consensus::{CommitCertificate, ValidatorSet};
-use causeway_genesis::{
-    Genesis,
-    addresses::{PEG, STAKING, SYSTEM},
-};
+use causeway_genesis::{Rules, addresses::SYSTEM};
 use causeway_peg::IPeg;
 use causeway_staking::abi::IStaking;
 use rayon::prelude::*;
 
 use crate::{
-    block::{Block, MAX_BLOCK_BYTES},
-    executor::transactions_root,
+    block::{Block, transactions_root},
     fault::{BlockFault, ExecutionError, LocalError},
-    header::{MAX_EXTRA_DATA_BYTES, mix_hash, next_base_fee},
+    header::{mix_hash, next_base_fee},
+    limits::bytes,
     run::RunOutcome,
-    transaction::{MAX_TRANSACTION_BYTES, Transaction, TransactionError},
+    transaction::{Transaction, TransactionError},
 };
 
-/// How far a block's timestamp may be ahead of the validator's clock, in milliseconds.
-pub const TIME_DRIFT_MS: u64 = 5_000;
-
-/// What a validator knows that is not in the block, its parent or genesis.
+/// What a validator knows that is not in the block, its parent or the rules.
 #[derive(Debug, Clone, Copy)]
 pub struct ValidationContext<'a> {
     /// The validator's clock, milliseconds since the Unix epoch.
@@ -41,27 +35,28 @@ pub struct ValidationContext<'a> {
 
 /// Checks everything about the header that does not need execution, the parent's certificate included.
 pub(crate) fn header(
-    genesis: &Genesis,
+    chain: B256,
+    rules: &Rules,
     parent: &Header,
     parent_hash: B256,
     block: &Block,
     checks: &ValidationContext<'_>,
 ) -> Result<(), ExecutionError> {
     let header = &block.header;
-    lineage(parent, parent_hash, header, checks.now_ms)?;
-    fixed_fields(header)?;
-    if header.gas_limit != genesis.spec.gas_limit {
-        let fault = BlockFault::GasLimit { expected: genesis.spec.gas_limit, actual: header.gas_limit };
+    lineage(rules, parent, parent_hash, header, checks.now_ms)?;
+    fixed_fields(rules, header)?;
+    if header.gas_limit != rules.block.gas_limit {
+        let fault = BlockFault::GasLimit { expected: rules.block.gas_limit, actual: header.gas_limit };
         return Err(fault.into());
     }
-    let base_fee = next_base_fee(parent);
+    let base_fee = next_base_fee(parent, &rules.base_fee);
     if header.base_fee_per_gas != Some(base_fee) {
         return Err(BlockFault::BaseFee { expected: base_fee, actual: header.base_fee_per_gas }.into());
     }
     if !checks.operators.contains(&header.beneficiary) {
         return Err(BlockFault::Beneficiary(header.beneficiary).into());
     }
-    let certificate_hash = certificate(genesis.hash, parent, parent_hash, block, checks.parent_validators)?;
+    let certificate_hash = certificate(chain, parent, parent_hash, block, checks.parent_validators)?;
     if header.parent_beacon_block_root != Some(certificate_hash) {
         let fault = BlockFault::CertificateHash { expected: certificate_hash, actual: header.parent_beacon_block_root };
         return Err(fault.into());
@@ -73,7 +68,13 @@ pub(crate) fn header(
     Ok(())
 }
 
-fn lineage(parent: &Header, parent_hash: B256, header: &Header, now_ms: u64) -> Result<(), ExecutionError> {
+fn lineage(
+    rules: &Rules,
+    parent: &Header,
+    parent_hash: B256,
+    header: &Header,
+    now_ms: u64,
+) -> Result<(), ExecutionError> {
     if header.parent_hash != parent_hash {
         return Err(BlockFault::ParentHash { expected: parent_hash, actual: header.parent_hash }.into());
     }
@@ -86,7 +87,7 @@ fn lineage(parent: &Header, parent_hash: B256, header: &Header, now_ms: u64) -> 
         let fault = BlockFault::TimestampBeforeParent { parent: parent.timestamp, actual: header.timestamp };
         return Err(fault.into());
     }
-    let limit = now_ms.saturating_add(TIME_DRIFT_MS) / 1_000;
+    let limit = now_ms.saturating_add(rules.block.time_drift_ms) / 1_000;
     // A chain whose parent is ahead of the clock already (a clock set back) goes on at the parent's time.
     if header.timestamp > limit.max(parent.timestamp) {
         return Err(BlockFault::TimestampAhead { limit, actual: header.timestamp }.into());
@@ -94,9 +95,10 @@ fn lineage(parent: &Header, parent_hash: B256, header: &Header, now_ms: u64) -> 
     Ok(())
 }
 
-fn fixed_fields(header: &Header) -> Result<(), BlockFault> {
-    if header.extra_data.len() > MAX_EXTRA_DATA_BYTES {
-        return Err(BlockFault::ExtraData(header.extra_data.len()));
+fn fixed_fields(rules: &Rules, header: &Header) -> Result<(), BlockFault> {
+    let limit = bytes(rules.block.max_extra_data_bytes);
+    if header.extra_data.len() > limit {
+        return Err(BlockFault::ExtraData { length: header.extra_data.len(), limit });
     }
     let fixed = [
         ("ommersHash", header.ommers_hash == EMPTY_OMMER_ROOT_HASH),
@@ -145,31 +147,42 @@ pub(crate) enum SystemKind {
     ReportEvidence,
 }
 
-/// What a system transaction does, `None` when it is nothing this chain knows.
-pub(crate) fn system_kind(to: Address, input: &[u8]) -> Option<SystemKind> {
+/// What a system transaction does, `None` when it is nothing that the rules allow.
+pub(crate) fn system_kind(rules: &Rules, to: Address, input: &[u8]) -> Option<SystemKind> {
     let selector: [u8; 4] = input.get(..4)?.try_into().ok()?;
-    match (to, selector) {
-        (PEG, IPeg::importDepositsCall::SELECTOR) => Some(SystemKind::ImportDeposits),
-        (PEG, IPeg::recordCheckpointCall::SELECTOR) => Some(SystemKind::RecordCheckpoint),
-        (PEG, IPeg::acknowledgeSetCall::SELECTOR) => Some(SystemKind::AcknowledgeSet),
-        (STAKING, IStaking::reportEvidenceCall::SELECTOR) => Some(SystemKind::ReportEvidence),
-        _ => None,
-    }
+    let (modules, allowed) = (&rules.modules.addresses, &rules.system.transactions);
+    let (kind, is_allowed) = match selector {
+        IPeg::importDepositsCall::SELECTOR if to == modules.peg => {
+            (SystemKind::ImportDeposits, allowed.import_deposits)
+        }
+        IPeg::recordCheckpointCall::SELECTOR if to == modules.peg => {
+            (SystemKind::RecordCheckpoint, allowed.record_checkpoint)
+        }
+        IPeg::acknowledgeSetCall::SELECTOR if to == modules.peg => {
+            (SystemKind::AcknowledgeSet, allowed.acknowledge_set)
+        }
+        IStaking::reportEvidenceCall::SELECTOR if to == modules.staking => {
+            (SystemKind::ReportEvidence, allowed.report_evidence)
+        }
+        _ => return None,
+    };
+    is_allowed.then_some(kind)
 }
 
 /// Checks size, transactions root, types, and the place, numbers and kinds of system transactions.
-pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
+pub(crate) fn body(rules: &Rules, block: &Block) -> Result<(), BlockFault> {
     let certificate = block.parent_certificate.as_ref();
     let certificate_bytes =
         certificate.map_or(0, |certificate| borsh::object_length(certificate).unwrap_or(usize::MAX));
-    let bytes = block.size().saturating_add(certificate_bytes);
-    if bytes > MAX_BLOCK_BYTES {
-        return Err(BlockFault::TooLarge(bytes));
+    let size = block.size().saturating_add(certificate_bytes);
+    if size > bytes(rules.block.max_bytes) {
+        return Err(BlockFault::TooLarge(size));
     }
     let root = transactions_root(&block.transactions);
     if block.header.transactions_root != root {
         return Err(BlockFault::TransactionsRoot { expected: root, actual: block.header.transactions_root });
     }
+    let max_tx_bytes = bytes(rules.transaction.max_bytes);
     let mut last_kind = None;
     let mut users = false;
     for (index, tx) in block.transactions.iter().enumerate() {
@@ -179,6 +192,10 @@ pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
                 if tx.is_eip4844() {
                     return Err(BlockFault::TransactionType { index, ty: tx.ty() });
                 }
+                let size = tx.encode_2718_len();
+                if size > max_tx_bytes {
+                    return Err(BlockFault::TransactionSize { index, size, limit: max_tx_bytes });
+                }
             }
             Transaction::System(tx) => {
                 if users {
@@ -187,7 +204,7 @@ pub(crate) fn body(block: &Block) -> Result<(), BlockFault> {
                 if tx.block_number != block.header.number || u32::try_from(index) != Ok(tx.index) {
                     return Err(BlockFault::SystemNumber(index));
                 }
-                let kind = system_kind(tx.to, &tx.input).ok_or(BlockFault::SystemKind(index))?;
+                let kind = system_kind(rules, tx.to, &tx.input).ok_or(BlockFault::SystemKind(index))?;
                 match last_kind.replace(kind) {
                     Some(last) if last == kind => return Err(BlockFault::SystemRepeated(index)),
                     Some(last) if last > kind => return Err(BlockFault::SystemOrder(index)),
@@ -226,11 +243,6 @@ pub(crate) fn senders(block: &Block, cache: &dyn Fn(&B256) -> Option<Address>) -
 
 fn recover_sender(tx: &TxEnvelope) -> Result<Address, TransactionError> {
     use alloy_consensus::transaction::SignerRecoverable;
-    use alloy_eips::eip2718::Encodable2718;
-    let size = tx.encode_2718_len();
-    if size > MAX_TRANSACTION_BYTES {
-        return Err(TransactionError::TooLarge(size));
-    }
     tx.recover_signer().map_err(|_| TransactionError::InvalidSignature)
 }
 

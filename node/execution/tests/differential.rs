@@ -10,7 +10,7 @@ use crate::support::{
 };
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use causeway_execution::{ExecutedBlock, RecoveredTx, evm::SPEC};
+use causeway_execution::{ExecutedBlock, RecoveredTx};
 use causeway_genesis::addresses::REWARD_POOL;
 use proptest::prelude::*;
 use revm::{
@@ -18,6 +18,7 @@ use revm::{
     context::{BlockEnv, CfgEnv, Journal, TxEnv},
     context_interface::block::BlobExcessGasAndPrice,
     database::InMemoryDB,
+    primitives::hardfork::SpecId,
     state::{AccountInfo, Bytecode},
 };
 
@@ -200,7 +201,7 @@ fn oracle_db(chain: &TestChain) -> InMemoryDB {
 fn compare(before: InMemoryDB, chain: &TestChain, executed: &ExecutedBlock, txs: &[Arc<RecoveredTx>]) {
     let header = &executed.block.header;
     let base_fee = header.base_fee_per_gas.unwrap();
-    let mut cfg = CfgEnv::new_with_spec(SPEC);
+    let mut cfg = CfgEnv::new_with_spec(SpecId::OSAKA);
     cfg.chain_id = crate::support::CHAIN_ID;
     let block = BlockEnv {
         number: U256::from(header.number),
@@ -214,7 +215,7 @@ fn compare(before: InMemoryDB, chain: &TestChain, executed: &ExecutedBlock, txs:
         blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
         slot_num: 0,
     };
-    let mut evm = Context::<BlockEnv, TxEnv, CfgEnv, InMemoryDB, Journal<InMemoryDB>, ()>::new(before, SPEC)
+    let mut evm = Context::<BlockEnv, TxEnv, CfgEnv, InMemoryDB, Journal<InMemoryDB>, ()>::new(before, SpecId::OSAKA)
         .with_block(block)
         .with_cfg(cfg)
         .build_mainnet();

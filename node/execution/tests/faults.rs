@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Signature, U256};
 use causeway_consensus::{Height, Round};
 use causeway_execution::{
     Account, Block, BlockFault, ExecutedBlock, ExecutionError, SYSTEM_TX_TYPE, SourceError, StateSource, SystemTx,
-    Transaction, TransactionError, ValidationContext, executor::SYSTEM_TX_GAS,
+    Transaction, TransactionError, ValidationContext,
 };
 use causeway_genesis::addresses::{PEG, SYSTEM};
 use causeway_trie::{Nibbles, NodeSource, NodeSourceError};
@@ -45,7 +45,7 @@ fn fault_of(change: impl FnOnce(&mut Block)) -> BlockFault {
 fn body_fault(change: impl FnOnce(&mut Block)) -> BlockFault {
     fault_of(|block| {
         change(block);
-        block.header.transactions_root = causeway_execution::executor::transactions_root(&block.transactions);
+        block.header.transactions_root = causeway_execution::transactions_root(&block.transactions);
     })
 }
 
@@ -98,7 +98,10 @@ fn header_fields_are_checked() {
     assert!(matches!(fault_of(|b| b.header.base_fee_per_gas = Some(1)), BlockFault::BaseFee { .. }));
     assert!(matches!(fault_of(|b| b.header.base_fee_per_gas = None), BlockFault::BaseFee { actual: None, .. }));
     assert!(matches!(fault_of(|b| b.header.beneficiary = Address::ZERO), BlockFault::Beneficiary(_)));
-    assert_eq!(fault_of(|b| b.header.extra_data = Bytes::from(vec![0; 33])), BlockFault::ExtraData(33));
+    assert_eq!(
+        fault_of(|b| b.header.extra_data = Bytes::from(vec![0; 33])),
+        BlockFault::ExtraData { length: 33, limit: 32 }
+    );
     assert!(matches!(fault_of(|b| b.header.mix_hash = B256::ZERO), BlockFault::MixHash { .. }));
     assert!(matches!(
         fault_of(|b| b.header.parent_beacon_block_root = Some(B256::ZERO)),
@@ -177,7 +180,7 @@ fn system_transactions_stand_at_the_head_with_their_numbers() {
     assert_eq!(body_fault(|b| system(b, 0).block_number = 2), BlockFault::SystemNumber(0));
     assert_eq!(body_fault(|b| system(b, 0).to = Address::ZERO), BlockFault::SystemKind(0));
     assert_eq!(body_fault(|b| system(b, 0).input = Bytes::from_static(&[1, 2])), BlockFault::SystemKind(0));
-    assert_eq!(body_fault(|b| system(b, 0).gas_limit = SYSTEM_TX_GAS - 1), BlockFault::SystemKind(0));
+    assert_eq!(body_fault(|b| system(b, 0).gas_limit = 9_999_999), BlockFault::SystemKind(0));
 }
 
 #[test]
@@ -243,7 +246,7 @@ fn the_gas_limits_of_transactions_must_fit_the_block() {
         .collect();
     block.transactions.truncate(1);
     block.transactions.extend(txs.iter().map(|tx| Transaction::Ethereum(tx.tx.clone())));
-    block.header.transactions_root = causeway_execution::executor::transactions_root(&block.transactions);
+    block.header.transactions_root = causeway_execution::transactions_root(&block.transactions);
     let found = fault(chain.execute(block));
     assert!(matches!(found, BlockFault::GasExceeded { index: 4, gas_limit: 16_000_000, .. }), "{found:?}");
 }

@@ -12,7 +12,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall as _;
 use causeway_execution::{
     AccountOverride, Block, BlockOverrides, CallRequest, ExecutionError, Overrides, StateOverrides, SystemTx,
-    Transaction, executor::transactions_root,
+    Transaction, transactions_root,
 };
 use causeway_genesis::addresses::{BEACON_ROOTS, HISTORY_STORAGE, PEG, REWARD_POOL, STAKE_TOKEN, STAKING, SYSTEM};
 use causeway_peg::IPeg;

@@ -10,7 +10,7 @@ use alloy_sol_types::{SolCall, SolEvent, SolInterface};
 use causeway_consensus::{
     Evidence, Height, PartList, Proposal, Round, SignedProposal, SignedVote, Signer as _, Vote, VoteKind,
 };
-use causeway_execution::{Block, BlockFault, ExecutedBlock, SystemCall, Transaction, executor::transactions_root};
+use causeway_execution::{Block, BlockFault, ExecutedBlock, SystemCall, Transaction, transactions_root};
 use causeway_genesis::addresses::{STAKE_TOKEN, STAKING};
 use causeway_staking::abi::IStaking::{self, IStakingErrors as Refused};
 

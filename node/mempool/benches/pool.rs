@@ -7,7 +7,8 @@ use std::sync::Arc;
 use alloy_consensus::{Signed, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, keccak256};
-use causeway_execution::RecoveredTx;
+use causeway_execution::{RecoveredTx, Rules};
+use causeway_genesis::{Schedule, ceremony};
 use causeway_mempool::{AccountView, Mempool, PoolConfig};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
@@ -37,9 +38,13 @@ fn transactions() -> Vec<Arc<RecoveredTx>> {
     (0..TRANSACTIONS).map(transaction).collect()
 }
 
+fn rules() -> Rules {
+    *Schedule::of(&ceremony::new_spec(1, "bench", 0, None)).expect("the rules are valid").first()
+}
+
 fn filled(config: PoolConfig, transactions: &[Arc<RecoveredTx>]) -> Mempool {
     let account = AccountView { balance: U256::MAX, ..AccountView::default() };
-    let mut pool = Mempool::new(config);
+    let mut pool = Mempool::new(config, &rules());
     for tx in transactions {
         // In a small pool some are refused; that is what the benchmark of it measures.
         black_box(pool.add(tx.clone(), &account, BASE_FEE, 0, false).is_ok());
@@ -49,13 +54,14 @@ fn filled(config: PoolConfig, transactions: &[Arc<RecoveredTx>]) -> Mempool {
 
 fn benches(c: &mut Criterion) {
     let transactions = transactions();
-    let config = PoolConfig::new(1, 30_000_000);
+    let config = PoolConfig::new(1);
     let small = PoolConfig { max_transactions: 5_000, ..config.clone() };
     c.bench_function("add 10k", |b| b.iter(|| filled(config.clone(), &transactions)));
     c.bench_function("add 10k to a pool of 5k", |b| b.iter(|| filled(small.clone(), &transactions)));
     let pool = filled(config.clone(), &transactions);
     c.bench_function("best of 10k, all", |b| b.iter(|| pool.best(BASE_FEE).count()));
     c.bench_function("best of 10k, first 1,000", |b| b.iter(|| pool.best(BASE_FEE).take(1_000).count()));
+    let rules = rules();
     // Five transactions of each sender are included.
     let included: Vec<_> = transactions[..1_000].iter().map(|tx| tx.hash).collect();
     let account = AccountView { nonce: 5, balance: U256::MAX, ..AccountView::default() };
@@ -63,7 +69,7 @@ fn benches(c: &mut Criterion) {
     c.bench_function("block of 1,000 out of 10k", |b| {
         b.iter_batched(
             || filled(config.clone(), &transactions),
-            |mut pool| pool.on_block(&included, &changed, BASE_FEE, 0),
+            |mut pool| pool.on_block(&included, &changed, &rules, BASE_FEE, 0),
             BatchSize::LargeInput,
         );
     });

@@ -2,23 +2,27 @@
 
 use alloy_consensus::{Transaction, TxEnvelope, Typed2718, crypto::secp256k1::recover_signer};
 use alloy_primitives::{Address, U256};
-use causeway_execution::RecoveredTx;
+use causeway_execution::{RecoveredTx, TransactionLimits};
 
 use crate::account::{AccountCode, AccountView};
-use crate::config::{MAX_INIT_CODE_BYTES, PoolConfig};
+use crate::config::PoolConfig;
 use crate::error::PoolError;
-use crate::gas::{floor_gas, intrinsic_gas};
 use crate::sender::{SenderTxs, cost};
 
-/// The rules that need no state.
-pub(crate) fn check_form(config: &PoolConfig, tx: &RecoveredTx, local: bool) -> Result<(), PoolError> {
+/// What needs no state: the rules of the next block, and the node's own limits.
+pub(crate) fn check_form(
+    config: &PoolConfig,
+    limits: &TransactionLimits,
+    tx: &RecoveredTx,
+    local: bool,
+) -> Result<(), PoolError> {
     let envelope = &tx.tx;
     if matches!(envelope, TxEnvelope::Eip4844(_)) {
         return Err(PoolError::TypeNotSupported { kind: envelope.ty() });
     }
     let size = encoded_bytes(tx);
-    if size > config.max_transaction_bytes {
-        return Err(PoolError::Oversized { size, limit: config.max_transaction_bytes });
+    if size > limits.max_bytes {
+        return Err(PoolError::Oversized { size, limit: limits.max_bytes });
     }
     match envelope.chain_id() {
         Some(have) if have != config.chain_id => {
@@ -27,14 +31,14 @@ pub(crate) fn check_form(config: &PoolConfig, tx: &RecoveredTx, local: bool) -> 
         None if local && !config.allow_unprotected => return Err(PoolError::Unprotected),
         _ => {}
     }
-    if envelope.is_create() && envelope.input().len() > MAX_INIT_CODE_BYTES {
-        return Err(PoolError::InitCodeTooLarge { size: envelope.input().len(), limit: MAX_INIT_CODE_BYTES });
+    if envelope.is_create() && envelope.input().len() > limits.max_init_code_bytes {
+        return Err(PoolError::InitCodeTooLarge { size: envelope.input().len(), limit: limits.max_init_code_bytes });
     }
     let gas = envelope.gas_limit();
-    if let Some(cap) = config.transaction_gas_cap.filter(|cap| gas > *cap) {
+    if let Some(cap) = limits.gas_cap.filter(|cap| gas > *cap) {
         return Err(PoolError::GasLimitTooHigh { cap, gas });
     }
-    if gas > config.block_gas_limit {
+    if gas > limits.block_gas {
         return Err(PoolError::ExceedsBlockGasLimit);
     }
     let tip = envelope.priority_fee_or_price();
@@ -44,13 +48,12 @@ pub(crate) fn check_form(config: &PoolConfig, tx: &RecoveredTx, local: bool) -> 
     if envelope.nonce() == u64::MAX {
         return Err(PoolError::NonceMax);
     }
-    let needed = intrinsic_gas(envelope);
+    let (needed, floor) = limits.intrinsic_and_floor_gas(envelope);
     if gas < needed {
         return Err(PoolError::IntrinsicGas { gas, needed });
     }
-    let needed = floor_gas(envelope);
-    if gas < needed {
-        return Err(PoolError::FloorDataGas { gas, needed });
+    if gas < floor {
+        return Err(PoolError::FloorDataGas { gas, needed: floor });
     }
     if tip < config.min_tip_wei {
         return Err(PoolError::TipTooLow { tip, needed: config.min_tip_wei });

@@ -1,9 +1,4 @@
-//! The pool's limits.
-
-use causeway_execution::{MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS};
-
-/// Largest init code of a creating transaction in bytes (EIP-3860).
-pub const MAX_INIT_CODE_BYTES: usize = 2 * 24_576;
+//! The node's own limits for its pool.
 
 /// The most transactions that one arriving transaction may evict. If more would have to go, it is refused:
 /// one large transaction must not be a cheap way to remove hundreds of small ones.
@@ -17,10 +12,6 @@ pub const REANNOUNCE_AFTER_MS: u64 = 60_000;
 pub struct PoolConfig {
     /// The chain id transactions must be signed for.
     pub chain_id: u64,
-    /// Gas limit of a block. A transaction with a higher gas limit can never be included.
-    pub block_gas_limit: u64,
-    /// Gas limit cap of a single transaction (EIP-7825), where the chain has one.
-    pub transaction_gas_cap: Option<u64>,
     /// Least priority fee in wei. Zero by default, since wallets scale tips down.
     pub min_tip_wei: u128,
     /// Highest total fee (gas limit times fee cap), in wei, of a transaction submitted to this node. It
@@ -39,8 +30,6 @@ pub struct PoolConfig {
     pub per_sender_slots: usize,
     /// Most transactions of one sender that are not runnable.
     pub per_sender_queued: usize,
-    /// Largest encoded transaction in bytes.
-    pub max_transaction_bytes: usize,
     /// Longest authorization list (EIP-7702): each entry costs a signature recovery at admission.
     pub max_authorizations: usize,
     /// By how many percent a replacement must exceed both fee fields.
@@ -52,11 +41,9 @@ pub struct PoolConfig {
 impl PoolConfig {
     /// The default limits for a chain.
     #[must_use]
-    pub fn new(chain_id: u64, block_gas_limit: u64) -> Self {
+    pub fn new(chain_id: u64) -> Self {
         Self {
             chain_id,
-            block_gas_limit,
-            transaction_gas_cap: Some(MAX_TRANSACTION_GAS),
             min_tip_wei: 0,
             fee_cap_wei: Some(1_000_000_000_000_000_000),
             allow_unprotected: false,
@@ -65,7 +52,6 @@ impl PoolConfig {
             max_queued: 10_000,
             per_sender_slots: 1_024,
             per_sender_queued: 256,
-            max_transaction_bytes: MAX_TRANSACTION_BYTES,
             max_authorizations: 256,
             price_bump_percent: 10,
             queued_lifetime_ms: 3 * 60 * 60 * 1_000,

@@ -173,8 +173,9 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Whether no state of this chain would admit the transaction. A peer that gossips such a transaction is
-    /// faulty. All other refusals can happen between honest nodes.
+    /// Whether the rules of the next block refuse the transaction whatever the state is. Where no other rules of the chain
+    /// allow it ([`Mempool::allows_under`](crate::Mempool::allows_under)), a peer that gossips it is faulty. All other
+    /// refusals can happen between honest nodes.
     #[must_use]
     pub fn is_never_valid(&self) -> bool {
         matches!(

@@ -5,6 +5,9 @@
 //! the lifetime of transactions behind a nonce gap, the choice of local transactions to gossip, and the
 //! feed of admitted transactions ([`PendingFeed`]).
 //!
+//! The form that a transaction must have follows from the rules of the next block. They come in with each block
+//! ([`causeway_execution::TransactionLimits`]). A [`PoolConfig`] holds only this node's own limits.
+//!
 //! [`Mempool`] is a plain data structure: no task, no clock, no storage, no network. Time and the
 //! accounts' nonces and balances are arguments, so the caller decides which state they are read from.
 //!
@@ -29,15 +32,13 @@ mod best;
 mod config;
 mod error;
 mod evict;
-mod gas;
 mod pending_feed;
 mod pool;
 mod sender;
 
 pub use account::{AccountCode, AccountView};
 pub use best::Best;
-pub use config::{MAX_EVICTIONS_PER_ADD, MAX_INIT_CODE_BYTES, PoolConfig, REANNOUNCE_AFTER_MS};
+pub use config::{MAX_EVICTIONS_PER_ADD, PoolConfig, REANNOUNCE_AFTER_MS};
 pub use error::PoolError;
-pub use gas::{floor_gas, intrinsic_gas};
 pub use pending_feed::PendingFeed;
 pub use pool::{Added, BlockUpdate, Mempool, PoolStatus, SenderContent};

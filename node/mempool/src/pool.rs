@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256};
-use causeway_execution::RecoveredTx;
+use causeway_execution::{RecoveredTx, Rules, TransactionLimits};
 
 use crate::account::AccountView;
 use crate::admission::{authorities, check_account, check_delegated, check_form, encoded_bytes};
@@ -60,6 +60,9 @@ pub struct SenderContent {
 #[derive(Debug)]
 pub struct Mempool {
     pub(crate) config: PoolConfig,
+    /// The rules of the next block, and what they demand of a transaction.
+    rules: Rules,
+    limits: TransactionLimits,
     pub(crate) base_fee: u64,
     /// The latest time that a caller passed. Transactions that become queued because others leave get this time.
     now_ms: u64,
@@ -80,11 +83,13 @@ pub struct Mempool {
 }
 
 impl Mempool {
-    /// An empty pool.
+    /// An empty pool. `rules` are those of the next block.
     #[must_use]
-    pub fn new(config: PoolConfig) -> Self {
+    pub fn new(config: PoolConfig, rules: &Rules) -> Self {
         Self {
             config,
+            rules: *rules,
+            limits: TransactionLimits::of(rules),
             base_fee: 0,
             now_ms: 0,
             next_seq: 0,
@@ -127,7 +132,7 @@ impl Mempool {
         if self.by_hash.contains_key(&tx.hash) {
             return Err(PoolError::AlreadyKnown);
         }
-        check_form(&self.config, &tx, local)?;
+        check_form(&self.config, &self.limits, &tx, local)?;
         self.observe(base_fee, now_ms);
         let sender = tx.sender;
         let mut update = BlockUpdate::default();
@@ -172,11 +177,13 @@ impl Mempool {
 
     /// Processes a committed block. Transactions in `included` leave the pool, and the transactions of
     /// accounts in `changed` are checked again. The sender of an included transaction that is missing from
-    /// `changed` is assumed to have used that nonce. `base_fee` is the next block's, in wei per gas.
+    /// `changed` is assumed to have used that nonce. `rules` and `base_fee`, in wei per gas, are the next block's. When the
+    /// rules change, transactions that they do not allow leave the pool.
     pub fn on_block(
         &mut self,
         included: &[B256],
         changed: &[(Address, AccountView)],
+        rules: &Rules,
         base_fee: u64,
         now_ms: u64,
     ) -> BlockUpdate {
@@ -199,7 +206,31 @@ impl Mempool {
         for (sender, account) in accounts {
             self.settle(sender, account, true, &mut update);
         }
+        if self.rules != *rules {
+            (self.rules, self.limits) = (*rules, TransactionLimits::of(rules));
+            self.judge_forms(&mut update);
+        }
         update
+    }
+
+    /// Removes every transaction that the rules of the next block do not allow, whatever the state is. The limits that hold only
+    /// for users of this node are not applied to transactions that came from peers.
+    fn judge_forms(&mut self, update: &mut BlockUpdate) {
+        let allowed = |slot: &Slot| check_form(&self.config, &self.limits, &slot.tx, false).is_ok();
+        let pooled = self.senders.values().flat_map(|txs| txs.txs.values());
+        let gone: Vec<B256> = pooled.filter(|slot| !allowed(slot)).map(|slot| slot.tx.hash).collect();
+        for hash in gone {
+            if self.remove(&hash).is_some() {
+                update.removed.push(hash);
+            }
+        }
+        update.promoted.retain(|hash| self.by_hash.contains_key(hash));
+    }
+
+    /// Whether a block under `rules` may carry the transaction, judged by the transaction's form alone.
+    #[must_use]
+    pub fn allows_under(&self, rules: &Rules, tx: &RecoveredTx) -> bool {
+        !matches!(check_form(&self.config, &TransactionLimits::of(rules), tx, false), Err(error) if error.is_never_valid())
     }
 
     /// Removes and returns a transaction that cannot be included for a reason that the pool does not check,

@@ -10,8 +10,8 @@ use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use causeway_execution::RecoveredTx;
-use causeway_mempool::{AccountCode, AccountView, Mempool, PoolConfig, PoolError, floor_gas, intrinsic_gas};
+use causeway_execution::{RecoveredTx, TransactionLimits};
+use causeway_mempool::{AccountCode, AccountView, Mempool, PoolConfig, PoolError};
 
 fn refusal(pool: &mut Mempool, tx: Arc<RecoveredTx>, account: &AccountView) -> String {
     pool.add(tx, account, 7, 0, true).unwrap_err().to_string()
@@ -47,10 +47,11 @@ fn blob_transaction_is_refused() {
 fn oversized_transaction_is_refused() {
     let with_data = |length: usize| TxEip1559 { input: vec![0; length].into(), gas_limit: 9_000_000, ..transfer(0) };
     let fits = signed(with_data(100_000), me());
-    let config = PoolConfig { max_transaction_bytes: fits.size, ..config() };
-    let text = refusal(&mut Mempool::new(config.clone()), signed(with_data(100_001), me()), &rich());
+    let mut rules = rules();
+    rules.transaction.max_bytes = fits.size as u64;
+    let text = refusal(&mut Mempool::new(config(), &rules), signed(with_data(100_001), me()), &rich());
     assert_eq!(text, format!("oversized data: transaction size {}, limit {}", fits.size + 1, fits.size));
-    assert!(admits(&mut Mempool::new(config), fits, &rich()));
+    assert!(admits(&mut Mempool::new(config(), &rules), fits, &rich()));
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn unprotected_transaction_is_refused_from_users_only() {
         "only replay-protected (EIP-155) transactions allowed over RPC"
     );
     assert!(pool().add(tx.clone(), &rich(), 7, 0, false).unwrap().pending);
-    let mut lenient = Mempool::new(PoolConfig { allow_unprotected: true, ..config() });
+    let mut lenient = Mempool::new(PoolConfig { allow_unprotected: true, ..config() }, &rules());
     assert!(admits(&mut lenient, tx, &rich()));
 }
 
@@ -92,7 +93,9 @@ fn gas_limits_are_capped() {
     let with_gas = |gas_limit: u64| signed(TxEip1559 { gas_limit, ..transfer(0) }, me());
     assert!(admits(&mut pool(), with_gas(BLOCK_GAS), &rich()));
     assert_eq!(refusal(&mut pool(), with_gas(BLOCK_GAS + 1), &rich()), "exceeds block gas limit");
-    let mut large_blocks = Mempool::new(PoolConfig { block_gas_limit: 100_000_000, ..config() });
+    let mut rules = rules();
+    rules.block.gas_limit = 100_000_000;
+    let mut large_blocks = Mempool::new(config(), &rules);
     assert_eq!(
         refusal(&mut large_blocks, with_gas((1 << 24) + 1), &rich()),
         "transaction gas limit too high (cap: 16777216, tx: 16777217)"
@@ -139,20 +142,21 @@ fn gas_below_the_intrinsic_or_floor_cost_is_refused() {
 
 #[test]
 fn gas_costs_follow_the_eips() {
-    let of = |tx: TxEip1559| crate::support::envelope(tx, me());
-    assert_eq!(intrinsic_gas(&of(transfer(0))), 21_000);
+    let limits = TransactionLimits::of(&rules());
+    let gas = |tx: TxEip1559| limits.intrinsic_and_floor_gas(&crate::support::envelope(tx, me()));
+    assert_eq!(gas(transfer(0)), (21_000, 21_000));
     let data = TxEip1559 { input: vec![0, 1, 1].into(), ..transfer(0) };
-    assert_eq!((intrinsic_gas(&of(data.clone())), floor_gas(&of(data))), (21_000 + 4 + 32, 21_000 + 90));
+    assert_eq!(gas(data), (21_000 + 4 + 32, 21_000 + 90));
     let create = TxEip1559 { to: TxKind::Create, input: vec![0; 33].into(), ..transfer(0) };
-    assert_eq!(intrinsic_gas(&of(create)), 21_000 + 32_000 + 33 * 4 + 2 * 2);
+    assert_eq!(gas(create).0, 21_000 + 32_000 + 33 * 4 + 2 * 2);
     let item = alloy_eips::eip2930::AccessListItem { address: me(), storage_keys: vec![Default::default(); 3] };
     let list = TxEip1559 { access_list: vec![item].into(), ..transfer(0) };
-    assert_eq!(intrinsic_gas(&of(list)), 21_000 + 2_400 + 3 * 1_900);
+    assert_eq!(gas(list).0, 21_000 + 2_400 + 3 * 1_900);
 }
 
 #[test]
 fn least_tip_and_fee_cap_are_the_operators() {
-    let mut strict = Mempool::new(PoolConfig { min_tip_wei: 5, ..config() });
+    let mut strict = Mempool::new(PoolConfig { min_tip_wei: 5, ..config() }, &rules());
     assert_eq!(
         refusal(&mut strict, paying(me(), 0, 100, 4), &rich()),
         "transaction gas price below minimum: gas tip cap 4, minimum needed 5"
@@ -240,7 +244,7 @@ fn replacement_pays_a_tenth_more_in_both_fields() {
 
 #[test]
 fn slots_of_a_sender_are_bounded() {
-    let mut pool = Mempool::new(PoolConfig { per_sender_slots: 3, per_sender_queued: 1, ..config() });
+    let mut pool = Mempool::new(PoolConfig { per_sender_slots: 3, per_sender_queued: 1, ..config() }, &rules());
     assert!(!admits(&mut pool, signed(transfer(2), me()), &rich()));
     assert_eq!(refusal(&mut pool, signed(transfer(3), me()), &rich()), "account limit exceeded: pooled 1 txs");
     assert!(admits(&mut pool, signed(transfer(0), me()), &rich()));
@@ -304,7 +308,7 @@ fn authorizations_are_wanted_but_not_without_end() {
     let list = vec![authorization(&PrivateKeySigner::random()); 3];
     let config = PoolConfig { max_authorizations: 2, ..config() };
     assert_eq!(
-        refusal(&mut Mempool::new(config), set_code(list.clone()), &rich()),
+        refusal(&mut Mempool::new(config, &rules()), set_code(list.clone()), &rich()),
         "set code tx has too many authorization tuples: 3, limit 2"
     );
     assert!(admits(&mut pool(), set_code(list), &rich()));

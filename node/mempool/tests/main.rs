@@ -4,4 +4,5 @@
 mod admission;
 mod model;
 mod order;
+mod rules_change;
 mod support;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::support::{best, config, sender, signed, transfer};
+use crate::support::{best, config, rules, sender, signed, transfer};
 use alloy_consensus::{Transaction, TxEip1559};
 use alloy_primitives::{Address, B256, U256};
 use causeway_execution::RecoveredTx;
@@ -295,7 +295,7 @@ fn label(outcome: &Result<Added, PoolError>) -> &'static str {
 }
 
 fn run(config: PoolConfig, steps: Vec<Step>, seen: &mut Seen) -> Result<(), TestCaseError> {
-    let mut pool = Mempool::new(config.clone());
+    let mut pool = Mempool::new(config.clone(), &rules());
     let poor = |balance: u64| AccountView { nonce: 0, balance: U256::from(balance), code: AccountCode::None };
     let accounts = (1..=SENDERS).map(|tag| (sender(tag), poor(20_000_000))).collect();
     let mut model = Model { config, accounts, entries: Vec::new(), base_fee: 0, now_ms: 0, next_seq: 0 };
@@ -331,7 +331,7 @@ fn run(config: PoolConfig, steps: Vec<Step>, seen: &mut Seen) -> Result<(), Test
                 let hashes: Vec<B256> = included.iter().map(|tx| tx.hash).collect();
                 let changed: Vec<_> = model.accounts.iter().map(|(address, account)| (*address, *account)).collect();
                 model.base_fee = base_fee;
-                let update = pool.on_block(&hashes, &changed, base_fee, model.now_ms);
+                let update = pool.on_block(&hashes, &changed, &rules(), base_fee, model.now_ms);
                 let before = model.entries.len();
                 model.on_block();
                 seen.extend((!update.promoted.is_empty()).then_some("promoted by a block"));

@@ -1,6 +1,6 @@
 //! Order, promotion, eviction, lifetime and announcements.
 
-use crate::support::{account, best, config, paying, pool, rich, sender, signed, transfer};
+use crate::support::{account, best, config, paying, pool, rich, rules, sender, signed, transfer};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256};
 use causeway_mempool::{Mempool, PoolConfig, PoolError, PoolStatus, REANNOUNCE_AFTER_MS};
@@ -60,17 +60,17 @@ fn block_removes_what_it_included_and_what_lost_its_funds() {
     let hashes: Vec<B256> = (0..4).map(|nonce| add(&mut pool, sender(1), nonce, 10).unwrap()).collect();
     let other = add(&mut pool, sender(2), 0, 10).unwrap();
     // Each costs at most 21,000,000. The balance covers one and a half of them.
-    let update = pool.on_block(&hashes[..1], &[(sender(1), account(1, 31_500_000))], 0, 0);
+    let update = pool.on_block(&hashes[..1], &[(sender(1), account(1, 31_500_000))], &rules(), 0, 0);
     assert_eq!(update.removed, vec![hashes[0]]);
     assert_eq!(best(&pool, 0), vec![hashes[1], other]);
     assert_eq!(pool.status().queued, 2);
     // A higher balance makes them runnable again. A balance of zero removes them.
-    let update = pool.on_block(&[], &[(sender(1), account(1, u64::MAX))], 0, 0);
+    let update = pool.on_block(&[], &[(sender(1), account(1, u64::MAX))], &rules(), 0, 0);
     assert_eq!(update.promoted, vec![hashes[2], hashes[3]]);
-    let update = pool.on_block(&[], &[(sender(1), account(1, 20_999_999))], 0, 0);
+    let update = pool.on_block(&[], &[(sender(1), account(1, 20_999_999))], &rules(), 0, 0);
     assert_eq!(update.removed, hashes[1..]);
     // Without a view of the account, inclusion alone shows that the nonce is used.
-    assert_eq!(pool.on_block(&[other], &[], 0, 0).removed, vec![other]);
+    assert_eq!(pool.on_block(&[other], &[], &rules(), 0, 0).removed, vec![other]);
     assert_eq!(pool.status(), PoolStatus::default());
 }
 
@@ -79,7 +79,7 @@ fn view_older_than_the_pools_does_not_bring_used_nonces_back() {
     let mut pool = pool();
     let first = add(&mut pool, sender(1), 0, 10).unwrap();
     add(&mut pool, sender(1), 1, 10).unwrap();
-    pool.on_block(&[first], &[(sender(1), account(1, u64::MAX))], 0, 0);
+    pool.on_block(&[first], &[(sender(1), account(1, u64::MAX))], &rules(), 0, 0);
     assert!(matches!(add(&mut pool, sender(1), 0, 10), Err(PoolError::NonceTooLow { next: 1, nonce: 0 })));
     // A newer view counts: nonce 1 is used meanwhile.
     let tx = paying(sender(1), 2, 1_000, 10);
@@ -98,7 +98,7 @@ fn removal_of_one_queues_those_behind_it() {
 }
 
 fn small(max_transactions: usize) -> Mempool {
-    Mempool::new(PoolConfig { max_transactions, ..config() })
+    Mempool::new(PoolConfig { max_transactions, ..config() }, &rules())
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn queued_transaction_never_evicts_a_runnable_one() {
 
 #[test]
 fn queued_transactions_share_a_part_of_the_pool() {
-    let mut pool = Mempool::new(PoolConfig { max_queued: 2, ..config() });
+    let mut pool = Mempool::new(PoolConfig { max_queued: 2, ..config() }, &rules());
     let cheap = add(&mut pool, sender(1), 5, 10).unwrap();
     add(&mut pool, sender(2), 5, 20).unwrap();
     assert!(add(&mut pool, sender(3), 5, 10).is_err());
@@ -162,7 +162,7 @@ fn sender_does_not_evict_its_own() {
 
 #[test]
 fn one_large_transaction_does_not_push_out_many() {
-    let mut pool = Mempool::new(PoolConfig { max_bytes: 6_000, ..config() });
+    let mut pool = Mempool::new(PoolConfig { max_bytes: 6_000, ..config() }, &rules());
     let mut count = 0;
     while add(&mut pool, sender(count), 0, 1).is_ok() {
         count += 1;
@@ -184,14 +184,14 @@ fn fall_of_the_base_fee_changes_who_is_cheapest() {
         pool.add(tx.clone(), &rich(), 95, 0, false).unwrap();
     }
     // At a base fee of 95 the first pays 5. At 0 it pays 90, and the second is the cheapest.
-    pool.on_block(&[], &[], 0, 0);
+    pool.on_block(&[], &[], &rules(), 0, 0);
     pool.add(paying(sender(3), 0, 1_000, 30), &rich(), 0, 0, false).unwrap();
     assert!(pool.contains(&capped.hash) && !pool.contains(&steady.hash));
 }
 
 #[test]
 fn queued_transactions_expire_and_runnable_ones_do_not() {
-    let mut pool = Mempool::new(PoolConfig { queued_lifetime_ms: 1_000, ..config() });
+    let mut pool = Mempool::new(PoolConfig { queued_lifetime_ms: 1_000, ..config() }, &rules());
     let runnable = paying(sender(1), 0, 100, 10);
     let gapped = paying(sender(2), 3, 100, 10);
     pool.add(runnable.clone(), &rich(), 0, 5, false).unwrap();
@@ -219,7 +219,7 @@ fn local_transactions_are_announced_once_runnable_and_again_after_a_while() {
     assert_eq!(hashes(pool.announce(7, 10, 0)), vec![first.hash]);
     assert!(pool.announce(7, 10, 10_000).is_empty());
     assert_eq!(pool.next_announcement_ms(), Some(7 + REANNOUNCE_AFTER_MS));
-    pool.on_block(&[first.hash], &[(sender(1), account(1, u64::MAX))], 0, 8);
+    pool.on_block(&[first.hash], &[(sender(1), account(1, u64::MAX))], &rules(), 0, 8);
     assert_eq!(hashes(pool.announce(7 + REANNOUNCE_AFTER_MS, 10, 10_000)), vec![second.hash]);
 }
 
@@ -235,5 +235,5 @@ fn balance_read_before_a_block_drops_nothing() {
     let second = add(&mut pool, sender(1), 1, 10).unwrap();
     assert_eq!(best(&pool, 0), vec![first, second]);
     // The view of a block does remove transactions.
-    assert_eq!(pool.on_block(&[], &[(sender(1), poor)], 0, 0).removed, vec![first, second]);
+    assert_eq!(pool.on_block(&[], &[(sender(1), poor)], &rules(), 0, 0).removed, vec![first, second]);
 }

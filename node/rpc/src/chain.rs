@@ -29,8 +29,10 @@ impl Api {
         self.ctx.genesis.spec.chain_id
     }
 
+    /// Aimed time between the newest block and the one before it, for estimates.
     pub(crate) fn block_interval_ms(&self) -> u64 {
-        self.ctx.genesis.spec.block_interval_ms
+        let schedule = &self.ctx.genesis.schedule;
+        schedule.at(self.head_number()).unwrap_or(schedule.first()).block.interval_ms
     }
 
     /// The newest durable block: a consistent pair of header and hash.
@@ -146,6 +148,7 @@ impl Api {
     pub(crate) fn local_fault(&self, error: &LocalError) -> Fault {
         match error {
             LocalError::Source(error) => self.source_fault(error),
+            LocalError::UnknownRules(unknown) => (*unknown).into(),
             other => Fault::internal("execution", other),
         }
     }

@@ -2,6 +2,7 @@
 
 use alloy_primitives::Bytes;
 use alloy_sol_types::decode_revert_reason;
+use causeway_execution::UnknownRules;
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// Code of a revert. `data` is the output of the contract.
@@ -73,6 +74,12 @@ impl Fault {
             Self::Limit(_) => CODE_LIMIT,
             Self::Internal(_) => CODE_INTERNAL,
         }
+    }
+}
+
+impl From<UnknownRules> for Fault {
+    fn from(unknown: UnknownRules) -> Self {
+        Self::Refused(unknown.to_string())
     }
 }
 

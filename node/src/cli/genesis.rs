@@ -171,6 +171,7 @@ impl VerifyArgs {
             return say(serde_json::json!({
                 "hash": verified.hash, "stateRoot": verified.state_root, "chainId": verified.chain_id,
                 "validators": validators, "federation": verified.federation, "deployment": deployment,
+                "rules": rules_of(&genesis),
             }));
         }
         say(format_args!("genesis hash  {}", verified.hash))?;
@@ -186,6 +187,23 @@ impl VerifyArgs {
         if let Some(text) = deployment {
             say(format_args!("deployment    {text}"))?;
         }
+        for (height, rules) in genesis.schedule.known() {
+            say(format_args!("rules         version {} from block {height} on", rules.version))?;
+        }
+        if let Some(unknown) = genesis.schedule.unknown() {
+            say(format_args!("warning       {unknown}"))?;
+        }
         Ok(())
     }
+}
+
+/// The schedule of the rules, as `--json` prints it.
+fn rules_of(genesis: &causeway_genesis::Genesis) -> serde_json::Value {
+    let known = genesis
+        .schedule
+        .known()
+        .map(|(height, rules)| serde_json::json!({"height": height, "version": rules.version, "rules": rules}));
+    let unknown = genesis.schedule.unknown();
+    let unknown = unknown.map(|unknown| serde_json::json!({"height": unknown.height, "version": unknown.version}));
+    known.chain(unknown).collect()
 }

@@ -90,6 +90,10 @@ impl Node {
         self.height = Height(number.saturating_add(1));
         self.head_timestamp = executed.block.header.timestamp;
         self.adopt(next, effects);
+        if let Err(unknown) = self.settings.schedule.at(self.height.0) {
+            effects.push(Effect::Halt(unknown.to_string()));
+            return;
+        }
         if let Some(hold) = &mut self.hold {
             if let Some((certificate, body)) = decided {
                 self.host.keep_decided(certificate, body);
@@ -99,7 +103,7 @@ impl Node {
             hold.progressed(now_ms, self.height.0);
             return;
         }
-        let next = self.started_ms.saturating_add(self.settings.block_interval_ms);
+        let next = self.started_ms.saturating_add(self.interval_ms());
         self.start_at_ms = Some(next.max(now_ms));
     }
 

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used)]
 use std::{collections::BTreeMap, io, path::Path, path::PathBuf, sync::Arc};
 
-use alloy_primitives::{Address, U256};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
 use causeway_consensus::Timeouts;
-use causeway_genesis::{Genesis, NodeKeys, SecretKey, ceremony};
+use causeway_genesis::{Genesis, NodeKeys, RulesEntry, SecretKey, ceremony};
 use causeway_mempool::PoolConfig;
 use causeway_storage::{Disk, DiskFile, Storage, StorageOptions};
 use parking_lot::Mutex;
@@ -16,6 +20,7 @@ use crate::{
     config::DataDir,
     metrics::Metrics,
     signer::Signers,
+    transactions::Admission,
     trust::Trust,
 };
 
@@ -148,6 +153,7 @@ impl Outside for Beyond {
 /// A validator that nobody else can be reached from, and its clock.
 struct Alone {
     performer: Performer,
+    admission: Admission,
     beyond: Beyond,
     wal_entries: Vec<Vec<u8>>,
     now_ms: Arc<Mutex<u64>>,
@@ -168,8 +174,14 @@ impl Alone {
 
     /// The first of validators with so many tokens each.
     fn among(tokens: &[u64]) -> Self {
+        Self::on(tokens, Vec::new())
+    }
+
+    /// The same on a chain with these changes of its rules.
+    fn on(tokens: &[u64], rules: Vec<RulesEntry>) -> Self {
         let start_ms = 1_800_000_000_000;
         let mut spec = ceremony::new_spec(777, "alone", start_ms / 1_000, None);
+        spec.rules = rules;
         for (index, tokens) in (0_u8..).zip(tokens) {
             let stake = U256::from(*tokens) * U256::from(10).pow(U256::from(18));
             let operator = Address::repeat_byte(0xa0 + index);
@@ -179,42 +191,45 @@ impl Alone {
         let genesis = Arc::new(Genesis::build(spec).unwrap());
         let (disk, dir) = (Recorder::default(), DataDir("/node".into()));
         create_sign_states(Arc::new(disk.clone()), &dir).unwrap();
-        Self::start(genesis, disk, dir, tempfile::tempdir().unwrap(), Arc::new(Mutex::new(start_ms)))
+        Self::try_start(genesis, disk, dir, tempfile::tempdir().unwrap(), Arc::new(Mutex::new(start_ms))).unwrap()
     }
 
     /// Ends the process and starts it again.
     fn restart(self) -> Self {
-        let Self { performer, beyond, now_ms, dir, home, genesis, .. } = self;
-        drop(performer);
-        Self::start(genesis, beyond.disk, dir, home, now_ms)
+        self.try_restart().unwrap()
     }
 
-    fn start(
+    fn try_restart(self) -> eyre::Result<Self> {
+        let Self { performer, admission, beyond, now_ms, dir, home, genesis, .. } = self;
+        drop((performer, admission));
+        Self::try_start(genesis, beyond.disk, dir, home, now_ms)
+    }
+
+    fn try_start(
         genesis: Arc<Genesis>,
         disk: Recorder,
         dir: DataDir,
         home: tempfile::TempDir,
         now_ms: Arc<Mutex<u64>>,
-    ) -> Self {
+    ) -> eyre::Result<Self> {
         let clock: Clock = {
             let now_ms = now_ms.clone();
             Arc::new(move || *now_ms.lock())
         };
-        let Assembled { performer, wal_entries, .. } = assemble(Assembly {
+        let Assembled { performer, wal_entries, admission } = assemble(Assembly {
             storage: Storage::open(home.path(), &genesis, StorageOptions::default()).unwrap(),
             disk: Arc::new(disk.clone()),
             dir: dir.clone(),
             signers: Some(Signers::local(&keys_of(0)).unwrap()),
             timeouts: Timeouts::default(),
             trust: Trust::default(),
-            pool: PoolConfig::new(777, genesis.spec.gas_limit),
+            pool: PoolConfig::new(777),
             clocks: Clocks { wall: clock.clone(), steady: clock },
             metrics: Metrics::default(),
             genesis: genesis.clone(),
-        })
-        .unwrap();
+        })?;
         let beyond = Beyond { disk, jobs: Vec::new(), writes: true };
-        Self { performer, beyond, wal_entries, now_ms, dir, home, genesis }
+        Ok(Self { performer, admission, beyond, wal_entries, now_ms, dir, home, genesis })
     }
 
     /// Runs until `height` is durable or there is nothing left to do.
@@ -301,4 +316,69 @@ fn a_validator_with_more_than_two_thirds_goes_on_after_a_start_without_a_peer() 
     let mut strong = strong.restart();
     strong.run(4).unwrap();
     assert_eq!(strong.performer.chain.storage.head().number, 4);
+}
+
+fn entry(height: u64, version: u64, figures: &serde_json::Value) -> RulesEntry {
+    RulesEntry { height, version, changes: figures.as_object().unwrap().clone() }
+}
+
+#[test]
+fn a_node_stops_before_rules_that_it_does_not_know_with_the_block_before_them_durable() {
+    let mut alone = Alone::on(&[1_000], vec![entry(4, 2, &serde_json::json!({ "new": true }))]);
+    let text = "block 4 follows rules version 2, which this build (causeway ";
+    let error = alone.run(10).unwrap_err().to_string();
+    assert!(error.starts_with(text) && error.contains("Install a release that knows version 2"), "{error}");
+    assert_eq!(alone.performer.chain.storage.head().number, 3);
+    let disk = Arc::new(alone.beyond.disk.clone());
+    let (wal, _) = causeway_storage::Wal::open(disk, &alone.dir.wal(), alone.genesis.hash).unwrap();
+    assert_eq!(wal.height(), 3, "nothing of the next height was begun");
+    let restarted = alone.try_restart().err().map(|error| error.to_string());
+    assert_eq!(restarted, Some(error), "and a restart says the same");
+}
+
+#[test]
+fn a_node_goes_on_over_a_change_of_the_rules_that_it_knows_at_the_new_pace() {
+    let figures = serde_json::json!({ "block": { "gasLimit": 30_000_000, "intervalMs": 4_000 } });
+    let mut alone = Alone::on(&[1_000], vec![entry(4, 1, &figures)]);
+    let mut times = Vec::new();
+    for height in 1..=6 {
+        alone.run(height).unwrap();
+        let head = alone.performer.chain.storage.head();
+        assert_eq!(head.gas_limit, if height < 4 { 60_000_000 } else { 30_000_000 });
+        times.push(head.timestamp);
+    }
+    let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps, [1, 1, 4, 4, 4]);
+    assert_eq!(alone.restart().performer.chain.storage.head().number, 6);
+}
+
+/// A transaction by nobody with coin, as gossip carries it.
+fn gossiped(gas_limit: u64) -> Vec<Bytes> {
+    let tx = TxEip1559 {
+        chain_id: 777,
+        gas_limit,
+        max_fee_per_gas: 10,
+        to: TxKind::Call(Address::repeat_byte(1)),
+        ..TxEip1559::default()
+    };
+    let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
+    let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
+    vec![TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into()]
+}
+
+#[test]
+fn a_peer_is_blamed_only_for_transactions_that_no_rules_of_the_chain_allow() {
+    let above_cap = (1 << 24) + 1;
+    let fork = |height: u64, name: &str| entry(height, 1, &serde_json::json!({ "evm": { "fork": name } }));
+    let steady = Alone::new();
+    let before = Alone::on(&[1_000], vec![fork(50, "prague")]);
+    let unknown = Alone::on(&[1_000], vec![entry(50, 2, &serde_json::json!({}))]);
+    assert_eq!(steady.admission.gossiped(&gossiped(above_cap)), Verdict::Reject);
+    // A peer that is at block 49 admits it honestly, and so may one whose rules this node does not know.
+    assert_eq!(before.admission.gossiped(&gossiped(above_cap)), Verdict::Ignore);
+    assert_eq!(unknown.admission.gossiped(&gossiped(above_cap)), Verdict::Ignore);
+    // Less gas than any transaction needs is a fault under all rules that are known.
+    assert_eq!(before.admission.gossiped(&gossiped(20_999)), Verdict::Reject);
+    // What only lacks coin is nobody's fault.
+    assert_eq!(steady.admission.gossiped(&gossiped(21_000)), Verdict::Ignore);
 }

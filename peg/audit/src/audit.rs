@@ -10,7 +10,7 @@ use crate::{
     sidechain::{Sidechain, audited_slots},
 };
 use alloy_primitives::B256;
-use causeway_genesis::{Genesis, PegSpec};
+use causeway_genesis::{Genesis, PegSpec, UnknownRules};
 use causeway_peg::{PegDomain, PegValidatorSet};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ pub enum AuditError {
         /// Genesis hash of the file.
         genesis: B256,
     },
+    /// The evidence reaches blocks under rules that this auditor does not know.
+    #[error(transparent)]
+    UnknownRules(#[from] UnknownRules),
 }
 
 /// Everything the checks look at.
@@ -49,7 +52,7 @@ pub(crate) struct Facts<'a> {
 impl Facts<'_> {
     /// Blocks between checkpoints.
     pub(crate) fn interval(&self) -> u64 {
-        self.genesis.spec.checkpoint_interval
+        self.genesis.schedule.first().peg.checkpoint_interval
     }
 
     /// Heights at which the peg's state has to be proven: that of the latest certified checkpoint, and the head.
@@ -83,13 +86,15 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
     if bundle.genesis_hash != genesis.hash {
         return Err(AuditError::OtherChain { evidence: bundle.genesis_hash, genesis: genesis.hash });
     }
+    genesis.rules(bundle.sidechain.head)?;
     let mut evidence = Check::new(0, "the evidence is what its hashes, roots and proofs cover");
     check_identity(bundle, genesis, spec, &mut evidence);
     let chain = Sidechain::read(&bundle.sidechain, &mut evidence);
     let parent = Parent::read(&bundle.parent, spec, &mut evidence);
     check_values(&bundle.parent, spec, &mut evidence);
     check_deployment(bundle, &parent, spec, set.epoch(), &mut evidence);
-    let interval = genesis.spec.checkpoint_interval;
+    // Checkpoints are numbered by it: no entry of the rules changes it.
+    let interval = genesis.schedule.first().peg.checkpoint_interval;
     let mut certificates = checks::certificates_check();
     let history = History::read(&set, &bundle.sidechain.validator_sets, &mut certificates);
     let canonical = canonical(&chain, &domain, interval, &history, &mut evidence);
@@ -101,6 +106,7 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
         evidence.believe(format!("block {} is the sidechain's head", facts.chain.head));
     }
     check_proofs(&facts, &mut evidence);
+    check_rules(&facts, &mut evidence);
     evidence.figure("blocks of the peg", count(facts.chain.blocks.len()));
     evidence.figure("headers", count(facts.chain.headers.len()));
     evidence.figure("parent events", count(bundle.parent.logs.len()));
@@ -145,6 +151,18 @@ fn check_proofs(facts: &Facts<'_>, check: &mut Check) {
         if missing > 0 {
             let next = "collect the evidence from a sidechain endpoint that keeps the state of that block";
             check.fail(Object::Block(height), format!("no valid proof of {missing} slots of the peg's state"), next);
+        }
+    }
+}
+
+/// Every header must go by the rules that the genesis file gives its height.
+fn check_rules(facts: &Facts<'_>, check: &mut Check) {
+    for (height, sealed) in &facts.chain.headers {
+        let Ok(rules) = facts.genesis.rules(*height) else { continue };
+        let (limit, actual) = (rules.block.gas_limit, sealed.header.gas_limit);
+        if limit != actual {
+            let reason = format!("its gas limit is {actual}, the rules of its height say {limit}");
+            check.fail(Object::Block(*height), reason, "compare the validators' genesis files: they run another chain");
         }
     }
 }

@@ -190,7 +190,7 @@ async fn read_sidechain(
     head: u64,
     accepted: Option<u64>,
 ) -> Result<SidechainEvidence, ReadError> {
-    let interval = genesis.spec.checkpoint_interval.max(1);
+    let interval = genesis.schedule.first().peg.checkpoint_interval.max(1);
     let (validator_sets, handovers) = read_sets(rpc, set.epoch(), head).await?;
     let logs = rpc.logs(&[PEG], 0, head).await?;
     let mut peg_blocks = BTreeSet::new();

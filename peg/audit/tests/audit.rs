@@ -46,6 +46,34 @@ fn an_honest_history_holds() {
 }
 
 #[test]
+fn the_history_is_audited_across_a_change_of_the_rules() {
+    let limits: Vec<u64> = HONEST.1.schedule.known().map(|(_, rules)| rules.block.gas_limit).collect();
+    assert_eq!(limits, [60_000_000, 30_000_000]);
+    let headers = HONEST.0.sidechain.headers.iter().map(|raw| Header::decode(&mut raw.as_ref()).unwrap());
+    let of = |header: Header| (header.number < CHANGE, header.gas_limit);
+    let seen: std::collections::BTreeSet<(bool, u64)> = headers.map(of).collect();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(false, 30_000_000), (true, 60_000_000)]);
+}
+
+#[test]
+fn a_block_under_the_rules_before_its_own_is_named() {
+    for block in [CHANGE + 1, 8] {
+        names(&fraud(Fraud::OldRules(block)), 0, Object::Block(block));
+    }
+    assert!(fraud(Fraud::OldRules(CHANGE - 1)).holds, "those are its own");
+}
+
+#[test]
+fn blocks_under_rules_that_the_auditor_does_not_know_are_not_audited() {
+    let before = World::history_before_unknown_rules(100);
+    assert!(audit(&before.bundle(), &before.genesis).unwrap().holds);
+    let mut bundle = before.bundle();
+    bundle.sidechain.head = 100;
+    let error = audit(&bundle, &before.genesis).unwrap_err();
+    assert!(error.to_string().starts_with("block 100 follows rules version 2, which this build (causeway "), "{error}");
+}
+
+#[test]
 fn a_chain_before_its_first_deposit_and_checkpoint_holds_on_believed_figures() {
     let world = World::young();
     let report = audit(&world.bundle(), &world.genesis).unwrap();

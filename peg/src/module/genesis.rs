@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256};
+use serde::{Deserialize, Serialize};
 
 use super::PegModule;
 use crate::{
@@ -11,6 +12,14 @@ use crate::{
     slots::{Slots, address_word},
     validators::PegValidatorSet,
 };
+
+/// Figures of the peg. They may differ from height to height; the chain's rules hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PegFigures {
+    /// A checkpoint is due at each height that is a multiple of this; above zero.
+    pub checkpoint_interval: u64,
+}
 
 /// What genesis says of the peg.
 #[derive(Clone, Debug, PartialEq, Eq)]

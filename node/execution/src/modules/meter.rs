@@ -1,32 +1,20 @@
 //! One call into a native module: metered access to the journal.
 
 use alloy_primitives::{Address, Bytes, Log, LogData, U256};
-use causeway_genesis::addresses::{REWARD_POOL, SYSTEM};
+use alloy_sol_types::{Revert, SolError};
+use causeway_genesis::{
+    addresses::{REWARD_POOL, SYSTEM},
+    rules::ModulePrices,
+};
 use revm::{
     context_interface::{
         Block as _, Cfg as _, ContextTr, JournalTr,
         journaled_state::{JournalLoadError, account::JournaledAccountTr},
     },
-    interpreter::{CallInputs, Gas},
+    interpreter::{CallInputs, Gas, gas::LOG},
 };
 
-use super::revert_reason;
-use crate::{evm::Ctx, state::SourceError};
-
-/// Gas of LOG before topics and data.
-const LOG_BASE_GAS: u64 = 375;
-/// Gas per 32 bytes of input, for decoding.
-pub(crate) const INPUT_WORD_GAS: u64 = 3;
-/// Gas of one signature check (the ecrecover precompile's).
-pub(crate) const SIGNATURE_GAS: u64 = 3_000;
-/// Gas of hashing one leaf of up to eight words and folding it into an accumulator.
-pub(crate) const LEAF_GAS: u64 = 150;
-/// Gas of hashing two words, as a step of a Merkle tree does.
-pub(crate) const TREE_STEP_GAS: u64 = 42;
-/// Gas per 32 bytes hashed beyond decoding them.
-pub(crate) const HASH_WORD_GAS: u64 = 6;
-/// Gas of crediting an account beyond loading it (the write behind a value transfer).
-pub(crate) const CREDIT_GAS: u64 = 6_700;
+use crate::{context::Ctx, state::SourceError};
 
 /// Why a module call ends without output.
 #[derive(Debug)]
@@ -37,6 +25,11 @@ pub(crate) enum Stop {
     OutOfGas,
     /// Local state could not be read: no verdict on anything.
     Fatal(String),
+}
+
+/// Revert data `Error(reason)`, as `require` gives it.
+pub(crate) fn revert_reason(reason: &str) -> Bytes {
+    Revert::from(reason).abi_encode().into()
 }
 
 impl Stop {
@@ -55,6 +48,7 @@ pub(crate) struct ModuleCall<'c, 'a> {
     address: Address,
     /// Whose storage the module works on.
     storage: Address,
+    prices: ModulePrices,
     caller: Address,
     value: U256,
     is_static: bool,
@@ -65,12 +59,19 @@ pub(crate) struct ModuleCall<'c, 'a> {
 
 impl<'c, 'a> ModuleCall<'c, 'a> {
     /// A call to the module at `inputs`' address, whose state is the storage of `storage`.
-    pub(crate) fn new(ctx: &'c mut Ctx<'a>, inputs: &CallInputs, storage: Address, system: bool) -> Self {
+    pub(crate) fn new(
+        ctx: &'c mut Ctx<'a>,
+        inputs: &CallInputs,
+        storage: Address,
+        prices: &ModulePrices,
+        system: bool,
+    ) -> Self {
         Self {
             ctx,
             gas: Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir),
             address: inputs.bytecode_address,
             storage,
+            prices: *prices,
             caller: inputs.caller,
             value: inputs.value.get(),
             is_static: inputs.is_static,
@@ -110,6 +111,11 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
     /// Whether this is the call of a system transaction (not a call further down).
     pub(crate) const fn is_system(&self) -> bool {
         self.system
+    }
+
+    /// What the rules charge beside slots.
+    pub(crate) const fn prices(&self) -> ModulePrices {
+        self.prices
     }
 
     pub(crate) fn charge(&mut self, gas: u64) -> Result<(), Stop> {
@@ -162,7 +168,7 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
         let topics = u8::try_from(data.topics().len()).unwrap_or(u8::MAX);
         let length = u64::try_from(data.data.len()).unwrap_or(u64::MAX);
         let cost = self.ctx.cfg().gas_params().log_cost(topics, length);
-        self.charge(LOG_BASE_GAS.saturating_add(cost))?;
+        self.charge(LOG.saturating_add(cost))?;
         self.ctx.journal_mut().log(Log { address, data });
         Ok(())
     }
@@ -183,7 +189,7 @@ impl<'c, 'a> ModuleCall<'c, 'a> {
         self.require_mutable()?;
         let params = self.ctx.cfg().gas_params();
         let (warm, cold) = (params.warm_storage_read_cost(), params.cold_account_additional_cost());
-        self.charge(warm.saturating_add(CREDIT_GAS))?;
+        self.charge(warm.saturating_add(self.prices.credit))?;
         let mut account =
             self.ctx.journal_mut().load_account_mut(recipient).map_err(|error| Stop::Fatal(error.to_string()))?;
         let is_cold = account.is_cold;

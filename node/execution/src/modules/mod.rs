@@ -2,66 +2,49 @@
 //!
 //! A module's state is ordinary storage of its address, read and written through the EVM's journal: a revert anywhere
 //! above undoes it, `eth_getProof` proves it, and its events are ordinary logs. Modules answer CALL and STATICCALL only and
-//! call nobody. Gas is charged per slot exactly as SLOAD and SSTORE charge it, plus the prices in [`meter`].
+//! call nobody. Gas is charged per slot exactly as SLOAD and SSTORE charge it, plus the rules' prices.
 //!
-//! Each module is one file with a `run(&rules, &mut ModuleCall, input)`; adding one means a file and a line in [`module_at`].
+//! Each module is one file with a `run(&ChainModules, &mut ModuleCall, input)`; adding one means a file and a line in [`module_at`].
 
-pub(crate) mod meter;
+mod chain;
+mod meter;
+mod outcome;
 pub mod peg;
 mod proofs;
 mod stake_token;
-pub mod staking;
+mod staking;
+pub mod staking_state;
 mod staking_views;
 
 use std::fmt;
 
-use alloy_primitives::{Address, B256, Bytes, map::AddressSet};
-use alloy_sol_types::{Revert, SolError};
-use causeway_genesis::{
-    Genesis,
-    addresses::{PEG, STAKE_TOKEN, STAKING},
-};
-use causeway_peg::PegModule;
-use causeway_staking::StakingModule;
+use alloy_primitives::{Address, Bytes, map::AddressSet};
+use causeway_genesis::rules::ModuleAddresses;
 use revm::{
     handler::{EthPrecompiles, PrecompileProvider},
     interpreter::{CallInputs, CallScheme, Gas, InstructionResult, InterpreterResult},
     primitives::hardfork::SpecId,
 };
 
-use crate::evm::{Ctx, SPEC};
-use meter::{ModuleCall, Stop};
+pub(crate) use chain::ChainModules;
+pub(crate) use meter::HookSlots;
 
-/// The rules of one chain's modules.
-#[derive(Debug, Clone)]
-pub(crate) struct ModuleRules {
-    /// What proofs of possession and evidence are bound to.
-    pub(crate) genesis_hash: B256,
-    /// `None` on a chain without a peg.
-    pub(crate) peg: Option<PegModule>,
-    pub(crate) staking: StakingModule,
-}
-
-impl ModuleRules {
-    pub(crate) fn of(genesis: &Genesis) -> Self {
-        Self {
-            genesis_hash: genesis.hash,
-            peg: genesis.peg_domain().map(PegModule::new),
-            staking: StakingModule::new(genesis.staking_params()),
-        }
-    }
-}
+use crate::context::Ctx;
+use meter::{ModuleCall, Stop, revert_reason};
 
 /// What a module's file offers: one call, decoded and run.
-type Run = fn(&ModuleRules, &mut ModuleCall<'_, '_>, &[u8]) -> Result<Bytes, Stop>;
+type Run = fn(&ChainModules, &mut ModuleCall<'_, '_>, &[u8]) -> Result<Bytes, Stop>;
 
 /// The module at `address` and the account whose storage is its state. The token's is the staking module's: one balance sheet.
-fn module_at(address: Address) -> Option<(Address, Run)> {
-    match address {
-        PEG => Some((PEG, peg::run)),
-        STAKING => Some((STAKING, staking::run)),
-        STAKE_TOKEN => Some((STAKING, stake_token::run)),
-        _ => None,
+fn module_at(modules: &ModuleAddresses, address: Address) -> Option<(Address, Run)> {
+    if address == modules.peg {
+        Some((modules.peg, peg::run))
+    } else if address == modules.staking {
+        Some((modules.staking, staking::run))
+    } else if address == modules.stake_token {
+        Some((modules.staking, stake_token::run))
+    } else {
+        None
     }
 }
 
@@ -71,7 +54,7 @@ pub(crate) struct NativeModules {
     ethereum: EthPrecompiles,
     /// Warm from the start of each transaction (EIP-2929), the native modules among them.
     warm: AddressSet,
-    rules: ModuleRules,
+    chain: ChainModules,
     /// Whether a system call is running: the only time modules accept what only the system may call.
     system: bool,
 }
@@ -79,19 +62,20 @@ pub(crate) struct NativeModules {
 impl fmt::Debug for NativeModules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NativeModules")
-            .field("rules", &self.rules)
+            .field("chain", &self.chain)
             .field("system", &self.system)
             .finish_non_exhaustive()
     }
 }
 
 impl NativeModules {
-    /// The modules of the chain with these rules.
-    pub(crate) fn new(rules: ModuleRules) -> Self {
-        let ethereum = EthPrecompiles::new(SPEC);
+    /// The precompiles of the rule set `spec` and the modules of `chain`.
+    pub(crate) fn new(spec: SpecId, chain: ChainModules) -> Self {
+        let ethereum = EthPrecompiles::new(spec);
         let mut warm = ethereum.warm_addresses().clone();
-        warm.extend([PEG, STAKING, STAKE_TOKEN]);
-        Self { ethereum, warm, rules, system: false }
+        let ModuleAddresses { staking, peg, stake_token } = chain.rules.addresses;
+        warm.extend([staking, peg, stake_token]);
+        Self { ethereum, warm, chain, system: false }
     }
 
     pub(crate) const fn set_system(&mut self, system: bool) {
@@ -100,12 +84,12 @@ impl NativeModules {
 
     /// Runs the module at the address called; `None` when there is none.
     fn dispatch(&self, ctx: &mut Ctx<'_>, inputs: &CallInputs) -> Option<Result<InterpreterResult, String>> {
-        let (storage, run) = module_at(inputs.bytecode_address)?;
+        let (storage, run) = module_at(&self.chain.rules.addresses, inputs.bytecode_address)?;
         let input = inputs.input.bytes(ctx);
-        let mut call = ModuleCall::new(ctx, inputs, storage, self.system);
+        let mut call = ModuleCall::new(ctx, inputs, storage, &self.chain.rules.prices, self.system);
         let outcome = match inputs.scheme {
             CallScheme::Call | CallScheme::StaticCall => {
-                call.load_storage().and_then(|()| run(&self.rules, &mut call, &input))
+                call.load_storage().and_then(|()| run(&self.chain, &mut call, &input))
             }
             // The module's storage is at its own address; running as somebody else would read the caller's.
             CallScheme::DelegateCall | CallScheme::CallCode => {
@@ -115,11 +99,6 @@ impl NativeModules {
         let gas = call.into_gas();
         Some(settle(outcome, gas))
     }
-}
-
-/// Revert data `Error(reason)`, as `require` gives it.
-pub(crate) fn revert_reason(reason: &str) -> Bytes {
-    Revert::from(reason).abi_encode().into()
 }
 
 fn settle(outcome: Result<Bytes, Stop>, mut gas: Gas) -> Result<InterpreterResult, String> {
@@ -143,7 +122,7 @@ impl<'a> PrecompileProvider<Ctx<'a>> for NativeModules {
     type Output = InterpreterResult;
 
     fn set_spec(&mut self, _: SpecId) -> bool {
-        // One rule set for the whole chain, set when the EVM is made.
+        // One rule set for the whole block, set when the EVM is made.
         false
     }
 

@@ -10,8 +10,8 @@ use causeway_peg::{
 use thiserror::Error;
 
 use super::{
-    ModuleRules,
-    meter::{INPUT_WORD_GAS, LEAF_GAS, ModuleCall, SIGNATURE_GAS, Stop, TREE_STEP_GAS},
+    chain::ChainModules,
+    meter::{ModuleCall, Stop},
 };
 use crate::state::{SourceError, StateSource};
 
@@ -20,9 +20,9 @@ use IPeg::IPegCalls as Call;
 type Outcome = Result<Bytes, Stop>;
 
 /// Runs one call.
-pub(crate) fn run(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
-    call.charge_each(input.len().div_ceil(32), INPUT_WORD_GAS)?;
-    let Some(peg) = &rules.peg else {
+pub(crate) fn run(chain: &ChainModules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
+    call.charge_each(input.len().div_ceil(32), call.prices().input_word)?;
+    let Some(peg) = &chain.peg else {
         return revert(IPeg::NotPegged {});
     };
     // Validating: no two encodings of one call, no dirty upper bits.
@@ -44,8 +44,8 @@ pub(crate) fn run(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, input: &[u
 
 fn withdraw(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPeg::withdrawCall) -> Outcome {
     call.require_mutable()?;
-    call.charge(LEAF_GAS)?;
-    call.charge_each(TREE_DEPTH, TREE_STEP_GAS)?;
+    call.charge(call.prices().leaf)?;
+    call.charge_each(TREE_DEPTH, call.prices().tree_step)?;
     let (sender, amount) = (call.caller(), call.value());
     let withdrawal = peg.withdraw(call, sender, request.recipient, amount, request.relayerFee).map_err(stop)?;
     call.burn(amount)?;
@@ -64,7 +64,7 @@ fn withdraw(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPeg::with
 fn import_deposits(peg: &PegModule, call: &mut ModuleCall<'_, '_>, request: &IPeg::importDepositsCall) -> Outcome {
     require_system(call)?;
     let signatures = signatures(call, &request.signatures)?;
-    call.charge_each(request.deposits.len(), LEAF_GAS)?;
+    call.charge_each(request.deposits.len(), call.prices().leaf)?;
     let mints = peg.import_deposits(call, &request.view_, &signatures, &request.deposits).map_err(stop)?;
     for mint in mints {
         call.mint(mint.recipient, mint.amount)?;
@@ -123,7 +123,7 @@ fn views(call: &mut ModuleCall<'_, '_>, request: &Call) -> Outcome {
         }
         Call::withdrawalCount(_) => IPeg::withdrawalCountCall::abi_encode_returns(&PegModule::withdrawal_count(call)?),
         Call::withdrawalRoot(_) => {
-            call.charge_each(TREE_DEPTH, TREE_STEP_GAS)?;
+            call.charge_each(TREE_DEPTH, call.prices().tree_step)?;
             IPeg::withdrawalRootCall::abi_encode_returns(&PegModule::withdrawal_root(call)?)
         }
         Call::latestCheckpoint(_) => {
@@ -170,7 +170,7 @@ fn require_system(call: &ModuleCall<'_, '_>) -> Result<(), Stop> {
 }
 
 fn signatures(call: &mut ModuleCall<'_, '_>, signatures: &[SignatureAbi]) -> Result<Vec<CertificateSig>, Stop> {
-    call.charge_each(signatures.len(), SIGNATURE_GAS)?;
+    call.charge_each(signatures.len(), call.prices().signature)?;
     signatures
         .iter()
         .map(|signature| {

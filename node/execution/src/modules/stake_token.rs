@@ -8,23 +8,23 @@ use causeway_staking::{
 };
 
 use super::{
-    ModuleRules,
-    meter::{INPUT_WORD_GAS, ModuleCall},
-    staking::{Outcome, env, mutate, revert, stop},
+    chain::ChainModules,
+    meter::ModuleCall,
+    outcome::{Outcome, env, mutate, revert, stop},
 };
 
 use IStakeToken::IStakeTokenCalls as Call;
 
 /// Runs one call.
-pub(crate) fn run(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
-    call.charge_each(input.len().div_ceil(32), INPUT_WORD_GAS)?;
+pub(crate) fn run(chain: &ChainModules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
+    call.charge_each(input.len().div_ceil(32), call.prices().input_word)?;
     let Ok(request) = Call::abi_decode_validate(input) else {
         return revert(IStakeToken::InvalidCall {});
     };
     if !call.value().is_zero() {
         return revert(IStakeToken::NotPayable {});
     }
-    let staking = &rules.staking;
+    let staking = &chain.staking;
     let env = env(call, 0);
     Ok(match request {
         Call::transfer(request) => {

@@ -1,29 +1,22 @@
 //! The staking module at its address: `causeway-staking`'s rules behind the `IStaking` interface.
 
-use std::collections::BTreeMap;
-
-use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::{SolCall, SolError, SolInterface};
-use causeway_consensus::{ConsensusKey, Validator, ValidatorId, ValidatorSet};
-use causeway_genesis::addresses::{PEG, STAKING};
-use causeway_peg::PegModule;
-use causeway_staking::{Done, Env, Member, ModuleError, Slots, StakingFault, abi::IStaking, views};
-use thiserror::Error;
+use alloy_primitives::Bytes;
+use alloy_sol_types::{SolCall, SolInterface};
+use causeway_consensus::ConsensusKey;
+use causeway_staking::{Env, StakingFault, abi::IStaking, views};
 
 use super::{
-    ModuleRules,
-    meter::{HASH_WORD_GAS, INPUT_WORD_GAS, ModuleCall, SIGNATURE_GAS, Stop},
+    chain::ChainModules,
+    meter::{ModuleCall, Stop},
+    outcome::{Outcome, acked_epoch, env, mutate, refused, revert, stop},
     proofs, staking_views,
 };
-use crate::state::{SourceError, StateSource};
 
 use IStaking::IStakingCalls as Call;
 
-pub(super) type Outcome = Result<Bytes, Stop>;
-
 /// Runs one call.
-pub(crate) fn run(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
-    call.charge_each(input.len().div_ceil(32), INPUT_WORD_GAS)?;
+pub(crate) fn run(chain: &ChainModules, call: &mut ModuleCall<'_, '_>, input: &[u8]) -> Outcome {
+    call.charge_each(input.len().div_ceil(32), call.prices().input_word)?;
     // Validating: no two encodings of one call, no dirty upper bits.
     let Ok(request) = Call::abi_decode_validate(input) else {
         return revert(IStaking::InvalidCall {});
@@ -31,19 +24,19 @@ pub(crate) fn run(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, input: &[u
     if !call.value().is_zero() {
         return revert(IStaking::NotPayable {});
     }
-    match act(rules, call, &request)? {
+    match act(chain, call, &request)? {
         Some(output) => Ok(output),
-        None => staking_views::answer(rules, call, &request),
+        None => staking_views::answer(chain, call, &request),
     }
 }
 
 /// Runs `request` when it changes something; `None` when it only asks.
-fn act(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Result<Option<Bytes>, Stop> {
-    let staking = &rules.staking;
+fn act(chain: &ChainModules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Result<Option<Bytes>, Stop> {
+    let staking = &chain.staking;
     // Nothing but a claim of unbonded stake depends on what the parent acknowledged.
     let env = env(call, 0);
     let output = match request {
-        Call::register(request) => register(rules, call, &env, request)?,
+        Call::register(request) => register(chain, call, &env, request)?,
         Call::delegate(request) => {
             mutate(call, |call| staking.delegate(call, &env, request.validator, request.amount))?;
             Vec::new()
@@ -63,7 +56,7 @@ fn act(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Re
         }
         Call::claimUnbonded(request) => {
             call.require_mutable()?;
-            let env = Env { acked_epoch: acked_epoch(rules, call)?, ..env };
+            let env = Env { acked_epoch: acked_epoch(chain, call)?, ..env };
             let amount =
                 mutate(call, |call| staking.claim_unbonded(call, &env, request.validator, request.leaveEpoch))?;
             IStaking::claimUnbondedCall::abi_encode_returns(&amount)
@@ -88,28 +81,28 @@ fn act(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Re
             let epoch = mutate(call, |call| staking.exit(call, &env))?;
             IStaking::exitCall::abi_encode_returns(&epoch)
         }
-        Call::reportEvidence(request) => report_evidence(rules, call, &env, request)?,
+        Call::reportEvidence(request) => report_evidence(chain, call, &env, request)?,
         _ => return Ok(None),
     };
     Ok(Some(output.into()))
 }
 
 fn register(
-    rules: &ModuleRules,
+    chain: &ChainModules,
     call: &mut ModuleCall<'_, '_>,
     env: &Env,
     request: &IStaking::registerCall,
 ) -> Result<Vec<u8>, Stop> {
     call.require_mutable()?;
-    call.charge_each(2, SIGNATURE_GAS)?;
+    call.charge_each(2, call.prices().signature)?;
     let (key, address) = (request.consensusKey, request.pegAddress);
-    let proven = proofs::consensus_proof_holds(rules.genesis_hash, env.sender, key, &request.consensusProof)
-        && proofs::peg_proof_holds(rules.genesis_hash, env.sender, address, &request.pegProof);
+    let proven = proofs::consensus_proof_holds(chain.genesis_hash, env.sender, key, &request.consensusProof)
+        && proofs::peg_proof_holds(chain.genesis_hash, env.sender, address, &request.pegProof);
     if !proven {
         return Err(refused(StakingFault::InvalidProof));
     }
     let (bps, bond) = (request.commissionBps, request.selfBond);
-    mutate(call, |call| rules.staking.register(call, env, key, address, bps, bond))?;
+    mutate(call, |call| chain.staking.register(call, env, key, address, bps, bond))?;
     Ok(Vec::new())
 }
 
@@ -117,14 +110,14 @@ fn register(
 /// else an offender could spread unbonding stake over so many epochs that no report fits a block. The module bounds the work, once for
 /// each validator, by the epochs of an unbonding period.
 fn report_evidence(
-    rules: &ModuleRules,
+    chain: &ChainModules,
     call: &mut ModuleCall<'_, '_>,
     env: &Env,
     request: &IStaking::reportEvidenceCall,
 ) -> Result<Vec<u8>, Stop> {
     call.require_mutable()?;
-    call.charge_each(2, SIGNATURE_GAS)?;
-    call.charge_each(request.evidence.len().div_ceil(32), HASH_WORD_GAS)?;
+    call.charge_each(2, call.prices().signature)?;
+    call.charge_each(request.evidence.len().div_ceil(32), call.prices().hash_word)?;
     let Some(evidence) = proofs::decode_evidence(&request.evidence) else {
         return Err(refused(StakingFault::InvalidEvidence));
     };
@@ -132,7 +125,7 @@ fn report_evidence(
     let Some(key) = views::key_of_id(call, evidence.validator()).map_err(stop)? else {
         return Err(refused(StakingFault::InvalidEvidence));
     };
-    if evidence.verify(rules.genesis_hash, &ConsensusKey(key.0)).is_err() {
+    if evidence.verify(chain.genesis_hash, &ConsensusKey(key.0)).is_err() {
         return Err(refused(StakingFault::InvalidEvidence));
     }
     let mut reporter = env.sender;
@@ -141,127 +134,6 @@ fn report_evidence(
         call.stop_metering_slots();
     }
     let (height, epoch) = (evidence.height().0, request.epoch);
-    mutate(call, |call| rules.staking.punish_double_sign(call, env, key, height, epoch, reporter))?;
+    mutate(call, |call| chain.staking.punish_double_sign(call, env, key, height, epoch, reporter))?;
     Ok(Vec::new())
-}
-
-/// Runs an action and carries out what follows from it outside the module's slots: events, and coin out of the reward pool.
-pub(super) fn mutate<'c, 'a, T>(
-    call: &mut ModuleCall<'c, 'a>,
-    action: impl FnOnce(&mut ModuleCall<'c, 'a>) -> Result<Done<T>, ModuleError<Stop>>,
-) -> Result<T, Stop> {
-    call.require_mutable()?;
-    let done = action(call).map_err(stop)?;
-    for payment in done.payments {
-        call.pay(payment.to, payment.amount)?;
-    }
-    for log in done.logs {
-        call.log_from(log.address, log.data)?;
-    }
-    Ok(done.value)
-}
-
-pub(super) fn env(call: &ModuleCall<'_, '_>, acked_epoch: u64) -> Env {
-    Env { sender: call.caller(), timestamp: call.timestamp(), height: call.block_number(), acked_epoch }
-}
-
-/// Latest epoch whose set the parent is known to have; 0 on a chain without a parent, where it is not asked for.
-pub(super) fn acked_epoch(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>) -> Result<u64, Stop> {
-    if rules.peg.is_none() {
-        return Ok(0);
-    }
-    call.with_storage_of(PEG, PegModule::acked_epoch)
-}
-
-pub(super) fn stop(error: ModuleError<Stop>) -> Stop {
-    match error {
-        ModuleError::Slots(stop) => stop,
-        ModuleError::Refused(fault) => refused(fault),
-    }
-}
-
-fn refused(fault: StakingFault) -> Stop {
-    Stop::Revert(fault.revert_data())
-}
-
-pub(super) fn revert(error: impl SolError) -> Outcome {
-    Err(Stop::Revert(error.abi_encode().into()))
-}
-
-/// Why a staking slot could not be used outside a block, or a set could not be read.
-#[derive(Debug, Error)]
-pub enum StakingSlotsError {
-    /// Local state could not be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The view is read-only.
-    #[error("staking state is read-only here")]
-    ReadOnly,
-    /// The state holds what no rule could have written: the database is damaged, or this is a bug.
-    #[error("staking state is broken: {0}")]
-    Broken(String),
-}
-
-impl From<ModuleError<Self>> for StakingSlotsError {
-    fn from(error: ModuleError<Self>) -> Self {
-        match error {
-            ModuleError::Slots(error) => error,
-            ModuleError::Refused(fault) => Self::Broken(fault.to_string()),
-        }
-    }
-}
-
-/// The staking slots in some state, read-only: what RPC and the node look at with [`causeway_staking::views`].
-#[derive(Clone, Copy)]
-pub struct StakingSlots<'a>(&'a dyn StateSource);
-
-impl std::fmt::Debug for StakingSlots<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StakingSlots")
-    }
-}
-
-/// The staking slots in `state`.
-pub fn staking_state(state: &dyn StateSource) -> StakingSlots<'_> {
-    StakingSlots(state)
-}
-
-impl Slots for StakingSlots<'_> {
-    type Error = StakingSlotsError;
-
-    fn load(&mut self, slot: U256) -> Result<U256, StakingSlotsError> {
-        Ok(self.0.storage(STAKING, slot)?)
-    }
-
-    fn store(&mut self, _: U256, _: U256) -> Result<(), StakingSlotsError> {
-        Err(StakingSlotsError::ReadOnly)
-    }
-}
-
-/// The validators that decide the block after `state`, and the operator account of each.
-///
-/// # Errors
-/// [`StakingSlotsError`]: local trouble.
-pub fn validator_set_at(
-    state: &dyn StateSource,
-) -> Result<(ValidatorSet, BTreeMap<ValidatorId, Address>), StakingSlotsError> {
-    consensus_set(&views::active_set(&mut staking_state(state))?)
-}
-
-/// The validators of the epoch after the one of `state`, as announced by now, and the operator account of each.
-///
-/// # Errors
-/// [`StakingSlotsError`]: local trouble.
-pub fn next_validator_set_at(
-    state: &dyn StateSource,
-) -> Result<(ValidatorSet, BTreeMap<ValidatorId, Address>), StakingSlotsError> {
-    consensus_set(&views::next_set(&mut staking_state(state))?)
-}
-
-fn consensus_set(members: &[Member]) -> Result<(ValidatorSet, BTreeMap<ValidatorId, Address>), StakingSlotsError> {
-    let validator = |member: &Member| Validator::new(ConsensusKey(B256::from(member.consensus_key).0), member.power);
-    let set = ValidatorSet::new(members.iter().map(validator).collect())
-        .map_err(|error| StakingSlotsError::Broken(error.to_string()))?;
-    let operators = members.iter().map(|member| (ConsensusKey(member.consensus_key.0).id(), member.operator));
-    Ok((set, operators.collect()))
 }

@@ -9,16 +9,16 @@ use causeway_staking::{
 };
 
 use super::{
-    ModuleRules,
+    chain::ChainModules,
     meter::ModuleCall,
-    staking::{Outcome, acked_epoch, revert, stop},
+    outcome::{Outcome, acked_epoch, revert, stop},
 };
 
 use IStaking::IStakingCalls as Call;
 
 /// Answers `request`, a function that changes nothing.
-pub(super) fn answer(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Outcome {
-    let params = rules.staking.params();
+pub(super) fn answer(chain: &ChainModules, call: &mut ModuleCall<'_, '_>, request: &Call) -> Outcome {
+    let params = chain.staking.params();
     Ok(match request {
         Call::epoch(_) => {
             let epoch = views::epoch(call).map_err(stop)?;
@@ -58,7 +58,7 @@ pub(super) fn answer(rules: &ModuleRules, call: &mut ModuleCall<'_, '_>, request
             IStaking::pendingRewardsCall::abi_encode_returns(&coin)
         }
         Call::unbondings(request) => {
-            let acked = acked_epoch(rules, call)?;
+            let acked = acked_epoch(chain, call)?;
             let found = views::unbondings(call, params, acked, request.delegator).map_err(stop)?;
             let list: Vec<Unbonding> = found.into_iter().map(unbonding).collect();
             IStaking::unbondingsCall::abi_encode_returns(&list)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use alloy_consensus::{Signed, TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
-use causeway_execution::RecoveredTx;
+use causeway_execution::{RecoveredTx, Rules};
+use causeway_genesis::{ChainSpec, Schedule, ceremony};
 use causeway_mempool::{AccountCode, AccountView, Mempool, PoolConfig};
 
 pub(crate) const CHAIN_ID: u64 = 777;
@@ -74,11 +75,23 @@ pub(crate) fn rich() -> AccountView {
 }
 
 pub(crate) fn config() -> PoolConfig {
-    PoolConfig::new(CHAIN_ID, BLOCK_GAS)
+    PoolConfig::new(CHAIN_ID)
+}
+
+/// The rules that a chain with this spec starts with.
+pub(crate) fn rules_of(change: impl FnOnce(&mut ChainSpec)) -> Rules {
+    let mut spec = ceremony::new_spec(CHAIN_ID, "pool", 0, None);
+    spec.gas_limit = BLOCK_GAS;
+    change(&mut spec);
+    *Schedule::of(&spec).expect("the rules are valid").first()
+}
+
+pub(crate) fn rules() -> Rules {
+    rules_of(|_| {})
 }
 
 pub(crate) fn pool() -> Mempool {
-    Mempool::new(config())
+    Mempool::new(config(), &rules())
 }
 
 pub(crate) fn best(pool: &Mempool, base_fee: u64) -> Vec<B256> {

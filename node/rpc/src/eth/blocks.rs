@@ -63,7 +63,7 @@ fn block_by_number(api: &Api, call: &Call<'_>) -> Result<Option<Answer>, Fault> 
     let tag: BlockNumberOrTag = call.args.required(0)?;
     let full = call.args.optional(1)?.unwrap_or(false);
     if tag.is_pending() {
-        let pending = convert::block(&next_block(api), B256::ZERO, &[], api.chain_id(), full);
+        let pending = convert::block(&next_block(api)?, B256::ZERO, &[], api.chain_id(), full);
         return Ok(Some(Answer::Pending(with_undecided_nulls(pending)?)));
     }
     api.number_of_tag(tag)?.map(|number| decided_block(api, number, full)).transpose()
@@ -76,20 +76,22 @@ fn decided_block(api: &Api, number: u64, full: bool) -> Result<Answer, Fault> {
 }
 
 /// The pending block: an empty block after the head.
-fn next_block(api: &Api) -> Block {
+fn next_block(api: &Api) -> Result<Block, Fault> {
     let (previous, previous_hash) = api.head();
+    let rules = api.ctx.executor.next_rules(&previous)?;
     let header = Header {
         parent_hash: previous_hash,
         number: previous.number.saturating_add(1),
+        gas_limit: rules.block.gas_limit,
         gas_used: 0,
         timestamp: previous.timestamp.saturating_add(1),
-        base_fee_per_gas: Some(causeway_execution::next_base_fee(&previous)),
+        base_fee_per_gas: Some(causeway_execution::next_base_fee(&previous, &rules.base_fee)),
         logs_bloom: alloy_primitives::Bloom::ZERO,
         transactions_root: alloy_consensus::EMPTY_ROOT_HASH,
         receipts_root: alloy_consensus::EMPTY_ROOT_HASH,
         ..(*previous).clone()
     };
-    Block { header, transactions: Vec::new(), parent_certificate: None }
+    Ok(Block { header, transactions: Vec::new(), parent_certificate: None })
 }
 
 /// As in geth, the fields that only the proposer decides are null.
@@ -116,7 +118,7 @@ enum HeaderAnswer {
 fn header_by_number(api: &Api, call: &Call<'_>) -> Result<Option<HeaderAnswer>, Fault> {
     let tag: BlockNumberOrTag = call.args.required(0)?;
     if tag.is_pending() {
-        let pending = with_undecided_nulls(convert::header(&next_block(api).header, B256::ZERO))?;
+        let pending = with_undecided_nulls(convert::header(&next_block(api)?.header, B256::ZERO))?;
         return Ok(Some(HeaderAnswer::Pending(pending)));
     }
     let Some(number) = api.number_of_tag(tag)? else { return Ok(None) };

@@ -8,7 +8,7 @@ use alloy_consensus::Header;
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::FeeHistory;
-use causeway_execution::{SYSTEM_TX_TYPE, next_base_fee};
+use causeway_execution::SYSTEM_TX_TYPE;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Deserialize;
@@ -34,7 +34,7 @@ const BLOB_BASE_FEE_WEI: u128 = 1;
 pub(crate) fn register(module: &mut RpcModule<EthContext>) -> Result<(), RegisterMethodError> {
     method(module, "eth_gasPrice", Cost::Read, 0, |eth, _| {
         let tip = suggested_tip(eth)?;
-        Ok(U256::from(tip) + U256::from(next_base_fee(&eth.api.ctx.storage.head())))
+        Ok(U256::from(tip) + U256::from(eth.api.ctx.executor.next_base_fee(&eth.api.ctx.storage.head())?))
     })?;
     method(module, "eth_maxPriorityFeePerGas", Cost::Read, 0, |eth, _| Ok(U256::from(suggested_tip(eth)?)))?;
     method(module, "eth_blobBaseFee", Cost::Memory, 0, |_, _| Ok(U256::from(BLOB_BASE_FEE_WEI)))?;
@@ -120,7 +120,7 @@ fn fee_history(api: &Api, call: &Call<'_>) -> Result<FeeHistory, Fault> {
         last = Some(header);
     }
     if let Some(header) = last {
-        history.base_fee_per_gas.push(u128::from(next_base_fee(&header)));
+        history.base_fee_per_gas.push(u128::from(api.ctx.executor.next_base_fee(&header)?));
         history.base_fee_per_blob_gas.push(BLOB_BASE_FEE_WEI);
     }
     history.reward = shares.map(|_| rewards);

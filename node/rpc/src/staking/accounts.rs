@@ -66,7 +66,7 @@ struct Unbonding {
 fn unbondings(api: &Api, call: &Call<'_>) -> Result<Vec<Unbonding>, Fault> {
     let delegator: Address = call.args.required(0)?;
     let at = state(api, call, 1)?;
-    let params = api.ctx.genesis.staking_params();
+    let params = api.ctx.genesis.rules(at.header.number)?.staking;
     // A chain without a peg does not use this value.
     let acked = acked_epoch(api, &at)?.unwrap_or_default();
     let found = view(api, &at, |s| views::unbondings(s, &params, acked, delegator))?;
@@ -102,7 +102,7 @@ struct Redelegation {
 fn redelegations(api: &Api, call: &Call<'_>) -> Result<Vec<Redelegation>, Fault> {
     let delegator: Address = call.args.required(0)?;
     let at = state(api, call, 1)?;
-    let params = api.ctx.genesis.staking_params();
+    let params = api.ctx.genesis.rules(at.header.number)?.staking;
     let found = view(api, &at, |s| views::redelegations(s, &params, delegator))?;
     Ok(found
         .into_iter()

@@ -33,6 +33,8 @@ struct Status {
     validator: Option<Address>,
     peers: U64,
     syncing: bool,
+    /// The height before which this node stops, because it does not know the rules from there on; null when it knows all.
+    stops_before: Option<U64>,
     total_power: U64,
     /// The set that decides the height after the head.
     validators: Vec<RpcValidator>,
@@ -67,6 +69,7 @@ fn status(api: &Api) -> Result<Status, Fault> {
         validator: progress.and_then(|progress| progress.validator),
         peers: U64::from(api.ctx.status.peer_count()),
         syncing: api.ctx.status.syncing().is_some(),
+        stops_before: api.ctx.genesis.schedule.unknown().map(|unknown| U64::from(unknown.height)),
         total_power: U64::from(validators.total_power()),
         validators: validators
             .iter()

@@ -19,7 +19,7 @@ use crate::lanes::Cost;
 pub(crate) fn register(module: &mut RpcModule<Api>) -> Result<(), RegisterMethodError> {
     method(module, "staking_epoch", Cost::Read, 1, epoch)?;
     method(module, "staking_totals", Cost::Read, 1, totals)?;
-    method(module, "staking_params", Cost::Memory, 1, |api, _| Ok(params(api)))?;
+    method(module, "staking_params", Cost::Read, 1, params)?;
     method(module, "staking_balance", Cost::Read, 2, balance)
 }
 
@@ -69,7 +69,7 @@ struct Epoch {
 fn epoch(api: &Api, call: &Call<'_>) -> Result<Epoch, Fault> {
     let at = state(api, call, 0)?;
     let info = view(api, &at, |s| views::epoch(s))?;
-    let length = api.ctx.genesis.spec.epoch_length;
+    let length = api.ctx.genesis.rules(at.header.number)?.staking.epoch_length;
     let last = info.start_height.saturating_add(length.saturating_sub(1)).saturating_add(info.extended);
     Ok(Epoch {
         number: U64::from(info.number),
@@ -147,10 +147,11 @@ struct Params {
     max_commission_change_bps: U64,
 }
 
-/// The parameters come from genesis. A block is accepted as a parameter and does not matter.
-fn params(api: &Api) -> Params {
-    let params = api.ctx.genesis.staking_params();
-    Params {
+/// The parameters by the rules of the named block.
+fn params(api: &Api, call: &Call<'_>) -> Result<Params, Fault> {
+    let number = api.number_of(call.args.block(0)?)?.ok_or(Fault::HeaderNotFound)?;
+    let params = api.ctx.genesis.rules(number)?.staking;
+    Ok(Params {
         epoch_length: U64::from(params.epoch_length),
         pegged: params.pegged,
         max_validators: U64::from(params.max_validators),
@@ -164,7 +165,7 @@ fn params(api: &Api) -> Params {
         reporter_ppm: U64::from(params.reporter_ppm),
         issuance_ppm: U64::from(params.issuance_ppm),
         max_commission_change_bps: U64::from(params.max_commission_change_bps),
-    }
+    })
 }
 
 /// Liquid stake tokens of an account.

@@ -57,6 +57,9 @@ fn contracts() -> [(Address, &'static str); 5] {
     ]
 }
 
+/// Where [`Fixture::under`] puts its contract.
+pub(super) const CLZ: Address = Address::repeat_byte(0xc1);
+
 /// The usual first key of development chains.
 pub(super) fn rich() -> PrivateKeySigner {
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80".parse().unwrap()
@@ -191,36 +194,39 @@ impl Fixture {
         Self::with(spec(false), StorageOptions::default(), change).await
     }
 
+    /// A standalone chain whose rules change, with a contract at [`CLZ`] that returns how many leading zeros 1 has (EIP-7939).
+    pub(super) async fn under(rules: Value) -> Self {
+        let mut spec = spec(false);
+        let code = alloy_primitives::hex!("60011e60005260206000f3").into();
+        spec.alloc.insert(CLZ, AllocAccount { code, ..AllocAccount::default() });
+        spec.rules = serde_json::from_value(rules).unwrap();
+        Self::with(spec, StorageOptions::default(), |_| ()).await
+    }
+
     async fn with(spec: ChainSpec, options: StorageOptions, change: impl FnOnce(&mut RpcConfig)) -> Self {
         let genesis = Arc::new(Genesis::build(spec).unwrap());
         let dir = tempfile::tempdir().unwrap();
         let storage = Storage::open(dir.path(), &genesis, options).unwrap();
-        let pool_config = PoolConfig::new(CHAIN_ID, genesis.spec.gas_limit);
-        let pool = Arc::new(Mutex::new(Mempool::new(pool_config)));
+        let executor = Arc::new(Executor::new(genesis.clone()));
+        let rules = executor.next_rules(&storage.head()).unwrap();
+        let pool = Arc::new(Mutex::new(Mempool::new(PoolConfig::new(CHAIN_ID), rules)));
         let pending = PendingFeed::default();
         let status = Arc::new(Status::default());
         let now_ms = Arc::new(AtomicU64::new(GENESIS_TIME * 1_000));
         let submit = {
             let (pool, storage, pending, now_ms) = (pool.clone(), storage.clone(), pending.clone(), now_ms.clone());
+            let executor = executor.clone();
             Arc::new(move |tx: Arc<RecoveredTx>| {
                 use causeway_execution::StateSource;
                 let account = storage.latest().account(tx.sender).unwrap().unwrap_or_default();
                 let view = AccountView { nonce: account.nonce, balance: account.balance, ..AccountView::default() };
-                let base_fee = Executor::next_base_fee(&storage.head());
+                let base_fee = executor.next_base_fee(&storage.head()).unwrap();
                 pool.lock().add(tx.clone(), &view, base_fee, now_ms.load(Ordering::Relaxed), true)?;
                 pending.publish(&tx);
                 Ok(tx.hash)
             })
         };
-        let ctx = RpcContext {
-            executor: Arc::new(Executor::new(genesis.clone())),
-            genesis,
-            storage,
-            pool,
-            submit,
-            status: status.clone(),
-            pending,
-        };
+        let ctx = RpcContext { executor, genesis, storage, pool, submit, status: status.clone(), pending };
         let mut config = RpcConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..RpcConfig::default() };
         change(&mut config);
         let limits = config.limits.clone();

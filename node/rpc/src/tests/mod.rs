@@ -15,6 +15,7 @@ mod peg;
 mod pool;
 mod readme;
 mod requests;
+mod rules;
 mod staking;
 mod state;
 mod traces;

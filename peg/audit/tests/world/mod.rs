@@ -14,7 +14,7 @@ use causeway_contracts::{
     CheckpointRegistry, PegVault, RegistryArgs, VaultArgs, registry_runtime_code, vault_runtime_code,
 };
 use causeway_genesis::{
-    Genesis, NodeKeys, SecretKey,
+    Genesis, NodeKeys, RulesEntry, SecretKey,
     addresses::{PEG, STAKING},
     ceremony,
 };
@@ -34,6 +34,8 @@ use causeway_peg_audit::{
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const INTERVAL: u64 = 4;
+/// First block under changed rules.
+pub const CHANGE: u64 = 3;
 type Slots = BTreeMap<U256, U256>;
 
 /// A dishonest deed of the validators, done consistently: every hash, root and signature is right.
@@ -69,6 +71,8 @@ pub enum Fraud {
     OtherStart,
     /// The checkpoint of this number is signed with another next set and accepted by the parent.
     NextSet(u64),
+    /// This block has the gas limit of the rules before its own.
+    OldRules(u64),
 }
 
 #[derive(RlpEncodable)]
@@ -131,10 +135,17 @@ fn keys(seed: u8) -> NodeKeys {
     NodeKeys { consensus: key(1), peg: key(2), p2p: key(3) }
 }
 
-pub fn genesis() -> Genesis {
+/// An entry of the genesis file's `rules`.
+pub fn entry(height: u64, version: u64) -> RulesEntry {
+    let changes = serde_json::json!({ "block": { "gasLimit": 30_000_000 } });
+    RulesEntry { height, version, changes: changes.as_object().unwrap().clone() }
+}
+
+pub fn genesis(rules: Vec<RulesEntry>) -> Genesis {
     let peg = ceremony::predicted_peg(31_337, Address::repeat_byte(0xdd), 5);
     let mut spec = ceremony::new_spec(4_242, "Test chain", 1_700_000_000, peg);
     spec.checkpoint_interval = INTERVAL;
+    spec.rules = rules;
     let stake = U256::from(1_000_000u64) * U256::from(10u64).pow(U256::from(18));
     let all: Vec<NodeKeys> = (1..=4).map(keys).collect();
     for (index, keys) in all.iter().enumerate() {
@@ -150,7 +161,11 @@ pub fn coins(tenths: u64) -> U256 {
 
 impl World {
     pub fn new(fraud: Option<Fraud>) -> Self {
-        let genesis = genesis();
+        Self::under(vec![entry(CHANGE, 1)], fraud)
+    }
+
+    fn under(rules: Vec<RulesEntry>, fraud: Option<Fraud>) -> Self {
+        let genesis = genesis(rules);
         let secrets = (1..=10).map(|seed| B256::from(*keys(seed).peg.expose()));
         let secrets = secrets.map(|secret| (address_of(&secret).unwrap(), secret)).collect();
         let set = genesis.peg_validator_set().unwrap();
@@ -186,7 +201,16 @@ impl World {
     /// The history that the tests alter: two imports, three withdrawals, four checkpoints, two of them on the parent, and
     /// claims of the first and the third withdrawal. A deposit and a burn are under way at the end.
     pub fn history(fraud: Option<Fraud>) -> Self {
-        let mut world = Self::new(fraud);
+        Self::new(fraud).with_history()
+    }
+
+    /// The same under rules that change from `height` on to a version that no auditor knows; no block is under them.
+    pub fn history_before_unknown_rules(height: u64) -> Self {
+        Self::under(vec![entry(height, 2)], None).with_history()
+    }
+
+    fn with_history(self) -> Self {
+        let mut world = self;
         let (alice, bob) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xb0));
         world.deposit(10, alice, coins(15));
         world.deposit(10, bob, coins(20));
@@ -429,12 +453,14 @@ impl World {
             *self.slots.get_mut(&layout::SUPPLY).unwrap() += U256::ONE;
         }
         let (state_root, _, _) = self.state((&self.slots, &self.staking), &[], number);
+        let ruled = if self.fraud == Some(Fraud::OldRules(number)) { 0 } else { number };
         self.headers.push(Header {
             parent_hash,
             number,
             state_root,
             transactions_root: ordered_trie_root_encoded(&draft.transactions),
             receipts_root: ordered_trie_root_encoded(&draft.receipts),
+            gas_limit: self.genesis.rules(ruled).unwrap().block.gas_limit,
             timestamp: 1_700_000_000 + number,
             base_fee_per_gas: Some(7),
             ..Header::default()

@@ -88,21 +88,23 @@ impl Served {
             storage.commit(&executed, &certificate).expect("tables in memory");
             chain = chain.after(executed);
         }
-        let pool = Arc::new(Mutex::new(Mempool::new(PoolConfig::new(CHAIN_ID, genesis.spec.gas_limit))));
+        let executor = Arc::new(Executor::new(genesis.clone()));
+        let rules = executor.next_rules(&storage.head()).expect("known rules");
+        let pool = Arc::new(Mutex::new(Mempool::new(PoolConfig::new(CHAIN_ID), rules)));
         let pending = PendingFeed::default();
         let submit = {
             let (pool, storage, pending) = (pool.clone(), storage.clone(), pending.clone());
+            let executor = executor.clone();
             Arc::new(move |tx: Arc<RecoveredTx>| {
                 let account = storage.latest().account(tx.sender).ok().flatten().unwrap_or_default();
                 let balance = account.balance.max(U256::from(ETHER));
                 let view = AccountView { nonce: account.nonce, balance, ..AccountView::default() };
-                let base_fee = Executor::next_base_fee(&storage.head());
+                let base_fee = executor.next_base_fee(&storage.head()).expect("known rules");
                 pool.lock().add(tx.clone(), &view, base_fee, now_ms(), true)?;
                 pending.publish(&tx);
                 Ok(tx.hash)
             })
         };
-        let executor = Arc::new(Executor::new(genesis.clone()));
         let ctx = RpcContext {
             executor,
             genesis,

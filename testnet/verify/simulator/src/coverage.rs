@@ -29,6 +29,8 @@ pub const COUNTERS: &[(&str, &str)] = &[
     ("epoch_change_in_partition", "another epoch began while links were cut"),
     ("joined", "a member joined a set"),
     ("left", "a member left a set"),
+    ("rules_changed", "a block went by other rules than the one before it"),
+    ("caught_up_over_rules", "a machine caught up with the first block under other rules"),
     ("registered", "a validator registered"),
     ("exited", "a validator announced its exit"),
     ("jailed", "a validator came into jail"),
@@ -161,6 +163,7 @@ pub fn required(profile: &str) -> Vec<&'static str> {
             "set_acknowledged",
             "parent_reorganised",
         ],
+        "upgrade" => &["rules_changed", "caught_up_over_rules", "restart", "message_lost", "deposit_minted"],
         // After a fork there is no single history.
         "control" => return vec!["height", "fork", "fork_evidence", "fork_by_twins", "fork_by_equivocators"],
         _ => &[],
@@ -291,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_profiles_require_is_counted_under_that_name() {
-        for profile in ["default", "network", "crash", "byzantine", "churn", "peg", "control", "another"] {
+        for profile in ["default", "network", "crash", "byzantine", "churn", "peg", "control", "upgrade", "another"] {
             let own = |what: &&str| {
                 what.starts_with("disk:")
                     || what.starts_with("strategy:")

@@ -181,7 +181,7 @@ impl Machine {
             dir: dir(),
             signers,
             timeouts: plan.timeouts,
-            trust: Trust { unbonding_s: genesis.spec.staking.unbonding_seconds, ..self.trust },
+            trust: Trust { unbonding_s: genesis.schedule.first().staking.unbonding_seconds, ..self.trust },
             pool: pool(genesis, plan),
             clocks: self.clock.clocks(),
             metrics: Metrics::default(),
@@ -191,7 +191,7 @@ impl Machine {
 
 /// The limits of a node's pool.
 fn pool(genesis: &Genesis, plan: &Plan) -> PoolConfig {
-    let usual = PoolConfig::new(genesis.spec.chain_id, genesis.spec.gas_limit);
+    let usual = PoolConfig::new(genesis.spec.chain_id);
     match plan.pool {
         None => usual,
         Some(PoolLimits { transactions, queued, of_sender }) => PoolConfig {

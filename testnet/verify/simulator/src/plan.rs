@@ -1,6 +1,7 @@
 //! The plan of a run: the machines and their faults. A plan is a value; equal plans give equal runs.
 
 use causeway_consensus::Timeouts;
+use causeway_genesis::RulesEntry;
 
 use crate::{disk::CrashPoint, parent::ParentFaults, strategies::StrategyKind};
 
@@ -25,6 +26,8 @@ pub struct Plan {
     pub checkpoint_interval: u64,
     /// The unbonding period.
     pub unbonding_s: u64,
+    /// Changes of the rules by height.
+    pub rules: Vec<RulesEntry>,
     /// The timeouts of every node.
     pub timeouts: Timeouts,
     /// Faults of the links.
@@ -162,6 +165,7 @@ impl Plan {
             epoch_length: 3_600,
             checkpoint_interval: 5,
             unbonding_s: 3_600,
+            rules: Vec::new(),
             timeouts: Timeouts {
                 propose_ms: 300,
                 prevote_ms: 100,

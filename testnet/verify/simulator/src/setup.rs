@@ -81,6 +81,7 @@ pub fn genesis(plan: &Plan, peg: Option<PegSpec>, users: &Users) -> Genesis {
     spec.checkpoint_interval = plan.checkpoint_interval;
     spec.epoch_length = plan.epoch_length;
     spec.staking.unbonding_seconds = plan.unbonding_s;
+    spec.rules.clone_from(&plan.rules);
     let coin = AllocAccount { balance: U256::from(10).pow(U256::from(20)), ..AllocAccount::default() };
     for index in 0..plan.validators + plan.others {
         let operator = operator(index);

@@ -15,7 +15,7 @@ use causeway_simulator::{
 };
 
 /// Number of seeds of each profile: a thousand in all, and for most profiles enough to require their coverage.
-const SHARES: [(Profile, u64); 7] = [
+const SHARES: [(Profile, u64); 8] = [
     (Profile::Default, 300),
     (Profile::Network, 150),
     (Profile::Crash, 150),
@@ -23,6 +23,7 @@ const SHARES: [(Profile, u64); 7] = [
     (Profile::Churn, 120),
     (Profile::Peg, 100),
     (Profile::Control, 30),
+    (Profile::Upgrade, 80),
 ];
 /// Number of seeds that run twice.
 const SAMPLE: Range<u64> = 0..6;

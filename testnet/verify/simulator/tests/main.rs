@@ -12,3 +12,4 @@ mod rotation;
 mod starts;
 mod strategies;
 mod support;
+mod upgrade;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy_consensus::Header;
 use alloy_primitives::B256;
 use causeway_execution::ExecutedBlock;
-use causeway_genesis::Genesis;
+use causeway_genesis::{Genesis, Rules};
 
 use super::{members::Members, mirror::Mirror};
 
@@ -50,6 +50,14 @@ impl Canon {
         let sets = BTreeMap::from([(1, Arc::new(Members::of_next(&mirror)?))]);
         let head = genesis.header.clone();
         Ok(Self { genesis, decided: BTreeMap::from([(0, first)]), head, mirror, sets })
+    }
+
+    /// The rules of the block at `height`.
+    ///
+    /// # Panics
+    /// When this build does not know them: a plan has none such.
+    pub fn rules(&self, height: u64) -> &Rules {
+        self.genesis.rules(height).expect("plans change rules within this build's vocabulary")
     }
 
     /// The greatest decided height.

@@ -124,7 +124,7 @@ impl Inner {
             signatures: Signatures::new(keys.clone().map(|machine| machine.validator())),
             attested: Attested::new(keys.map(|machine| machine.keys.peg_address())),
             liveliness: Liveliness::new(patience(scene.plan)),
-            pace: Pace::new(scene.plan.block_interval_ms, scene.plan.clocks.drift_ppm),
+            pace: Pace::new(scene.plan.clocks.drift_ppm),
             starting: BTreeSet::new(),
             crossings: Crossings::default(),
             stakes: Stakes::new(scene.genesis),
@@ -161,6 +161,9 @@ impl Inner {
         if height <= self.canon.height() {
             if height + 2 <= self.canon.height() {
                 coverage.hit("height_caught_up");
+                if self.canon.rules(height) != self.canon.rules(height - 1) {
+                    coverage.hit("caught_up_over_rules");
+                }
             }
             return Ok(());
         }
@@ -175,7 +178,11 @@ impl Inner {
         backing::of_sidechain(&self.canon, &self.crossings)?;
         self.stakes.decided(&self.canon, executed, &due)?;
         self.signatures.committed(height);
-        self.pace.decided(commit.now_ms, height)?;
+        let interval_ms = self.canon.rules(height + 1).block.interval_ms;
+        if self.canon.rules(height) != self.canon.rules(height - 1) {
+            coverage.hit("rules_changed");
+        }
+        self.pace.decided(commit.now_ms, height, interval_ms)?;
         let round = commit.certificate.round.0;
         if let Some(first) = self.liveliness.decided(commit.now_ms, height, round)? {
             coverage.sample("rounds_after_heal", u64::from(first.rounds));

@@ -13,17 +13,15 @@ const MILLION: u64 = 1_000_000;
 /// Earliest time at which the next height may be decided.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    interval_ms: u64,
+    fast_ppm: u64,
     /// Earliest time at which an honest node begins the height in progress.
     earliest_ms: u64,
 }
 
 impl Pace {
     /// For nodes whose clocks are fast by at most this many parts per million.
-    pub(crate) fn new(block_interval_ms: u64, fast_ppm: u64) -> Self {
-        let interval_ms = block_interval_ms * MILLION / (MILLION + fast_ppm);
-        // Clocks are read in whole milliseconds.
-        Self { interval_ms: interval_ms.saturating_sub(1), earliest_ms: 0 }
+    pub(crate) fn new(fast_ppm: u64) -> Self {
+        Self { fast_ppm, earliest_ms: 0 }
     }
 
     /// An honest node begins the height in progress without having waited: it has started, or has listened long enough.
@@ -31,13 +29,15 @@ impl Pace {
         self.earliest_ms = self.earliest_ms.min(now_ms);
     }
 
-    /// The first honest node has decided a height.
-    pub(crate) fn decided(&mut self, now_ms: u64, height: u64) -> Result<(), Violation> {
+    /// The first honest node has decided a height; the next one begins `interval_ms` later at the earliest.
+    pub(crate) fn decided(&mut self, now_ms: u64, height: u64, interval_ms: u64) -> Result<(), Violation> {
         let earliest_ms = self.earliest_ms;
         ensure(now_ms >= earliest_ms, LIVENESS, height, || {
             format!("it was decided {} ms before any honest node may have begun it", earliest_ms - now_ms)
         })?;
-        self.earliest_ms = now_ms.max(earliest_ms + self.interval_ms);
+        // Clocks show whole milliseconds.
+        let shortest_ms = (interval_ms * MILLION / (MILLION + self.fast_ppm)).saturating_sub(1);
+        self.earliest_ms = now_ms.max(earliest_ms + shortest_ms);
         Ok(())
     }
 }
@@ -50,32 +50,32 @@ mod tests {
 
     #[test]
     fn a_height_that_comes_too_soon_is_noticed() {
-        let mut pace = Pace::new(100, 0);
-        pace.decided(1_000, 1).unwrap();
+        let mut pace = Pace::new(0);
+        pace.decided(1_000, 1, 100).unwrap();
         // The first height may have taken its whole interval.
-        pace.decided(1_010, 2).unwrap();
-        assert!(pace.decided(1_098, 3).unwrap_err().text.contains("1 ms before"));
-        pace.decided(1_099, 3).unwrap();
+        pace.decided(1_010, 2, 100).unwrap();
+        assert!(pace.decided(1_098, 3, 100).unwrap_err().text.contains("1 ms before"));
+        pace.decided(1_099, 3, 100).unwrap();
     }
 
     #[test]
     fn a_rhythm_that_is_kept_passes_and_a_faster_one_does_not() {
-        let mut pace = Pace::new(100, 500);
+        let mut pace = Pace::new(500);
         for height in 1..1_000 {
-            pace.decided(height * 100 - 3, height).unwrap();
+            pace.decided(height * 100 - 3, height, 100).unwrap();
         }
-        let mut pace = Pace::new(100, 0);
-        let mut fast = (1..1_000u64).map(|height| pace.decided(height * 98, height));
+        let mut pace = Pace::new(0);
+        let mut fast = (1..1_000u64).map(|height| pace.decided(height * 98, height, 100));
         assert!(fast.any(|outcome| outcome.is_err()));
     }
 
     #[test]
     fn who_starts_need_not_wait() {
-        let mut pace = Pace::new(100, 0);
-        pace.decided(1_000, 1).unwrap();
-        pace.decided(1_010, 2).unwrap();
+        let mut pace = Pace::new(0);
+        pace.decided(1_000, 1, 100).unwrap();
+        pace.decided(1_010, 2, 100).unwrap();
         pace.begun(1_020);
-        pace.decided(1_030, 3).unwrap();
-        assert!(pace.decided(1_110, 4).is_err());
+        pace.decided(1_030, 3, 100).unwrap();
+        assert!(pace.decided(1_110, 4, 100).is_err());
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Punished {
 /// The validators that the block after the head punishes. It omits a validator whose stake moves in the same block for another reason, and
 /// returns none when a new epoch issues stake or a redelegation is settled.
 pub(crate) fn punished(canon: &Canon, executed: &ExecutedBlock, last: u64) -> Vec<Punished> {
-    let (slots, spec) = (StakeSlots(&canon.mirror), &canon.genesis.spec.staking);
+    let (slots, figures) = (StakeSlots(&canon.mirror), &canon.rules(executed.block.header.number).staking);
     let mut found = Vec::new();
     for operator in slots.operators() {
         let Some((_, after)) = executed.diff.storage.get(&(STAKING, StakeSlots::marks_slot(operator))) else {
@@ -41,14 +41,14 @@ pub(crate) fn punished(canon: &Canon, executed: &ExecutedBlock, last: u64) -> Ve
         };
         let (before, after) = (slots.marks(operator), Marks::of(*after));
         let (ppm, epoch) = match (after.jailed && !before.jailed, after.tombstoned && !before.tombstoned) {
-            (true, false) => (spec.downtime_slash_ppm, slots.epoch().number),
+            (true, false) => (figures.downtime_slash_ppm, slots.epoch().number),
             (false, true) => {
                 let epoch = fault_epoch(executed, operator).unwrap_or(slots.epoch().number);
-                (spec.double_sign_slash_ppm, epoch)
+                (figures.double_sign_slash_ppm, epoch)
             }
             _ => continue,
         };
-        if spec.issuance_ppm > 0 || moves(executed, operator) {
+        if figures.issuance_ppm > 0 || moves(executed, operator) {
             continue;
         }
         let left = |tokens: U256| tokens - (tokens * U256::from(ppm)).div_ceil(U256::from(MILLION));

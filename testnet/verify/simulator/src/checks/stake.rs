@@ -183,13 +183,13 @@ impl Stakes {
         Ok(())
     }
 
-    /// An epoch has the length of genesis, plus the blocks by which it was extended.
+    /// An epoch has the length that the rules give it, plus the blocks by which it was extended.
     fn epochs(&mut self, canon: &Canon, slots: StakeSlots<'_>) -> Result<(), Violation> {
         let epoch = slots.epoch();
         let Some(before) = self.epoch.replace(epoch).filter(|before| before.number != epoch.number) else {
             return Ok(());
         };
-        let due = before.start_height + canon.genesis.spec.epoch_length + before.extended;
+        let due = before.start_height + canon.rules(canon.height()).staking.epoch_length + before.extended;
         ensure((epoch.number, epoch.start_height) == (before.number + 1, due), STAKE, canon.height(), || {
             format!("epoch {} begins at {}, after {before:?} it is due at {due}", epoch.number, epoch.start_height)
         })
@@ -206,7 +206,7 @@ impl Stakes {
             )
         })?;
         if let Some((epoch_before, before)) = self.last.replace((epoch, totals)) {
-            let may_issue = canon.genesis.spec.staking.issuance_ppm > 0 && epoch != epoch_before;
+            let may_issue = canon.rules(height).staking.issuance_ppm > 0 && epoch != epoch_before;
             let kept = issued == before.issued || (may_issue && issued > before.issued);
             ensure(kept && slashed >= before.slashed && dust >= before.dust, STAKE, height, || {
                 format!("there was {before:?}, now there is {totals:?}")

@@ -6,7 +6,7 @@
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, keccak256};
-use causeway_execution::TIME_DRIFT_MS;
+use causeway_genesis::rules::BaseFeeRule;
 
 use super::{
     Commit, Violation,
@@ -56,16 +56,17 @@ impl Proofs {
             format!("its parent is {}, block {} is {link}", header.parent_hash, parent.number)
         })?;
         self.parent_certificate(canon, commit, link)?;
-        let latest = (self.latest_wall_ms + TIME_DRIFT_MS) / 1_000;
+        let rules = canon.rules(height);
+        let latest = (self.latest_wall_ms + rules.block.time_drift_ms) / 1_000;
         let time = parent.timestamp..=latest.max(parent.timestamp);
         ensure(time.contains(&header.timestamp), VALIDITY, height, || {
             format!("its time is {}, outside {time:?}", header.timestamp)
         })?;
-        let fee = base_fee_after(parent);
+        let fee = base_fee_after(parent, &rules.base_fee);
         ensure(header.base_fee_per_gas == Some(fee), VALIDITY, height, || {
             format!("its base fee is {:?}, EIP-1559 gives {fee}", header.base_fee_per_gas)
         })?;
-        let limit = canon.genesis.spec.gas_limit;
+        let limit = rules.block.gas_limit;
         ensure(header.gas_limit == limit && header.gas_used <= limit, VALIDITY, height, || {
             format!("it uses {} of {} gas, the limit is {limit}", header.gas_used, header.gas_limit)
         })?;
@@ -116,17 +117,17 @@ fn turn(members: &Members, commit: &Commit<'_>, all_honest: bool) -> Result<(), 
     ensure(holds, VALIDITY, height, || format!("{named} did not propose in rounds 0 to {round}"))
 }
 
-/// The base fee of the block after `previous`, by EIP-1559: elasticity 2, a change of at most an eighth.
-fn base_fee_after(previous: &Header) -> u64 {
+/// The base fee of the block after `previous`, by EIP-1559, under the rule of that block.
+fn base_fee_after(previous: &Header, rule: &BaseFeeRule) -> u64 {
     let fee = u128::from(previous.base_fee_per_gas.unwrap_or(0));
-    let (used, target) = (u128::from(previous.gas_used), u128::from(previous.gas_limit / 2));
-    let change = |by: u128| fee * by / target / 8;
+    let (used, target) = (u128::from(previous.gas_used), u128::from(previous.gas_limit / rule.elasticity));
+    let change = |by: u128| fee * by / target / u128::from(rule.change_denominator);
     let next = match used.cmp(&target) {
         std::cmp::Ordering::Equal => fee,
         std::cmp::Ordering::Greater => fee + change(used - target).max(1),
         std::cmp::Ordering::Less => fee - change(target - used),
     };
-    u64::try_from(next).unwrap_or(u64::MAX)
+    u64::try_from(next).unwrap_or(u64::MAX).max(rule.floor)
 }
 
 #[cfg(test)]
@@ -231,8 +232,12 @@ mod tests {
             let gas = 1_000_000;
             let parent =
                 Header { gas_limit: 60 * gas, gas_used: used * gas, base_fee_per_gas: Some(fee), ..Header::default() };
-            assert_eq!(base_fee_after(&parent), next, "{used} {fee}");
-            assert_eq!(base_fee_after(&parent), causeway_execution::next_base_fee(&parent), "{used} {fee}");
+            let rule = BaseFeeRule { elasticity: 2, change_denominator: 8, floor: 0 };
+            assert_eq!(base_fee_after(&parent, &rule), next, "{used} {fee}");
+            for rule in [rule, BaseFeeRule { elasticity: 3, change_denominator: 5, floor: 90 }] {
+                let expected = causeway_execution::next_base_fee(&parent, &rule);
+                assert_eq!(base_fee_after(&parent, &rule), expected, "{used} {fee} {rule:?}");
+            }
         }
     }
 

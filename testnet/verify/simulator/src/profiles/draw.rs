@@ -1,5 +1,8 @@
 //! The building blocks of drawn plans. Times are fractions of a run's length, so that longer runs do not have more faults.
 
+use causeway_genesis::RulesEntry;
+use serde_json::json;
+
 use crate::{
     Plan,
     parent::ParentFaults,
@@ -86,6 +89,35 @@ impl Draw {
         self.plan.block_interval_ms = interval;
         self.plan.network.delay_ms = (1, self.rng.between(2, 40));
         self.plan.faults_until_ms = heights * interval.max(WORK_MS + 3 * self.plan.network.delay_ms.1);
+    }
+
+    /// The chain starts under Prague, and its rules change once or twice within the run.
+    pub(super) fn rules(&mut self) {
+        let interval_ms = self.plan.block_interval_ms;
+        let (first, gas_limit) = (self.rng.between(2, 6), self.rng.between(20, 90) * 1_000_000);
+        let change = |height: u64, figures: serde_json::Value| RulesEntry {
+            height,
+            version: 1,
+            changes: figures.as_object().cloned().unwrap_or_default(),
+        };
+        self.plan.rules = vec![
+            change(0, json!({ "evm": { "fork": "prague" } })),
+            change(
+                first,
+                json!({
+                    "evm": { "fork": "osaka" },
+                    "block": { "gasLimit": gas_limit, "intervalMs": (interval_ms * 3 / 4).max(10) },
+                    "modules": { "prices": { "leaf": self.rng.between(151, 600), "signature": self.rng.between(3_001, 6_000) } },
+                }),
+            ),
+        ];
+        if self.rng.percent(50) {
+            let figures = json!({
+                "baseFee": { "elasticity": self.rng.between(3, 6), "changeDenominator": self.rng.between(9, 50) },
+                "staking": { "doubleSignSlashPpm": self.rng.between(50_001, 200_000), "jailSeconds": 1 },
+            });
+            self.plan.rules.push(change(first + self.rng.between(1, 4), figures));
+        }
     }
 
     /// Makes epochs end within the run, and unbonding, too.

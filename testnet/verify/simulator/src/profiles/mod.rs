@@ -32,12 +32,22 @@ pub enum Profile {
     Peg,
     /// A third of the stake or more is Byzantine: the chain must fork, and the fork must yield evidence
     Control,
+    /// The rules change at heights on the way, among crashes and losses
+    Upgrade,
 }
 
 impl Profile {
     /// All values.
-    pub const ALL: [Self; 7] =
-        [Self::Default, Self::Network, Self::Crash, Self::Byzantine, Self::Churn, Self::Peg, Self::Control];
+    pub const ALL: [Self; 8] = [
+        Self::Default,
+        Self::Network,
+        Self::Crash,
+        Self::Byzantine,
+        Self::Churn,
+        Self::Peg,
+        Self::Control,
+        Self::Upgrade,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -49,6 +59,7 @@ impl Profile {
             Self::Churn => "churn",
             Self::Peg => "peg",
             Self::Control => "control",
+            Self::Upgrade => "upgrade",
         }
     }
 
@@ -57,9 +68,17 @@ impl Profile {
         Self::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
+    /// Where the profile's draws begin. 7 belongs to [`strategy_plan`].
+    const fn index(self) -> u32 {
+        match self {
+            Self::Upgrade => 8,
+            other => other as u32,
+        }
+    }
+
     /// The plan of a seed.
     pub fn plan(self, seed: u64) -> Plan {
-        let draw = Draw::new(seed, self as u32);
+        let draw = Draw::new(seed, self.index());
         match self {
             Self::Default => default(draw),
             Self::Network => network(draw),
@@ -68,6 +87,7 @@ impl Profile {
             Self::Churn => churn(draw),
             Self::Peg => peg(draw),
             Self::Control => Control::of(seed).plan(seed),
+            Self::Upgrade => upgrade(draw),
         }
     }
 
@@ -81,9 +101,12 @@ impl Profile {
     }
 }
 
+/// Where the draws of [`strategy_plan`] begin.
+const STRATEGIES: u32 = 7;
+
 /// The plan in which a strategy is measured: it acts over a bad network, alone or with others, and goes on after the healing.
 pub fn strategy_plan(kind: StrategyKind, seed: u64) -> Plan {
-    let mut draw = Draw::new(seed, Profile::ALL.len() as u32);
+    let mut draw = Draw::new(seed, STRATEGIES);
     draw.validators(&[(850, 4, 4), (100, 7, 7), (50, 10, 10)]);
     if kind.needs_peg() {
         draw.pegged();
@@ -234,6 +257,33 @@ fn peg(mut draw: Draw) -> Plan {
     draw.finish(3)
 }
 
+fn upgrade(mut draw: Draw) -> Plan {
+    draw.validators(&PEGGED);
+    if draw.percent(30) {
+        draw.pegged();
+    }
+    draw.rhythm(10);
+    draw.rules();
+    draw.users();
+    if draw.percent(60) {
+        draw.epochs();
+        draw.stakers();
+    }
+    if draw.percent(30) {
+        draw.followers(1);
+    }
+    if draw.percent(40) {
+        draw.links(10);
+    }
+    if draw.percent(40) {
+        draw.crashes(3);
+    }
+    if draw.percent(25) {
+        draw.byzantine(None, StrategyKind::ALL);
+    }
+    draw.finish(3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,6 +323,20 @@ mod tests {
                 assert!(plan.network.partitions.iter().all(within), "{profile:?} {seed}");
             }
         }
+    }
+
+    #[test]
+    fn the_rules_of_an_upgrade_change_within_the_run_and_are_valid() {
+        for seed in 0..500 {
+            let plan = Profile::Upgrade.plan(seed);
+            let heights: Vec<u64> = plan.rules.iter().map(|entry| entry.height).collect();
+            assert!(heights.len() >= 2 && heights[0] == 0 && heights[1] <= 6, "{seed}: {heights:?}");
+            let genesis = crate::setup::genesis(&plan, None, &crate::Users::new(&plan));
+            assert_eq!(genesis.schedule.known().count(), heights.len(), "{seed}");
+        }
+        assert!(Profile::ALL.iter().all(|profile| {
+            *profile == Profile::Upgrade || (0..100).all(|seed| profile.plan(seed).rules.is_empty())
+        }));
     }
 
     #[test]

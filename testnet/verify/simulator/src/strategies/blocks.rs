@@ -5,8 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_consensus::CommitCertificate;
 use causeway_execution::{
-    Block, BuildAttributes, ExecutedBlock, RecoveredTx, SystemCall, SystemTx, Transaction,
-    executor::{SYSTEM_TX_GAS, transactions_root},
+    Block, BuildAttributes, ExecutedBlock, RecoveredTx, SystemCall, SystemTx, Transaction, transactions_root,
 };
 
 use super::Context;
@@ -31,6 +30,9 @@ pub(super) struct Attributes {
     /// Transactions after its own.
     pub(super) more: Vec<Arc<RecoveredTx>>,
 }
+
+/// Gas limit of a forged system transaction: the one that chains start with.
+pub(super) const SYSTEM_TX_GAS: u64 = 10_000_000;
 
 /// Whether both call the same function.
 fn is_kind(to: Address, input: &Bytes, call: &SystemCall) -> bool {

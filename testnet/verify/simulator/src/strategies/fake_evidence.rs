@@ -8,17 +8,14 @@ use alloy_primitives::{B256, Bytes, TxKind};
 use alloy_signer::SignerSync;
 use alloy_sol_types::SolCall;
 use causeway_consensus::{Evidence, SignedVote, VoteKind};
-use causeway_execution::{
-    ExecutedBlock, RecoveredTx, StateSource, SystemTx, Transaction,
-    executor::{SYSTEM_TX_GAS, transactions_root},
-};
+use causeway_execution::{ExecutedBlock, RecoveredTx, StateSource, SystemTx, Transaction, transactions_root};
 use causeway_genesis::{NodeKeys, addresses::STAKING};
 use causeway_network::GossipMessage;
 use causeway_staking::IStaking;
 
 use super::{
     Context, Outgoing, Strategy, as_it_is,
-    blocks::{Attributes, doctored, rebuilt},
+    blocks::{Attributes, SYSTEM_TX_GAS, doctored, rebuilt},
     forgery::{Ballot, phantom, vote_of},
 };
 use crate::setup;

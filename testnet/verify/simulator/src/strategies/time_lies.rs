@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use causeway_execution::{ExecutedBlock, TIME_DRIFT_MS};
+use causeway_execution::ExecutedBlock;
 use causeway_network::GossipMessage;
 
 use super::{
@@ -22,7 +22,8 @@ impl Strategy for TimeLies {
 
     fn built(&mut self, out: &mut Context<'_>, block: Arc<ExecutedBlock>) -> Arc<ExecutedBlock> {
         let now_s = (START_UNIX_MS + out.now_ms) / 1_000;
-        let drift_s = TIME_DRIFT_MS / 1_000;
+        let rules = out.genesis.rules(block.block.header.number).unwrap_or(out.genesis.schedule.first());
+        let drift_s = rules.block.time_drift_ms / 1_000;
         let lie = match out.rng.below(7) {
             0 => now_s + drift_s,
             1 => now_s + drift_s - 1,

@@ -124,7 +124,7 @@ impl Users {
             }
             58..70 => {
                 let acked = PegModule::acked_epoch(&mut peg_state(market.state.as_ref())).unwrap_or(0);
-                let params = scene.genesis.staking_params();
+                let params = scene.genesis.schedule.first().staking;
                 let mut unbondings = views::unbondings(&mut slots, &params, acked, who).ok()?;
                 // Mostly within the available amount; the module refuses more.
                 if rng.percent(80) {
