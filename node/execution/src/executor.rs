@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy_consensus::Header;
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes};
 use causeway_consensus::CommitCertificate;
 use causeway_genesis::{Genesis, Rules, UnknownRules, addresses::SYSTEM};
