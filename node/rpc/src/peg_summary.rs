@@ -142,7 +142,7 @@ fn summary(api: &Api) -> Result<Summary, Fault> {
     alarms.extend(acknowledgement_alarm(epoch, acked));
     let in_flight_amount = covered.map(|covered| {
         let paid = api.burned_below(covered)?;
-        Ok(burned.saturating_sub(paid))
+        Ok::<_, Fault>(burned.saturating_sub(paid))
     });
     Ok(Summary {
         parent_chain_id: U64::from(domain.parent_chain_id),
