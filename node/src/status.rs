@@ -1,4 +1,4 @@
-//! What the running node tells JSON-RPC and the readiness probe, from memory.
+//! The node's status for JSON-RPC and the readiness probe, from memory.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub struct SharedStatus {
 }
 
 impl SharedStatus {
-    /// A status for a node that starts now. `claims` is what is read of the vault, on a node that reads it.
+    /// A status for a node that starts now. `claims` are the claims read from the vault, on a node that reads them.
     pub fn new(
         storage: Arc<Storage>,
         metrics: Metrics,
@@ -54,7 +54,7 @@ impl SharedStatus {
         Self { storage, metrics, block_interval_ms, started_ms: now_ms(), validator, claims, snapshot }
     }
 
-    /// Takes over what the node knows now.
+    /// Copies the node's current state.
     pub fn update(&self, node: &Node, peers: usize) {
         let consensus = node.consensus_status();
         let peg = node.desk().map(|desk| {
@@ -151,7 +151,7 @@ impl Readiness for SharedStatus {
     }
 }
 
-/// The step in the words of the paper.
+/// The name of the step in the paper.
 fn step_name(step: Option<HostStep>) -> &'static str {
     match step {
         None => "waiting",
