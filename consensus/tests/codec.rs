@@ -1,4 +1,4 @@
-//! Encodings: golden vectors for what is signed or hashed, round trips, and decoders that never panic.
+//! Encodings: golden vectors for signed or hashed bytes, round trips, and decoders that never panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kit;
@@ -199,7 +199,7 @@ proptest! {
         }
         let block = kit::block(1, 100);
         let outputs = kit.decide(1, &block);
-        prop_assert!(kit::decided(&outputs).is_some(), "noise stops nothing");
+        prop_assert!(kit::decided(&outputs).is_some(), "noise does not stop the host");
     }
 
     #[test]
