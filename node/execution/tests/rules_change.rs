@@ -153,7 +153,7 @@ fn a_transaction_above_the_later_cap_is_included_before_the_height_only() {
     let tx = large(&chain);
     chain.push_ok(&[tx]);
     let tx = large(&chain);
-    let built = chain.build(Vec::new(), &[tx.clone()]);
+    let built = chain.build(Vec::new(), std::slice::from_ref(&tx));
     assert!(built.block.transactions.is_empty(), "left out");
     // Whoever places it all the same is refused.
     let old = executor_under_the_first_rules(&chain);
@@ -242,7 +242,7 @@ fn sizes_and_system_transactions_follow_the_rules() {
     let large = wallet::call_gas(0, 0, Address::repeat_byte(9), 0, vec![0u8; 50_000], 1_000_000);
     assert_eq!(chain.push(vec![third], &[large]).block.transactions.len(), 2);
     let large = wallet::call_gas(0, 1, Address::repeat_byte(9), 0, vec![0u8; 50_000], 1_000_000);
-    let built = chain.build(Vec::new(), &[large.clone()]);
+    let built = chain.build(Vec::new(), std::slice::from_ref(&large));
     assert!(built.block.transactions.is_empty(), "left out");
     assert_eq!(built.block.header.extra_data.len(), 2);
     let mut block = built.block.as_ref().clone();

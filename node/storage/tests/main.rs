@@ -1,6 +1,9 @@
 //! Commits, history, indexes and the write-ahead log, on sound and on failing disks.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+#[macro_use]
+mod support;
+
 mod commit;
 mod disk_faults;
 mod faults;
@@ -8,5 +11,4 @@ mod history;
 mod logs;
 mod offences;
 mod peg_index;
-mod support;
 mod wal;

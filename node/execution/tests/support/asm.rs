@@ -22,7 +22,6 @@ pub const GAS: u8 = 0x5a;
 pub const JUMPDEST: u8 = 0x5b;
 pub const DUP1: u8 = 0x80;
 pub const LOG1: u8 = 0xa1;
-pub const CREATE: u8 = 0xf0;
 pub const CALL: u8 = 0xf1;
 pub const CALLCODE: u8 = 0xf2;
 pub const RETURN: u8 = 0xf3;

@@ -142,14 +142,13 @@ impl Place {
 }
 
 /// Makes of each function of a [`Place`] a test over RocksDB and one over tables in memory.
-#[macro_export]
 macro_rules! in_each_place {
     ($($test:ident),+ $(,)?) => {
         mod rocks {
-            $(#[test] fn $test() { super::$test(&super::support::Place::rocks()); })+
+            $(#[test] fn $test() { super::$test(&crate::support::Place::rocks()); })+
         }
         mod memory {
-            $(#[test] fn $test() { super::$test(&super::support::Place::memory()); })+
+            $(#[test] fn $test() { super::$test(&crate::support::Place::memory()); })+
         }
     };
 }
