@@ -6,7 +6,8 @@ use revm::context_interface::result::HaltReason;
 pub(crate) fn halt_words(reason: &HaltReason) -> String {
     match reason {
         HaltReason::OutOfGas(_) => "out of gas".into(),
-        HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode".into(),
+        // An opcode of a later fork is none under the rules of an earlier one.
+        HaltReason::OpcodeNotFound | HaltReason::NotActivated | HaltReason::InvalidFEOpcode => "invalid opcode".into(),
         HaltReason::InvalidJump => "invalid jump destination".into(),
         HaltReason::StackUnderflow => "stack underflow".into(),
         HaltReason::StackOverflow => "stack limit reached 1024 (1023)".into(),
