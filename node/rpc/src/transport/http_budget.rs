@@ -76,6 +76,10 @@ impl Built {
     }
 }
 
+/// Travels with the answer to notifications. The library's answer has the body `null`; over HTTP geth's is empty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unanswered;
+
 impl<S> Layer<S> for HttpBudgetLayer {
     type Service = HttpBudget<S>;
 
@@ -171,7 +175,7 @@ impl Bounds {
         let (mut parts, body) = answer.into_parts();
         let built = parts.extensions.remove::<Built>().map_or_else(|| Ok(Share::default()), |built| built.take());
         let data = whole(body).await?;
-        if data.is_empty() {
+        if data.is_empty() || parts.extensions.remove::<Unanswered>().is_some() {
             return Ok(HttpResponse::from_parts(parts, HttpBody::empty()));
         }
         Ok(match built.and_then(|held| self.held(held, data.len())) {

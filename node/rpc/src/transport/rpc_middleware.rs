@@ -14,7 +14,7 @@ use jsonrpsee::types::{ErrorObject, ErrorObjectOwned, Id, Request};
 use crate::budget::{Budgets, Exhausted, Share};
 use crate::connection_budget::ConnectionBudget;
 use crate::errors::CODE_SERVER;
-use crate::transport::http_budget::Built;
+use crate::transport::http_budget::{Built, Unanswered};
 
 /// Code of a subscription over HTTP.
 const CODE_NO_NOTIFICATIONS: i32 = -32001;
@@ -99,7 +99,7 @@ where
         }
         let answer = match (answers.is_empty(), notified) {
             (false, _) => MethodResponse::from_batch(answers.finish()),
-            (true, true) => MethodResponse::notification(),
+            (true, true) => unanswered(MethodResponse::notification()),
             (true, false) => MethodResponse::error(Id::Null, invalid_request("empty batch")),
         };
         (answer, Ok(held))
@@ -170,8 +170,14 @@ where
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        self.inner.notification(notification)
+        let answer = self.inner.notification(notification);
+        async move { unanswered(answer.await) }
     }
+}
+
+fn unanswered(mut answer: MethodResponse) -> MethodResponse {
+    answer.extensions_mut().insert(Unanswered);
+    answer
 }
 
 fn params_bytes(request: &Request<'_>) -> usize {
