@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use causeway_rpc::{RpcConfig, RpcLimits};
 use serde::{Deserialize, Serialize};
 
 use crate::trust::TrustedCheckpoint;
@@ -107,6 +108,8 @@ pub struct RpcSection {
     pub allowed_hosts: Vec<String>,
     /// Allowed browser origins; `*` allows all.
     pub cors_origins: Vec<String>,
+    /// Limits on the cost of one request, of one connection, and of all of them.
+    pub limits: RpcLimits,
 }
 
 impl Default for RpcSection {
@@ -115,6 +118,19 @@ impl Default for RpcSection {
             listen: SocketAddr::from(([127, 0, 0, 1], 8545)),
             allowed_hosts: Vec::new(),
             cors_origins: vec!["*".into()],
+            limits: RpcLimits::default(),
+        }
+    }
+}
+
+impl RpcSection {
+    /// The settings of the JSON-RPC server.
+    pub fn server(&self) -> RpcConfig {
+        RpcConfig {
+            listen: self.listen,
+            cors_origins: self.cors_origins.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
+            limits: self.limits.clone(),
         }
     }
 }
@@ -270,6 +286,9 @@ pub enum ConfigError {
         /// The range allowed.
         range: &'static str,
     },
+    /// A limit of the JSON-RPC server is zero.
+    #[error("in the section rpc.limits: {0}")]
+    RpcLimits(#[from] causeway_rpc::ZeroLimit),
 }
 
 impl NodeConfig {
@@ -336,6 +355,7 @@ impl NodeConfig {
         if let Some(blocks) = self.storage.history_blocks {
             range("storage.history_blocks", blocks, 128, u64::MAX, "at least 128 (leave it out to keep all)")?;
         }
+        self.rpc.limits.check()?;
         self.sync.trusted_checkpoint()?;
         if self.p2p.listen.is_empty() {
             return Err(ConfigError::Range {
@@ -438,6 +458,28 @@ mod tests {
     fn a_value_out_of_range_is_named_with_its_range() {
         let error = parse("[parent]\npoll_ms = 1\n").unwrap_err().to_string();
         assert_eq!(error, "parent.poll_ms is 1, it must be 100 to 60000 milliseconds");
+    }
+
+    #[test]
+    fn every_rpc_limit_of_the_file_reaches_the_server() {
+        let defaults = serde_json::to_value(RpcLimits::default()).unwrap();
+        let text: String = defaults
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| format!("{name} = {}\n", value.as_u64().unwrap() + 1))
+            .collect();
+        let server = parse(&format!("[rpc.limits]\n{text}")).unwrap().rpc.server();
+        let changed = serde_json::to_value(&server.limits).unwrap();
+        for (name, value) in defaults.as_object().unwrap() {
+            assert_eq!(changed[name].as_u64().unwrap(), value.as_u64().unwrap() + 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_rpc_limit_of_zero_is_named() {
+        let error = parse("[rpc.limits]\nlogs = 0\n").unwrap_err().to_string();
+        assert_eq!(error, "in the section rpc.limits: the JSON-RPC limit logs is 0: set it to 1 or more");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use prometheus_client::{
 pub struct Metrics {
     /// Durable height.
     pub height: Gauge<i64, AtomicI64>,
-    /// Greatest head that a peer claims.
+    /// Round of the height in progress.
     pub round: Gauge<i64, AtomicI64>,
     /// Greatest head a peer claims.
     pub best_peer_head: Gauge<i64, AtomicI64>,

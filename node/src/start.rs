@@ -15,7 +15,7 @@ use causeway_parent::{
     Wire,
 };
 use causeway_peg::PegModule;
-use causeway_rpc::{RpcConfig, RpcContext, RpcLimits};
+use causeway_rpc::RpcContext;
 use causeway_storage::{DirLock, HistoryDepth, OsDisk, Storage, StorageOptions};
 use eyre::{WrapErr, eyre};
 use tokio::sync::mpsc;
@@ -87,13 +87,7 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
         status: status.clone(),
         pending: admission.pending.clone(),
     };
-    let rpc_config = RpcConfig {
-        listen: config.rpc.listen,
-        cors_origins: config.rpc.cors_origins.clone(),
-        allowed_hosts: config.rpc.allowed_hosts.clone(),
-        limits: RpcLimits::default(),
-    };
-    let (rpc, rpc_address) = causeway_rpc::start(rpc_config, context)
+    let (rpc, rpc_address) = causeway_rpc::start(config.rpc.server(), context)
         .await
         .wrap_err_with(|| format!("JSON-RPC at {}", config.rpc.listen))?;
     let mut registry = prometheus_client::registry::Registry::default();
