@@ -2,11 +2,11 @@
 //!
 //! One key for each role, one file for each key in one directory: `consensus.key` (ed25519, votes and proposals), `peg.key`
 //! (secp256k1, checkpoints and parent views), `operator.key` (secp256k1, the account that owns the stake) and `p2p.key`
-//! (ed25519, the node's network identity). They are apart so that a key which leaks through one protocol signs nothing in
-//! another. A node that is no validator has only `p2p.key`; no node needs `operator.key`, which is better kept elsewhere.
+//! (ed25519, the node's network identity). They are separate, so that a key that leaks through one protocol cannot sign in
+//! another. A node that is not a validator has only `p2p.key`. No node needs `operator.key`; it should be stored elsewhere.
 //!
-//! A file holds either a [`Keystore`] (web3 secret storage, locked by a password) or, for testnets and for what a node must
-//! read alone, 64 plain hexadecimal digits. What the content looks like decides, not the name.
+//! A file contains either a [`Keystore`] (web3 secret storage, locked by a password) or 64 plain hexadecimal digits. Plain keys
+//! are for testnets and for keys that a node must read without a person. The content decides, not the file's name.
 
 mod error;
 mod file;
@@ -40,7 +40,7 @@ const MAX_PLAIN_BYTES: usize = 128;
 /// Attempts to draw a valid secp256k1 scalar; the chance that one fails is below 2^-127.
 const MAX_DRAWS: usize = 8;
 
-/// What a key is for. It decides the file's name.
+/// The purpose of a key. It determines the file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyRole {
@@ -48,11 +48,11 @@ pub enum KeyRole {
     Consensus,
     /// Signs checkpoints and parent views.
     Peg,
-    /// Owns the stake; any account that signs transactions is read by these rules.
+    /// Owns the stake. Keys of other accounts that sign transactions follow the same rules.
     Operator,
-    /// Names the node on the network. Never a keystore: a node makes and reads it alone.
+    /// The node's identity on the network. Never a keystore, because a node creates and reads it without a person.
     P2p,
-    /// Shared by a node and its remote signer. Never a keystore, as both read it alone.
+    /// Shared by a node and its remote signer. Never a keystore, because both read it without a person.
     Signer,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for KeyRole {
     }
 }
 
-/// 32 secret bytes. `Debug` never shows them, and their memory is cleared when they go.
+/// 32 secret bytes. `Debug` never shows them, and their memory is cleared on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey([u8; 32]);
 
@@ -124,7 +124,7 @@ impl SecretKey {
     }
 }
 
-/// What others may know of a key.
+/// The public part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublicPart {
     /// The public key of an ed25519 consensus key.
@@ -134,7 +134,7 @@ pub enum PublicPart {
 }
 
 impl PublicPart {
-    /// Follows from the secret; `None` where it is no key of that role, or the role has no public part of ours.
+    /// Computes it from the secret; `None` when the secret is not a valid key of that role, or the role has no public part here.
     pub fn of(role: KeyRole, key: &SecretKey) -> Option<Self> {
         match role {
             KeyRole::Consensus => {
@@ -147,7 +147,7 @@ impl PublicPart {
 }
 
 impl PublicPart {
-    /// Reads what `Display` writes for a role; `None` for anything else.
+    /// Parses the output of `Display` for a role; `None` for other text.
     pub fn parse(role: KeyRole, text: &str) -> Option<Self> {
         match role {
             KeyRole::Consensus => text.parse::<B256>().ok().map(|key| Self::Consensus(ConsensusKey(key.0))),
@@ -166,7 +166,7 @@ impl fmt::Display for PublicPart {
     }
 }
 
-/// Where passwords come from: asked for a keystore's path, only when there is one to open.
+/// The source of passwords. It is called with a keystore's path, and only when there is one to open.
 pub type AskPassword<'a> = &'a dyn Fn(&Path) -> Result<Password, KeyError>;
 
 /// Reads one plain key file of the directory; `None` when it does not exist.
@@ -185,8 +185,8 @@ pub fn load_file(path: &Path, role: KeyRole) -> Result<Option<SecretKey>, KeyErr
     unlock_file(path, role, &locked)
 }
 
-/// Reads a key from any file, plain or keystore; `None` when it does not exist. `ask` is called only for a keystore that may serve
-/// in this role. One made by another tool names no role and serves as an operator's only.
+/// Reads a key from any file, plain or keystore; `None` when it does not exist. `ask` is called only for a keystore that may be
+/// used in this role. A keystore of another tool has no role and may only be used as an operator's key.
 ///
 /// # Errors
 /// [`KeyError`].
@@ -205,7 +205,7 @@ pub fn unlock_file(path: &Path, role: KeyRole, ask: AskPassword<'_>) -> Result<O
     Ok(Some(key))
 }
 
-/// Reads a file that must be a keystore, of any role, without opening it; `None` when it does not exist or is a plain key.
+/// Reads a keystore of any role without opening it; `None` when the file does not exist or is a plain key.
 ///
 /// # Errors
 /// [`KeyError`].
@@ -216,8 +216,8 @@ pub fn read_keystore(path: &Path) -> Result<Option<Keystore>, KeyError> {
     }
 }
 
-/// The public part of a key file, without a password: of a plain key it follows, in a keystore it is written. `None` when the file does
-/// not exist, or is an account's of another tool that says no address.
+/// The public part of a key file, without a password: computed from a plain key, read from a keystore. `None` when the file does
+/// not exist, or is another tool's keystore without an address.
 ///
 /// # Errors
 /// [`KeyError`].
@@ -232,15 +232,15 @@ pub fn public_part(path: &Path, role: KeyRole) -> Result<Option<PublicPart>, Key
     PublicPart::parse(role, &text).map(Some).ok_or_else(|| fault(malformed))
 }
 
-/// Writes one plain key file of the directory with mode 0600, whole or not at all and synced to disk.
+/// Writes one plain key file of the directory with mode 0600, atomically and synced to disk.
 ///
 /// # Errors
-/// [`KeyError::Exists`] rather than overwriting; [`KeyError::Io`].
+/// [`KeyError::Exists`] instead of overwriting; [`KeyError::Io`].
 pub fn save(directory: &Path, role: KeyRole, key: &SecretKey) -> Result<(), KeyError> {
     save_file(&directory.join(role.file_name()), key)
 }
 
-/// Writes a plain key file anywhere, as [`save`] does.
+/// Writes a plain key file at any path, as [`save`] does.
 ///
 /// # Errors
 /// As [`save`].
@@ -249,7 +249,7 @@ pub fn save_file(path: &Path, key: &SecretKey) -> Result<(), KeyError> {
     file::write_private(path, text.as_bytes())
 }
 
-/// Writes a keystore anywhere, as [`save`] does.
+/// Writes a keystore at any path, as [`save`] does.
 ///
 /// # Errors
 /// As [`save`].
@@ -257,7 +257,7 @@ pub fn save_keystore(path: &Path, keystore: &Keystore) -> Result<(), KeyError> {
     file::write_private(path, keystore.to_string().as_bytes())
 }
 
-/// Refuses when a key of one of the roles exists in the directory.
+/// Returns an error when a key of one of the roles exists in the directory.
 ///
 /// # Errors
 /// [`KeyError::Exists`].

@@ -1,5 +1,5 @@
 // Compiles solidity/ with the solc that package-lock.json pins, and writes artifacts/.
-// `--check` writes nothing and fails when the committed artifacts differ from what the sources give.
+// `--check` writes nothing and fails when the committed artifacts differ from the compiled sources.
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,7 @@ const names = fs
 export const readSources = () =>
   Object.fromEntries(names.map((name) => [name, fs.readFileSync(path.join(sourceDir, name), "utf8")]));
 
-/** Artifacts' texts by file name, of `sources`; throws what the compiler says, warnings too: contracts are few and final. */
+/** Compiles `sources` to artifacts: texts by file name. Throws on any compiler message, warnings included. */
 export function compile(sources, { lenient = false } = {}) {
   const input = {
     language: "Solidity",
@@ -28,7 +28,7 @@ export function compile(sources, { lenient = false } = {}) {
       evmVersion: "cancun",
       viaIR: true,
       optimizer: { enabled: true, runs: 1_000_000 },
-      // No hash of sources and paths at the bytecode's end: the same code compiles to the same bytes anywhere.
+      // The bytecode ends without a hash of sources and paths, so the same code compiles to the same bytes anywhere.
       metadata: { bytecodeHash: "none", appendCBOR: false },
       outputSelection: {
         "*": {
@@ -42,7 +42,7 @@ export function compile(sources, { lenient = false } = {}) {
   const errors = (output.errors ?? []).filter((error) => !lenient || error.severity === "error");
   if (errors.length) throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
 
-  // solc keys immutables by syntax-tree ids, which move with unrelated edits; names and places stay.
+  // solc identifies immutables by syntax-tree ids, which change with unrelated edits; names and positions do not.
   const variableNames = new Map();
   const walk = (node) => {
     if (node === null || typeof node !== "object") return;
@@ -85,7 +85,7 @@ function main() {
     if (committed === text) continue;
     stale += 1;
     if (check) {
-      console.error(`artifacts/${name} is not what solidity/ compiles to; run: npm run compile`);
+      console.error(`artifacts/${name} differs from the compiled sources in solidity/; run: npm run compile`);
     } else {
       fs.mkdirSync(path.dirname(file), { recursive: true });
       fs.writeFileSync(file, text);

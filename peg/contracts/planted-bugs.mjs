@@ -1,5 +1,5 @@
-// Plants one bug at a time in the contracts and runs the tests against each: every bug must be caught, or the
-// tests' silence about the real contracts means little. The sources and artifacts are not touched.
+// Plants one bug at a time in the contracts and runs the tests against it. Every bug must be caught; otherwise passing tests say
+// little about the real contracts. The sources and artifacts are not changed.
 //
 //   cargo test --release -p causeway-contracts -p causeway-unify --no-run && node planted-bugs.mjs [PART OF A NAME...]
 import { spawnSync } from "node:child_process";
@@ -14,7 +14,7 @@ const vault = "PegVault.sol";
 const bugs = [
   ["quorum of exactly two thirds", registry, "power * 3 > total * 2", "power * 3 >= total * 2"],
   ["quorum of a half", registry, "power * 3 > total * 2", "power * 2 > total"],
-  ["quorum of heads", registry, "power * 3 > total * 2", "offset / SIGNATURE * 3 > count * 2"],
+  ["quorum counts members instead of power", registry, "power * 3 > total * 2", "offset / SIGNATURE * 3 > count * 2"],
   ["quorum rounded up", registry, "power * 3 > total * 2", "power > (total * 2 + 2) / 3"],
   ["quorum rounded down before doubling", registry, "power * 3 > total * 2", "power > total / 3 * 2"],
   ["quorum of products in 64 bits", registry, "power * 3 > total * 2", "uint64(power * 3) > uint64(total * 2)"],
@@ -30,7 +30,7 @@ const bugs = [
   ["signer outside the set", registry, "if (count < MAX_VALIDATORS && signers >> count != 0) revert UnknownSigner();", ""],
   ["same number again", registry, "c.number <= last.number", "c.number < last.number"],
   ["older number", registry, "if (c.number <= last.number) revert NumberNotNewer(last.number, c.number);", "if (c.number == 0) revert NumberNotNewer(last.number, c.number);"],
-  ["height may stand still", registry, "c.height <= last.height", "c.height < last.height"],
+  ["height need not increase", registry, "c.height <= last.height", "c.height < last.height"],
   ["withdrawal count may fall", registry, "c.withdrawalCount < last.withdrawalCount || ", ""],
   ["count beyond the tree", registry, " || c.withdrawalCount > type(uint32).max", ""],
   ["zero withdrawal root", registry, "c.withdrawalRoot == 0 || ", ""],
@@ -40,12 +40,12 @@ const bugs = [
   ["later deposits' count not added", registry, "        nonce += uint64(laterDeposits.length);\n", ""],
   ["unknown history taken for an empty one", registry, "if (actual == 0) revert UnknownDepositHistory(nonce);", ""],
   ["empty history needs a proof", registry, "if (nonce != 0) {", "{"],
-  ["anything is linked", registry, "        requireDepositHistory(nonce, acc, laterDeposits);\n        linkedAcc", "        laterDeposits; linkedAcc"],
-  ["links are forgotten", registry, "        linkedAcc[nonce] = acc;\n", ""],
+  ["history linked without proof", registry, "        requireDepositHistory(nonce, acc, laterDeposits);\n        linkedAcc", "        laterDeposits; linkedAcc"],
+  ["links are not stored", registry, "        linkedAcc[nonce] = acc;\n", ""],
   ["signatures all read from the first place", registry, "                offset += SIGNATURE;\n", ""],
-  ["power of nobody counted", registry, "                if (!signed) continue;\n", ""],
-  ["set of the epoch before still heard", registry, "c.epoch != last.epoch && ", "c.epoch + 1 != last.epoch && c.epoch != last.epoch && "],
-  ["registry's epoch stands still", registry, "latest = Latest(c.number, c.height, c.withdrawalCount, c.epoch);", "latest = Latest(c.number, c.height, c.withdrawalCount, last.epoch);"],
+  ["power of members without a signature counted", registry, "                if (!signed) continue;\n", ""],
+  ["set of the previous epoch still accepted", registry, "c.epoch != last.epoch && ", "c.epoch + 1 != last.epoch && c.epoch != last.epoch && "],
+  ["registry's epoch never advances", registry, "latest = Latest(c.number, c.height, c.withdrawalCount, c.epoch);", "latest = Latest(c.number, c.height, c.withdrawalCount, last.epoch);"],
   ["any epoch with a set", registry, "if (c.epoch != last.epoch && c.epoch != last.epoch + 1) revert UnknownEpoch(c.epoch);", ""],
   ["announced set may change", registry, "if (known != 0) revert ConflictingNextSet(known, commitment);", ""],
   ["announced set forgotten", registry, "        validatorSetOf[epoch] = commitment;\n        emit ValidatorSetCommitted(epoch, commitment);\n    }\n\n    /// @dev Checks", "        emit ValidatorSetCommitted(epoch, commitment);\n    }\n\n    /// @dev Checks"],
@@ -55,7 +55,7 @@ const bugs = [
   ["claim twice", vault, "if (bits & bit != 0) revert AlreadyClaimed(w.index);", ""],
   ["nullifiers of one word collide with the next", vault, "w.index >> 8", "w.index >> 9"],
   ["guard against re-entry removed", vault, "if (entered) revert Reentered();", ""],
-  ["guard never opens again", vault, "        entered = false;\n", ""],
+  ["guard is never released", vault, "        entered = false;\n", ""],
   ["unknown checkpoint", vault, "if (root == 0) revert UnknownCheckpoint(checkpoint);", ""],
   ["index unbounded", vault, "if (w.index >= count) revert IndexOutOfRange(w.index, count);", ""],
   ["index bounded one too far", vault, "w.index >= count", "w.index > count"],
@@ -65,18 +65,18 @@ const bugs = [
   ["longer proofs", vault, "if (proof.length > 32) revert InvalidProof();", ""],
   ["delay ignored", vault, "if (block.timestamp < notBefore)", "if (false)"],
   ["delay one second short", vault, "block.timestamp < notBefore", "block.timestamp + 1 < notBefore"],
-  ["tokens paid in coin", vault, "if (w.token != NATIVE) revert UnsupportedToken(w.token);", ""],
+  ["other tokens paid in native coin", vault, "if (w.token != NATIVE) revert UnsupportedToken(w.token);", ""],
   ["failed payment ignored", vault, "if (!ok) revert PaymentFailed(to);", "if (!ok) return;"],
   ["fee paid on top", vault, "pay(w.recipient, w.amount - w.relayerFee);", "pay(w.recipient, w.amount);"],
   ["fee kept", vault, "if (w.relayerFee != 0) pay(msg.sender, w.relayerFee);", ""],
   ["locked not reduced", vault, "        lockedNative = uint192(lockedNative - w.amount);\n", ""],
   ["locked wraps", vault, "lockedNative = uint192(lockedNative - w.amount);", "unchecked { lockedNative = uint192(lockedNative - w.amount); }"],
   ["deposit of nothing", vault, "if (msg.value == 0) revert ZeroAmount();", ""],
-  ["deposit for nobody", vault, "if (recipient == address(0)) revert ZeroRecipient();", ""],
+  ["deposit to the zero address", vault, "if (recipient == address(0)) revert ZeroRecipient();", ""],
   ["locked truncated", vault, "if (sum > type(uint192).max) revert AmountTooLarge();", ""],
   ["nonces from 0", vault, "nonce = depositNonce + 1;", "nonce = depositNonce;"],
   ["sender not in the deposit's leaf", vault, "NATIVE, msg.sender, recipient, msg.value));", "NATIVE, address(0), recipient, msg.value));"],
-  ["snapshot of the future", vault, "nonce > depositNonce || ", ""],
+  ["snapshot of a future nonce", vault, "nonce > depositNonce || ", ""],
   ["snapshot overwritten but answered", vault, " || depositNonce - nonce >= SNAPSHOTS", ""],
   ["snapshot ring one too long", vault, "depositNonce - nonce >= SNAPSHOTS", "depositNonce - nonce > SNAPSHOTS"],
   ["balance as backing", vault, "token == NATIVE ? lockedNative : 0", "token == NATIVE ? address(this).balance : 0"],
@@ -107,9 +107,9 @@ let missed = 0;
 let planted = 0;
 for (const [name, file, find, replace] of bugs) {
   if (only.length && !only.some((part) => name.includes(part))) continue;
-  if (!sources[file].includes(find)) throw new Error(`${file} has no "${find}" any more: "${name}" cannot be planted`);
+  if (!sources[file].includes(find)) throw new Error(`${file} has no "${find}" any more, so "${name}" cannot be planted`);
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "planted-"));
-  // A bug may leave a parameter or an error unused, which the real sources may not: those warnings are no matter.
+  // A bug may leave a parameter or an error unused. These warnings are ignored here; the real sources must not have them.
   const artifacts = compile({ ...sources, [file]: sources[file].replaceAll(find, replace) }, { lenient: true });
   for (const contract of ["CheckpointRegistry.json", "PegVault.json"]) {
     fs.writeFileSync(path.join(directory, contract), artifacts[contract]);

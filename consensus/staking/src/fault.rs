@@ -31,7 +31,7 @@ pub enum StakingFault {
         minimum: U256,
     },
     /// The caller has less stake than needed.
-    #[error("{needed} of stake needed, {available} available")]
+    #[error("{needed} units of stake are needed, but {available} are available")]
     InsufficientStake {
         /// The available stake.
         available: U256,
@@ -39,13 +39,13 @@ pub enum StakingFault {
         needed: U256,
     },
     /// No validator with this operator is registered.
-    #[error("{operator} is no validator")]
+    #[error("{operator} is not a validator")]
     UnknownValidator {
         /// The operator.
         operator: Address,
     },
     /// The operator already has a validator.
-    #[error("{operator} is registered already")]
+    #[error("{operator} is already registered")]
     AlreadyRegistered {
         /// The operator.
         operator: Address,
@@ -75,7 +75,7 @@ pub enum StakingFault {
         bps: u16,
     },
     /// The self-bond would fall below the minimum.
-    #[error("a self-bond of {remaining} would remain, the minimum is {minimum}: exit instead")]
+    #[error("the remaining self-bond of {remaining} is below the minimum of {minimum}; exit instead")]
     SelfBondTooLow {
         /// The remaining self-bond.
         remaining: U256,
@@ -95,22 +95,22 @@ pub enum StakingFault {
         operator: Address,
     },
     /// All stake bonded with the validator was slashed.
-    #[error("everything bonded with {operator} was slashed")]
+    #[error("all stake bonded with {operator} was slashed")]
     FullySlashed {
         /// The operator.
         operator: Address,
     },
     /// The validator has more shares than can be counted.
-    #[error("too many shares")]
+    #[error("the validator has too many shares")]
     SharesOverflow,
     /// Both validators are the same.
-    #[error("a redelegation to the same validator")]
+    #[error("the redelegation is to the same validator")]
     SameValidator,
     /// More stake is leaving in the next epochs than the bounds allow.
     #[error("too much stake is leaving")]
     ExitQueueFull,
     /// More stake would move in this epoch than the bounds allow.
-    #[error("only {room} may move in this epoch")]
+    #[error("at most {room} units of stake may be redelegated in this epoch")]
     RedelegationLimit {
         /// The stake that can move.
         room: U256,
@@ -128,7 +128,7 @@ pub enum StakingFault {
         id: u64,
     },
     /// No such stake is unbonding.
-    #[error("nothing is unbonding there")]
+    #[error("no stake is unbonding from this validator in this epoch")]
     NothingUnbonding,
     /// The stake cannot be claimed yet.
     #[error("stake that leaves in epoch {leave_epoch} cannot be claimed yet")]
@@ -137,10 +137,10 @@ pub enum StakingFault {
         leave_epoch: u64,
     },
     /// The validator is not in jail.
-    #[error("not in jail")]
+    #[error("the validator is not in jail")]
     NotJailed,
     /// The jail time is not over.
-    #[error("in jail until {until}")]
+    #[error("the validator is in jail until {until} (Unix seconds)")]
     StillJailed {
         /// End of the jail time, seconds.
         until: u64,
@@ -163,22 +163,22 @@ pub enum StakingFault {
         epoch: u64,
     },
     /// The consensus key was never registered.
-    #[error("consensus key {consensus_key} is no validator's")]
+    #[error("consensus key {consensus_key} is not registered")]
     UnknownConsensusKey {
         /// The key.
         consensus_key: B256,
     },
     /// The validator was already punished for a double signature.
-    #[error("{operator} is tombstoned already")]
+    #[error("{operator} is already tombstoned")]
     AlreadyTombstoned {
         /// The operator.
         operator: Address,
     },
     /// An impossible sum or difference: the chain's own accounting is broken (a bug).
-    #[error("the staking accounts are broken")]
+    #[error("the staking accounts do not balance")]
     Accounting,
     /// The token's balance is too small.
-    #[error("{owner} has {balance}, {needed} needed")]
+    #[error("{owner} has a balance of {balance}, but {needed} is needed")]
     TokenBalance {
         /// Account.
         owner: Address,
@@ -200,7 +200,7 @@ pub enum StakingFault {
         spender: Address,
     },
     /// The allowance is too small.
-    #[error("{spender} may spend {allowance}, {needed} needed")]
+    #[error("{spender} has an allowance of {allowance}, but {needed} is needed")]
     TokenAllowance {
         /// The spender.
         spender: Address,

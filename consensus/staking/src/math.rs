@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spread_and_gathered_never_grows() {
+    fn spreading_and_gathering_never_creates_coin() {
         let (each, left) = spread(n(10), n(0), n(3)).unwrap_or_default();
         assert_eq!(gather(each, n(3), left), Some((n(10), n(0))));
         assert_eq!(gather(each, n(3), n(0)).map(|(whole, _)| whole), Some(n(9)));

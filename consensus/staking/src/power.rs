@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn dust_beside_a_whale_still_counts() {
+    fn the_smallest_stake_beside_a_huge_one_has_power() {
         assert_eq!(scale_power(&[U256::MAX - wei(1), wei(1)]).unwrap()[1], 1);
         assert_eq!(scale_power(&[U256::MAX - wei(1), wei(0)]).unwrap()[1], 0);
     }

@@ -1,10 +1,10 @@
-//! What can be wrong with keys and their files, in words that say what to do.
+//! Errors of keys and their files; each text tells what to do.
 
 use std::path::PathBuf;
 
 use super::{KeyRole, PublicPart};
 
-/// Why keys could not be made, read or written. All of these are the operator's to fix, except [`KeyError::Randomness`].
+/// Why keys could not be created, read or written. The operator must fix all of these, except [`KeyError::Randomness`].
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file or directory cannot be read or written.
@@ -12,10 +12,10 @@ pub enum KeyError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Others may read the file.
+    /// Other users may read the file.
     #[error("key file {path} has mode {mode:03o}, so others may read it: run `chmod 600 {path}`")]
     Mode {
         /// The file.
@@ -23,13 +23,13 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Not 64 hexadecimal digits.
+    /// The content is not 64 hexadecimal digits.
     #[error("key file {path} does not hold 64 hexadecimal digits")]
     Malformed {
         /// The file.
         path: PathBuf,
     },
-    /// 32 bytes that are no key of that kind.
+    /// The 32 bytes are not a valid key of this kind.
     #[error("key file {path} holds a number that is no secp256k1 key")]
     OutOfRange {
         /// The file.
@@ -47,7 +47,7 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
-    /// One secret in two roles.
+    /// Two roles have the same secret.
     #[error("key files {first} and {second} in {directory} hold the same secret: make one of them anew")]
     Shared {
         /// The directory.
@@ -57,7 +57,7 @@ pub enum KeyError {
         /// The other file.
         second: &'static str,
     },
-    /// The file is a keystore and no password was offered.
+    /// The file is a keystore and there is no password.
     #[error(
         "key file {path} is a keystore, which needs its password: name a file that holds it with --password-file or CAUSEWAY_PASSWORD_FILE"
     )]
@@ -65,26 +65,26 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is a keystore that cannot be used as it is.
+    /// The keystore cannot be used.
     #[error("keystore {path}: {fault}")]
     Keystore {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         fault: KeystoreFault,
     },
-    /// The password cannot be had.
+    /// The password is not available.
     #[error("no password for {path}: {reason}")]
     NoPassword {
         /// The keystore.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// A new keystore with nothing to lock it.
+    /// The password of a new keystore is empty.
     #[error("the password is empty: a keystore needs one")]
     EmptyPassword,
-    /// More than a password.
+    /// The password file contains more than a password.
     #[error(
         "password file {path} holds more than {limit} bytes or more than one line: it must hold the password alone"
     )]
@@ -94,7 +94,7 @@ pub enum KeyError {
         /// Longest password in bytes.
         limit: u64,
     },
-    /// This role is never kept in a keystore.
+    /// A key of this role is never stored in a keystore.
     #[error("{role} keys are kept as plain files only: a node reads them without anybody there to give a password")]
     PlainOnly {
         /// The role.
@@ -105,54 +105,54 @@ pub enum KeyError {
     Randomness(String),
 }
 
-/// What is wrong with a keystore.
+/// Why a keystore cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeystoreFault {
-    /// Not JSON of that shape.
+    /// The file is not JSON of the expected form.
     #[error("it is not web3 secret storage: {0}")]
     Shape(#[from] serde_json::Error),
-    /// Another version.
+    /// The version is not supported.
     #[error("it is of version {0}; only version 3 is read")]
     Version(u64),
-    /// Another cipher.
+    /// The cipher is not supported.
     #[error("its cipher is {0:?}; only \"aes-128-ctr\" is read")]
     Cipher(String),
-    /// Settings that no tool writes: wrong for the format, or so costly that opening it would exhaust the machine.
+    /// A setting that no tool writes: invalid in the format, or so costly that opening the keystore would exhaust the machine.
     #[error("its {field} is outside of what is read ({allowed})")]
     Setting {
         /// The field.
         field: &'static str,
-        /// What is read.
+        /// The accepted values.
         allowed: &'static str,
     },
-    /// The message authentication code does not fit.
+    /// The message authentication code does not match.
     #[error("the password is wrong (or the file is damaged)")]
     WrongPassword,
-    /// It says it is for something else.
+    /// The keystore has another role.
     #[error("it holds a {found} key, and a {wanted} key is wanted: one key never serves two roles")]
     WrongRole {
-        /// The role recorded.
+        /// The role in the file.
         found: KeyRole,
-        /// The role asked for.
+        /// The requested role.
         wanted: KeyRole,
     },
-    /// It says nothing of a role, as those of other tools, and this role wants certainty.
+    /// The keystore has no role, as those of other tools, and this role requires one.
     #[error(
         "it names no role, so it may be an account's key of another tool: if it is meant to be this node's {wanted} key, run `causeway keys import --role {wanted} --keystore FILE`"
     )]
     NoRole {
-        /// The role asked for.
+        /// The requested role.
         wanted: KeyRole,
     },
-    /// The secret inside is not of the public part recorded beside it.
+    /// The secret does not match the public part in the file.
     #[error("it says it holds the key of {recorded}, and holds that of {found}: the file was altered")]
     PublicPart {
-        /// What the file says.
+        /// The public part in the file.
         recorded: String,
-        /// What follows from the secret.
+        /// The public part of the secret.
         found: PublicPart,
     },
-    /// The secret inside is no key.
+    /// The secret is not a valid key.
     #[error("it holds a number that is no secp256k1 key")]
     OutOfRange,
 }

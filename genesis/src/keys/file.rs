@@ -1,4 +1,4 @@
-//! Private files: read only where nobody else may, written whole or not at all, never over another.
+//! Private files: only the owner may read them; they are written atomically and never overwritten.
 
 use std::{
     fs, io,
@@ -16,10 +16,10 @@ use super::KeyError;
 const DIRECTORY_MODE: u32 = 0o700;
 /// File mode: only the owner may read or write it.
 const FILE_MODE: u32 = 0o600;
-/// Bits that give anything to group or others.
+/// Permission bits of group and others.
 const FOREIGN_BITS: u32 = 0o077;
 
-/// Reads at most `limit` bytes and one more of a file; `None` when it does not exist.
+/// Reads at most `limit` + 1 bytes of a file; `None` when it does not exist.
 pub(super) fn read_private(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
     let io = |source| KeyError::Io { path: path.into(), source };
     let file = match fs::File::open(path) {
@@ -27,7 +27,7 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Option<Zeroizing<V
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
-    // Checked on the open file, so that what is read is what was checked.
+    // Checks the open file, so that the checked file is the one that is read.
     let mode = file.metadata().map_err(io)?.mode() & 0o777;
     if mode & FOREIGN_BITS != 0 {
         return Err(KeyError::Mode { path: path.into(), mode });
@@ -37,8 +37,8 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Option<Zeroizing<V
     Ok(Some(bytes))
 }
 
-/// Writes a private file: under another name first, synced, then given its name, which must be free. A crash leaves all of it
-/// or nothing under that name. The directory is created with mode 0700 when missing.
+/// Writes a private file: under another name first, synced, then linked to its name, which must be free. After a crash the file
+/// is complete or does not exist. The directory is created with mode 0700 when missing.
 pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), KeyError> {
     let io = |source| KeyError::Io { path: path.into(), source };
     let directory = match path.parent() {
@@ -59,7 +59,7 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), KeyError>
         fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&new).and_then(|mut file| {
             file.write_all(content)?;
             file.sync_all()?;
-            // Linking, unlike renaming, refuses a name that somebody took in the meantime.
+            // Unlike a rename, a link fails when the name was taken in the meantime.
             fs::hard_link(&new, path)
         });
     let removed = fs::remove_file(&new);

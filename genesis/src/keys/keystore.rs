@@ -1,8 +1,8 @@
-//! Keystores: one secret under a password, in web3 secret storage version 3, as geth, cast and wallets write it.
+//! Keystores: one secret under a password, in web3 secret storage version 3, the format of geth, cast and wallets.
 //!
-//! Beside the standard fields ours say which role the key has and its public part, so that a key in the wrong place is
-//! refused and `keys show` needs no password. Other tools leave those fields alone. They are not authenticated: they guard
-//! against mistakes, not against somebody who can write the file.
+//! In addition to the standard fields, ours contain the key's role and public part, so that a key in the wrong role is
+//! refused and `keys show` needs no password. Other tools ignore these fields. The fields are not authenticated: they protect
+//! against mistakes, not against an attacker who can write the file.
 
 use std::{fmt, path::Path};
 
@@ -33,12 +33,12 @@ const MAX_SCRYPT_WORK: u64 = 1 << 24;
 /// Most rounds of PBKDF2.
 const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
 
-/// How costly it is to try a password.
+/// The cost of trying a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strength {
     /// scrypt with n = 2^18, r = 8, p = 1, as geth: about a second and 256 MiB.
     Standard,
-    /// scrypt with n = 2^12, r = 8, p = 6, as `geth --lightkdf`: for tests and passwords that nobody can guess.
+    /// scrypt with n = 2^12, r = 8, p = 6, as `geth --lightkdf`: for tests, and for passwords that cannot be guessed.
     Light,
 }
 
@@ -52,7 +52,7 @@ impl Strength {
     }
 }
 
-/// A keystore, still locked.
+/// A locked keystore.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Keystore {
     /// For other tools: the account's address without `0x`.
@@ -67,7 +67,7 @@ pub struct Keystore {
     causeway: Option<Recorded>,
 }
 
-/// What we add.
+/// Our additional fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Recorded {
@@ -120,15 +120,15 @@ impl fmt::Display for Keystore {
 }
 
 impl Keystore {
-    /// Whether a file's content means to be a keystore and not plain digits.
+    /// Whether a file's content is meant as a keystore and not as plain digits.
     pub(super) fn looks_like(content: &[u8]) -> bool {
         content.trim_ascii_start().first() == Some(&b'{')
     }
 
-    /// Reads a keystore's text. Nothing is decrypted; every setting is checked against its bounds.
+    /// Parses a keystore. Decrypts nothing; checks every setting against its bounds.
     ///
     /// # Errors
-    /// [`KeystoreFault`] without passwords and roles.
+    /// A [`KeystoreFault`] that does not concern passwords or roles.
     pub fn parse(content: &[u8]) -> Result<Self, KeystoreFault> {
         let keystore: Self = serde_json::from_slice(content)?;
         keystore.check()?;
@@ -170,18 +170,18 @@ impl Keystore {
         })
     }
 
-    /// The role it says it has; `None` for a keystore of another tool.
+    /// The role in the file; `None` for a keystore of another tool.
     pub fn role(&self) -> Option<KeyRole> {
         self.causeway.as_ref().map(|recorded| recorded.role)
     }
 
-    /// The public part it says it has, checked only when it is opened; none in those of other tools that name no address.
+    /// The public part in the file, which is checked only on opening; `None` for another tool's keystore without an address.
     pub fn public_part(&self) -> Option<String> {
         let recorded = self.causeway.as_ref().map(|recorded| recorded.public_key.clone());
         recorded.or_else(|| self.address.as_ref().map(|address| format!("0x{}", address.trim_start_matches("0x"))))
     }
 
-    /// Whether it may serve as a key of `role`. Those of other tools are accounts: operators' and nothing else.
+    /// Whether it may be used as a key of `role`. Keystores of other tools are accounts, and may only be used as operator keys.
     ///
     /// # Errors
     /// [`KeystoreFault::WrongRole`] or [`KeystoreFault::NoRole`].
@@ -194,7 +194,7 @@ impl Keystore {
         }
     }
 
-    /// Opens it for `role`. The role itself is not looked at ([`Keystore::check_role`]), so that importing can give one.
+    /// Opens it for `role`. Does not check the role ([`Keystore::check_role`]), so that an import can assign one.
     ///
     /// # Errors
     /// [`KeystoreFault::WrongPassword`], [`KeystoreFault::PublicPart`] or [`KeystoreFault::OutOfRange`].
@@ -207,7 +207,7 @@ impl Keystore {
         let (Ok(iv), Ok(ciphertext)) =
             (self.crypto.cipherparams.iv.as_slice().try_into(), self.crypto.ciphertext.as_slice().try_into())
         else {
-            return Err(KeystoreFault::WrongPassword); // cannot be: `check` looked at both lengths
+            return Err(KeystoreFault::WrongPassword); // impossible: `check` has checked both lengths
         };
         let key = SecretKey::from_bytes(*apply_cipher(&derived, iv, ciphertext));
         let found = PublicPart::of(role, &key).ok_or(KeystoreFault::OutOfRange)?;
@@ -296,7 +296,7 @@ fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     Ok(bytes)
 }
 
-/// A random (version 4) UUID of 16 random bytes, as RFC 9562 writes it.
+/// A random (version 4) UUID from 16 random bytes, in the format of RFC 9562.
 fn uuid(mut bytes: [u8; 16]) -> String {
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
@@ -304,12 +304,12 @@ fn uuid(mut bytes: [u8; 16]) -> String {
     format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
 }
 
-/// Reads a keystore file's content that was read already.
+/// Parses the content of a keystore file.
 pub(super) fn parse_file(path: &Path, content: &[u8]) -> Result<Keystore, KeyError> {
     Keystore::parse(content).map_err(|fault| KeyError::Keystore { path: path.into(), fault })
 }
 
-/// Hexadecimal digits without `0x`, as the format has them; a `0x` is read too.
+/// Hexadecimal digits without `0x`, as in the format; a `0x` is accepted too.
 mod plain_hex {
     use alloy_primitives::hex;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

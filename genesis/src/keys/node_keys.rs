@@ -1,4 +1,4 @@
-//! The keys a node starts with.
+//! The keys that a node needs at start.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub struct NodeKeys {
 }
 
 impl NodeKeys {
-    /// Draws three fresh keys from the operating system.
+    /// Generates three new keys with the operating system's randomness.
     ///
     /// # Errors
     /// [`KeyError::Randomness`].
@@ -51,14 +51,14 @@ impl NodeKeys {
         Self::unlock(directory, &locked)
     }
 
-    /// Reads the three files, keystores with the password that `ask` gives.
+    /// Reads the three files, and opens keystores with the password from `ask`.
     ///
     /// # Errors
     /// [`KeyError`].
     pub fn unlock(directory: &Path, ask: AskPassword<'_>) -> Result<Self, KeyError> {
         let path = |role: KeyRole| directory.join(role.file_name());
         let missing = |path: PathBuf| KeyError::Missing { path };
-        // What is wrong without a password is said before one is asked for.
+        // Reports errors that need no password before it asks for one.
         let roles = [KeyRole::Consensus, KeyRole::Peg, KeyRole::P2p];
         if let Some(role) = roles.into_iter().find(|role| path(*role).symlink_metadata().is_err()) {
             return Err(missing(path(role)));
@@ -70,7 +70,7 @@ impl NodeKeys {
         Ok(keys)
     }
 
-    /// Reads the three plain files where `consensus.key` or `peg.key` exists; `None` where neither does: the node is no validator.
+    /// Reads the three plain files if `consensus.key` or `peg.key` exists; `None` if neither exists: the node is not a validator.
     ///
     /// # Errors
     /// As [`NodeKeys::load`].
@@ -78,7 +78,7 @@ impl NodeKeys {
         Self::unlock_validator(directory, &locked)
     }
 
-    /// As [`NodeKeys::load_validator`], keystores too.
+    /// As [`NodeKeys::load_validator`], including keystores.
     ///
     /// # Errors
     /// As [`NodeKeys::unlock`].

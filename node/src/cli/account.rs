@@ -36,7 +36,7 @@ impl AccountArgs {
         }
     }
 
-    /// Where passwords of further keys come from.
+    /// The source of passwords for further keys.
     pub(super) const fn password(&self) -> &PasswordArgs {
         &self.password
     }

@@ -1,4 +1,4 @@
-//! Amounts as people write them: whole coins or stake tokens with up to 18 decimals.
+//! Amounts on the command line: whole coins or stake tokens with up to 18 decimals.
 
 use alloy_primitives::{U256, utils::format_ether, utils::parse_ether};
 use eyre::eyre;
@@ -6,7 +6,7 @@ use eyre::eyre;
 /// Decimals of the coin and of the stake token.
 const DECIMALS: usize = 18;
 
-/// What is counted.
+/// The unit of an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     /// The chain's coin.
@@ -30,10 +30,10 @@ impl Unit {
         }
     }
 
-    /// The smallest units that `text` means.
+    /// Converts `text` to the smallest units.
     ///
     /// # Errors
-    /// `text` is no decimal number, is negative, has more than 18 decimals, or is too large; the error names the unit.
+    /// `text` is not a decimal number, is negative, has more than 18 decimals, or is too large; the error names the unit.
     pub(super) fn parse(self, text: &str) -> eyre::Result<U256> {
         let not_one = || eyre!("{text:?} is not an amount of {} (such as 1.5)", self.many());
         if text.starts_with("0x") {

@@ -20,10 +20,10 @@ pub(super) struct LogArgs {
 }
 
 impl LogArgs {
-    /// Logs to standard error from here on.
+    /// Logs to standard error from now on.
     ///
     /// # Errors
-    /// When the filter is none.
+    /// When the filter is invalid.
     pub(super) fn start(&self) -> eyre::Result<()> {
         let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", self.log)).map_err(|error| {
             eyre!(

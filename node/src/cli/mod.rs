@@ -1,4 +1,4 @@
-//! The command line; one file a command.
+//! The command line, one file for each command.
 
 mod account;
 mod amount;
@@ -77,7 +77,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// What went wrong and what to do; the process exits with status 1.
+    /// The failure and what to do; the process exits with status 1.
     pub fn run(self) -> eyre::Result<()> {
         match self.command {
             Command::Genesis(command) => command.run(),
@@ -97,17 +97,17 @@ impl Cli {
     }
 }
 
-/// Runs a future on a small runtime: what commands that talk to a node need.
+/// Runs a future on a small runtime, for commands that talk to a node.
 pub(crate) fn block_on<T>(future: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 
-/// Prints a line for people or scripts; a closed pipe is not an error worth a panic.
+/// Prints a line for people or scripts; a closed pipe is an error and no panic.
 pub(crate) fn say(text: impl std::fmt::Display) -> eyre::Result<()> {
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
-/// The error and its causes, leaving out a cause that the text before it has told already.
+/// The error and its causes, without causes that the text before them already contains.
 fn told_once(error: &eyre::Report) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

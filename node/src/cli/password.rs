@@ -1,4 +1,4 @@
-//! Where passwords of keystores come from: a file or the terminal, never an argument, which every user of the machine can read.
+//! The sources of keystore passwords: a file or the terminal. Never an argument, because every user of the machine can read those.
 
 use std::{
     cell::RefCell,
@@ -15,7 +15,7 @@ use clap::Args;
 use eyre::eyre;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-/// The terminal of this process, wherever its input and output lead.
+/// The terminal of this process, even if its input and output are redirected.
 const TERMINAL: &str = "/dev/tty";
 
 /// How a command comes by a password.
@@ -27,7 +27,7 @@ pub(crate) struct PasswordArgs {
 }
 
 impl PasswordArgs {
-    /// What [`keys::unlock_file`] asks. The terminal is asked once: one password opens all keystores of a command.
+    /// The password source for [`keys::unlock_file`]. The terminal asks once: one password opens all keystores of a command.
     pub(crate) fn ask(&self) -> impl Fn(&Path) -> Result<Password, KeyError> + '_ {
         let told = RefCell::new(None);
         move |path| {
@@ -42,7 +42,7 @@ impl PasswordArgs {
         }
     }
 
-    /// A password for a new keystore; a person types it twice.
+    /// Reads a password for a new keystore; a person types it twice.
     pub(crate) fn choose(&self, path: &Path) -> Result<Password, KeyError> {
         if let Some(file) = &self.password_file {
             return Password::read(file);
@@ -57,14 +57,14 @@ impl PasswordArgs {
     /// Reads an account's key, plain or keystore.
     ///
     /// # Errors
-    /// Where the file is missing, refused or locked otherwise.
+    /// When the file is missing or refused, or has another password.
     pub(crate) fn account_key(&self, path: &Path) -> eyre::Result<SecretKey> {
         keys::unlock_file(path, KeyRole::Operator, &self.ask())?
             .ok_or_else(|| eyre!("{} does not exist", path.display()))
     }
 }
 
-/// Asks at the terminal without showing what is typed.
+/// Asks on the terminal without echo.
 fn prompt(path: &Path, question: &str) -> Result<Password, KeyError> {
     let refused = |reason: String| KeyError::NoPassword { path: path.into(), reason };
     let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL).map_err(|_| {
@@ -89,7 +89,7 @@ fn prompt(path: &Path, question: &str) -> Result<Password, KeyError> {
     Ok(Password::new(typed.to_vec()))
 }
 
-/// A terminal that does not show what is typed, until this goes.
+/// Turns the terminal's echo off until it is dropped.
 struct Silence<'a> {
     terminal: &'a File,
     before: Termios,
@@ -107,7 +107,7 @@ impl<'a> Silence<'a> {
 
 impl Drop for Silence<'_> {
     fn drop(&mut self) {
-        // Nothing better can be done about a terminal that went away.
+        // Nothing can be done if the terminal is gone.
         tcsetattr(self.terminal, SetArg::TCSAFLUSH, &self.before).ok();
     }
 }

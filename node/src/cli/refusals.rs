@@ -1,4 +1,4 @@
-//! What a contract's refusal means, in sentences.
+//! The refusals of contracts as sentences.
 
 use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::{SolInterface, decode_revert_reason};
@@ -11,7 +11,7 @@ use causeway_staking::{
 
 use super::{amount::whole, time::moment};
 
-/// What data reverted by the contract at `called` says; `None` where there is none.
+/// The meaning of revert data from the contract at `called`; `None` when it is unknown.
 pub(super) fn sentence(called: Address, data: &Bytes) -> Option<String> {
     let known = match called {
         PEG => Peg::abi_decode_validate(data).ok().as_ref().map(peg),
@@ -22,7 +22,7 @@ pub(super) fn sentence(called: Address, data: &Bytes) -> Option<String> {
     if data.is_empty() || known.is_some() {
         return known;
     }
-    // Bytes that happen to be text count as a reason, unless a terminal would obey them.
+    // Bytes that are valid text count as a reason, unless they contain control characters for the terminal.
     let reason = decode_revert_reason(data).filter(|reason| !reason.chars().any(char::is_control));
     Some(reason.unwrap_or_else(|| format!("an error that this release does not know: {data}")))
 }
@@ -47,7 +47,7 @@ fn peg(error: &Peg) -> String {
         Peg::NotPayable(_) => "this function takes no coin".to_owned(),
         Peg::InvalidCall(_) => "the node does not know this function: it runs another release".to_owned(),
         Peg::UnknownCheckpoint(IPeg::UnknownCheckpoint { number }) => format!("there is no checkpoint {number} yet"),
-        // What only a proposer's system transactions can meet.
+        // Only a proposer's system transactions can cause these.
         other => format!("{other:?}"),
     }
 }

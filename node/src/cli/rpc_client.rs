@@ -10,7 +10,7 @@ use eyre::{Report, eyre};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// How long one request may take.
+/// Time limit of one request.
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Which node is asked.
@@ -27,20 +27,20 @@ pub(super) struct RpcClient {
     provider: RootProvider,
 }
 
-/// Why a call has no answer.
+/// Why a call failed.
 pub(super) enum CallFailure {
     /// The node answered with an error.
     Refused {
-        /// What it said.
+        /// Its message.
         message: String,
-        /// What a reverted call returned; empty where nothing reverted.
+        /// Revert data; empty when the call did not revert.
         data: Bytes,
     },
-    /// No answer, or none that can be read.
+    /// There was no answer, or it could not be decoded.
     Unanswered(Report),
 }
 
-/// What of `consensus_status` commands read.
+/// The fields of `consensus_status` that commands use.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Identity {
@@ -71,7 +71,7 @@ impl RpcClient {
         })
     }
 
-    /// Calls a method and tells an error answer apart from no answer.
+    /// Calls a method and distinguishes an error answer from no answer.
     pub(super) async fn attempt<P, R>(&self, method: &'static str, params: P) -> Result<R, CallFailure>
     where
         P: Serialize + Clone + std::fmt::Debug + Send + Sync + Unpin + 'static,

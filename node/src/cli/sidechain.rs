@@ -17,9 +17,9 @@ use super::{
     rpc_client::{CallFailure, RpcClient},
 };
 
-/// How long a transaction may take to be in a block.
+/// Time limit until a transaction is in a block.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Pause between two looks for the receipt.
+/// Pause between two requests for the receipt.
 const POLL: Duration = Duration::from_millis(250);
 
 /// A node with the account that sends through it.
@@ -93,10 +93,10 @@ impl Sidechain {
         &self.client
     }
 
-    /// Sends a call and waits until it is in a block with success. Nothing is sent that would fail now.
+    /// Sends a call and waits until it is in a block and succeeded. A call that would fail now is not sent.
     ///
     /// # Errors
-    /// The refusal of the called module in a sentence; what the node said; or that the transaction is in no block in time.
+    /// The called module's refusal as a sentence; the node's error; or that the transaction is in no block in time.
     pub(super) async fn send(&self, to: Address, value: U256, input: Bytes) -> eyre::Result<Landed> {
         let call = json!({ "from": self.address(), "to": to, "value": value, "data": input });
         let estimate: U64 = self.asked(to, "eth_estimateGas", (call.clone(),)).await?;
@@ -109,7 +109,7 @@ impl Sidechain {
         let transaction = TxEip1559 {
             chain_id: self.chain_id,
             nonce: nonce.to(),
-            // State may change until inclusion: a quarter more, which is not paid unless used.
+            // The state may change until inclusion, so a quarter is added; unused gas is not paid.
             gas_limit: estimate.saturating_add(estimate / 4),
             // Room for the base fee to double.
             max_fee_per_gas: base_fee.saturating_mul(2).saturating_add(tip),
@@ -126,7 +126,7 @@ impl Sidechain {
         if landed.status.to::<u64>() == 1 {
             return Ok(landed);
         }
-        // What was right before the block was not in it: the same call against the present state tells why.
+        // The state changed before the block: the same call on the current state shows the reason.
         let why = match self.client.attempt::<_, Bytes>("eth_call", (call, "latest")).await {
             Err(CallFailure::Refused { message, data }) => refusals::sentence(to, &data).unwrap_or(message),
             _ => "another transaction came first".to_owned(),
@@ -151,7 +151,7 @@ impl Sidechain {
         }
     }
 
-    /// A call whose refusal is the module's or the pool's, and so the user's to understand.
+    /// A call that the module or the pool may refuse; the refusal is reported to the user.
     async fn asked<P, R>(&self, called: Address, method: &'static str, params: P) -> eyre::Result<R>
     where
         P: serde::Serialize + Clone + std::fmt::Debug + Send + Sync + Unpin + 'static,

@@ -1,4 +1,4 @@
-//! Moments as people read them.
+//! Formats times for people.
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;

@@ -1,4 +1,4 @@
-//! Where a remote signer listens, and the streams to it.
+//! The address of a remote signer, and the streams to it.
 
 use std::{
     fmt, fs, io,
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// Mode of the socket file: only the owner may connect.
 const SOCKET_MODE: u32 = 0o600;
-/// Shortest wait that is asked of the kernel; zero would mean for ever.
+/// Shortest timeout passed to the kernel; zero would mean no timeout.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// `unix:PATH`, or the IP address and port of a TCP socket.
@@ -30,7 +30,7 @@ pub enum SignerAddress {
     Tcp(SocketAddr),
 }
 
-/// Not an address.
+/// The text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no signer's address: write unix:PATH or IP:PORT, such as unix:/run/causeway/signer.sock or 127.0.0.1:7600"
@@ -82,7 +82,7 @@ impl SignerAddress {
         Stream::new(socket, deadline)
     }
 
-    /// Starts to listen. A socket file that nobody answers at is left over from a killed signer and is replaced.
+    /// Starts to listen. A socket file without a listener is left over from a killed signer and is replaced.
     pub(super) fn listen(&self) -> io::Result<Listener> {
         match self {
             Self::Tcp(address) => TcpListener::bind(address).map(Listener::Tcp),
@@ -107,7 +107,7 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// Where it listens: with the port that the kernel chose where none was asked for.
+    /// The address in use, with the port that the kernel chose if none was configured.
     pub(super) fn address(&self) -> io::Result<SignerAddress> {
         match self {
             Self::Unix(_, path) => Ok(SignerAddress::Unix(path.clone())),
@@ -115,7 +115,7 @@ impl Listener {
         }
     }
 
-    /// Waits for somebody.
+    /// Waits for a connection.
     pub(super) fn accept(&self, patience: Duration) -> io::Result<Stream> {
         let socket = match self {
             Self::Unix(listener, _) => Socket::Unix(listener.accept()?.0),
@@ -131,7 +131,7 @@ enum Socket {
     Tcp(TcpStream),
 }
 
-/// A connection whose every read and write ends by its deadline, however slowly the other side drips.
+/// A connection whose every read and write ends by its deadline, even if the other side sends very slowly.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: Socket,
@@ -146,7 +146,7 @@ impl Stream {
         Ok(Self { socket, deadline })
     }
 
-    /// A second handle, to close it from elsewhere.
+    /// A second handle, with which another thread can close the connection.
     pub(super) fn handle(&self) -> io::Result<Self> {
         let socket = match &self.socket {
             Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
@@ -155,20 +155,20 @@ impl Stream {
         Ok(Self { socket, deadline: self.deadline })
     }
 
-    /// Ends it for both handles and both sides.
+    /// Closes the connection for both handles and both sides.
     pub(super) fn close(&self) {
         let closed = match &self.socket {
             Socket::Unix(socket) => socket.shutdown(Shutdown::Both),
             Socket::Tcp(socket) => socket.shutdown(Shutdown::Both),
         };
-        // It fails where the other side closed first.
+        // Fails when the other side closed first.
         closed.ok();
     }
 }
 
-/// A stream that takes deadlines.
+/// A stream with a deadline.
 pub(super) trait Timed: Read + Write {
-    /// By when what follows has to be done.
+    /// Sets the deadline of the following reads and writes.
     fn set_deadline(&mut self, deadline: Instant);
 }
 
@@ -211,7 +211,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     }
 }
 
-/// Sockets say "would block" of a time-out.
+/// Sockets report a timeout as "would block".
 fn late(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }

@@ -1,8 +1,8 @@
 //! The channel between a node and its signer: borsh messages in Noise frames.
 //!
-//! `Noise_NNpsk0_25519_ChaChaPoly_SHA256`, the shared secret being the pre-shared key: whoever does not know it fails at the
-//! first frame in either direction, and nobody on the way can read, alter, repeat or reorder a message. It does not protect
-//! from somebody who has the secret: for him the signer signs whatever its sign states let pass.
+//! `Noise_NNpsk0_25519_ChaChaPoly_SHA256` with the shared secret as the pre-shared key. A side without the secret fails at
+//! the first frame in either direction, and a third party cannot read, alter, repeat or reorder messages. It does not protect
+//! from an attacker with the secret, for whom the signer signs anything that its sign states permit.
 
 use std::{
     io,
@@ -17,36 +17,36 @@ use snow::{Builder, HandshakeState, TransportState};
 
 use super::address::Timed;
 
-/// Longest frame. The longest message is a proposal's bytes: the hashes of all its parts.
+/// Longest frame. The longest message is the bytes of a proposal, with the hashes of all its parts.
 pub(super) const MAX_FRAME_BYTES: usize = 4_096;
 const _: () = assert!(MAX_FRAME_BYTES >= MAX_PARTS * 32 + 512);
-/// What the cipher adds to a message.
+/// Bytes that the cipher adds to a message.
 const TAG_BYTES: usize = 16;
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 /// Binds the channel to this protocol and its version.
 const PROLOGUE: &[u8] = b"causeway remote signer 1";
 
-/// Why a channel cannot be opened or used any more. It is closed after any of them.
+/// Why a channel cannot be opened or used any more. Every error closes it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChannelError {
     /// The connection failed, ended, or was too slow.
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
-    /// The other side hung up on our first frame.
+    /// The other side closed the connection after our first frame.
     #[error("it hung up at the handshake: is the shared secret (signer.key) the same on both sides?")]
     HungUp,
-    /// A frame that does not decrypt: another secret, or somebody on the way.
+    /// A frame does not decrypt: the secret differs, or a third party changed it.
     #[error(
         "a frame does not decrypt: the shared secret (signer.key) is not the same on both sides, or the connection is tampered with"
     )]
     Secret,
-    /// A frame of more bytes than any message has.
+    /// A frame is longer than any message.
     #[error("a frame of {got} bytes; at most {MAX_FRAME_BYTES} are read")]
     TooLarge {
-        /// Bytes announced, or about to be sent.
+        /// Length of the frame.
         got: usize,
     },
-    /// A frame that holds no message.
+    /// A frame does not contain a message.
     #[error("not a message of this protocol: {0}")]
     Malformed(io::Error),
 }
@@ -77,7 +77,7 @@ impl<S: Timed> Channel<S> {
         Ok(Self { stream, noise: noise.into_transport_mode().map_err(noise_fault)? })
     }
 
-    /// By when what follows has to be done.
+    /// Sets the deadline of the following sends and receives.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.stream.set_deadline(deadline);
     }
@@ -94,7 +94,7 @@ impl<S: Timed> Channel<S> {
         write_frame(&mut self.stream, frame.get(..length).unwrap_or_default())
     }
 
-    /// Receives one message; `None` when the other side closed the connection between two.
+    /// Receives one message; `None` when the other side closed the connection between two messages.
     pub(super) fn receive<T: BorshDeserialize>(&mut self) -> Result<Option<T>, ChannelError> {
         let Some(frame) = read_frame(&mut self.stream)? else { return Ok(None) };
         let mut message = vec![0; frame.len()];
@@ -109,7 +109,7 @@ fn builder(secret: &SecretKey) -> Result<Builder<'_>, ChannelError> {
     Builder::new(pattern).prologue(PROLOGUE).and_then(|builder| builder.psk(0, secret.expose())).map_err(noise_fault)
 }
 
-/// The library tells a wrong secret from nothing else: every failure ends the channel.
+/// The library does not distinguish a wrong secret from other errors: every failure ends the channel.
 fn noise_fault(_: snow::Error) -> ChannelError {
     ChannelError::Secret
 }
@@ -126,7 +126,7 @@ fn receive_handshake(stream: &mut impl Read, noise: &mut HandshakeState) -> Resu
     noise.read_message(&frame, &mut payload).map(drop).map_err(noise_fault)
 }
 
-/// Two bytes of length (big endian), then so many bytes, in one write.
+/// Writes two bytes of length (big endian) and the frame in one write.
 fn write_frame(stream: &mut impl Write, frame: &[u8]) -> Result<(), ChannelError> {
     let too_large = ChannelError::TooLarge { got: frame.len() };
     let length = u16::try_from(frame.len()).ok().filter(|_| frame.len() <= MAX_FRAME_BYTES).ok_or(too_large)?;
@@ -163,7 +163,7 @@ mod tests {
         SecretKey::from_bytes([byte; 32])
     }
 
-    /// The two ends of a channel, and nobody between them.
+    /// The two ends of a channel with nothing between them.
     fn open() -> (Channel<UnixStream>, Channel<UnixStream>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let accepting = std::thread::spawn(move || Channel::accept(theirs, &key(1)).unwrap());

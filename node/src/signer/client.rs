@@ -1,8 +1,8 @@
 //! The node's side: a signer of consensus messages and attestations whose keys are in another process.
 //!
-//! Each request waits for at most the time-out, once. While the signer does not answer, requests fail at once between attempts, so
-//! that the node's loop goes on: it votes nothing, says so in its log, and follows the chain. Asking again is harmless: the signer
-//! gives the same signature for the same bytes.
+//! Each request waits at most for the timeout, once. While the signer does not answer, requests between two attempts fail at
+//! once, so the node's loop continues: it makes no votes, logs this, and follows the chain. Repeating a request is harmless: the
+//! signer returns the same signature for the same bytes.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ use super::{
     protocol::{Answer, PublicKeys, Request},
 };
 
-/// First pause after a failure, doubled up to [`LONGEST_PAUSE`].
+/// First pause after a failure; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause between two attempts to reach the signer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -33,25 +33,25 @@ pub enum RemoteError {
     /// The signer cannot be reached, or its connection broke; tried again later.
     #[error("the signer at {address} gives no answer: {reason}")]
     Away {
-        /// Where it should be.
+        /// The configured address.
         address: SignerAddress,
-        /// What happened.
+        /// The failure.
         reason: String,
     },
-    /// It answered no.
+    /// It refused.
     #[error("the signer at {address} refuses: {reason}")]
     Refused {
-        /// Where it is.
+        /// Its address.
         address: SignerAddress,
-        /// Its words.
+        /// Its reason.
         reason: String,
     },
-    /// It answered, and not to what was asked: a signature that does not verify, or other keys than before.
+    /// Its answer does not match the request: a signature does not verify, or the keys have changed.
     #[error("the signer at {address} is not the one this node was started with: {reason}")]
     Wrong {
-        /// Where it is.
+        /// Its address.
         address: SignerAddress,
-        /// What is wrong.
+        /// The difference.
         reason: &'static str,
     },
 }
@@ -73,7 +73,7 @@ struct Remote {
 #[derive(Default)]
 struct Link {
     channel: Option<Channel<Stream>>,
-    /// Since a failure: when to try again, the pause after that, and what had happened.
+    /// After a failure: the time of the next attempt, the pause after that, and the failure.
     away: Option<(Instant, Duration, String)>,
 }
 
@@ -84,7 +84,7 @@ impl std::fmt::Debug for RemoteSigner {
 }
 
 impl RemoteSigner {
-    /// Connects for the first time and learns which keys the signer holds.
+    /// Connects for the first time and reads the signer's public keys.
     ///
     /// # Errors
     /// When it cannot be reached within `timeout`, has another secret, or is of another chain.
@@ -99,12 +99,12 @@ impl RemoteSigner {
         Ok(Self(Arc::new(Remote { address, secret, chain, timeout, keys, link })))
     }
 
-    /// The consensus key the signer holds.
+    /// The signer's consensus key.
     pub fn consensus_key(&self) -> ConsensusKey {
         self.0.keys.consensus
     }
 
-    /// The address of the peg key it holds.
+    /// The address of the signer's peg key.
     pub fn peg_address(&self) -> Address {
         self.0.keys.peg
     }
@@ -153,7 +153,7 @@ impl PegSigner for RemoteSigner {
         self.0.keys.peg
     }
 
-    /// Never: a remote signer signs nothing that it cannot read. Attestations go through [`PegSigner::sign_attestation`].
+    /// Always refuses: a remote signer signs only content that it can decode. Attestations use [`PegSigner::sign_attestation`].
     fn sign(&self, _digest: B256) -> Result<Signature65, SignatureError> {
         Err(SignatureError::Unavailable)
     }
@@ -197,7 +197,7 @@ impl Remote {
         }
     }
 
-    /// One exchange before the deadline. A connection that ended since the last one is made anew once.
+    /// One exchange before the deadline. If the connection has ended since the last exchange, it reconnects once.
     fn attempt(&self, link: &mut Link, request: &Request) -> Result<Answer, RemoteError> {
         let deadline = Instant::now() + self.timeout;
         if let Some(channel) = &mut link.channel
@@ -254,7 +254,7 @@ fn exchange(channel: &mut Channel<Stream>, request: &Request, deadline: Instant)
     channel.receive()?.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
 }
 
-/// Lets the runtime move other work away from a thread that is about to wait.
+/// Tells the runtime that this thread is about to wait, so that other work moves to another thread.
 fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current() {
         Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),

@@ -1,8 +1,8 @@
-//! Who signs for this node: keys in its own process, or a remote signer behind the same two traits.
+//! The signers of this node: keys in its own process, or a remote signer behind the same two traits.
 //!
-//! A remote signer ([`SignerServer`]) is a process, perhaps on another machine, that holds a validator's consensus and peg keys and
-//! the durable record of what they have signed. Whatever a node asks for, also a node that was broken into, and also two nodes at
-//! once, it signs no two conflicting things. [`RemoteSigner`] is the node's side of it.
+//! A remote signer ([`SignerServer`]) is a process, possibly on another machine, that holds a validator's consensus and peg keys and
+//! the durable record of their signatures. It never signs two conflicting messages, whatever its clients request, even if a node
+//! was broken into or two nodes use it at once. [`RemoteSigner`] is the node's side.
 
 mod address;
 mod channel;
@@ -30,9 +30,9 @@ pub use self::{
 };
 use crate::config::{DataDir, SignerSection};
 
-/// A validator's two signers, wherever their keys are.
+/// A validator's two signers, wherever their keys are stored.
 pub struct Signers {
-    /// Public part of the key that signs votes and proposals.
+    /// Public key of the key that signs votes and proposals.
     pub consensus_key: ConsensusKey,
     /// Signs votes and proposals.
     pub consensus: Box<dyn Signer>,
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Signers {
 }
 
 impl Signers {
-    /// The validator they sign for.
+    /// The validator of these signers.
     pub fn validator(&self) -> ValidatorId {
         self.consensus_key.id()
     }
@@ -60,7 +60,7 @@ impl Signers {
     /// Signers with the keys in this process.
     ///
     /// # Errors
-    /// Never for keys that were loaded: their range is checked then.
+    /// Never for loaded keys: loading checks their range.
     pub fn local(keys: &NodeKeys) -> eyre::Result<Self> {
         Ok(Self {
             consensus_key: keys.consensus_public(),
@@ -69,13 +69,13 @@ impl Signers {
         })
     }
 
-    /// Signers that ask a remote signer.
+    /// Signers that use a remote signer.
     pub fn remote(signer: RemoteSigner) -> Self {
         Self { consensus_key: signer.consensus_key(), consensus: Box::new(signer.clone()), peg: Arc::new(signer) }
     }
 }
 
-/// The signers that a data directory and its settings name; none where there are no validator keys: the node follows.
+/// The signers that the data directory and its settings configure; `None` without validator keys: the node only follows.
 ///
 /// # Errors
 /// Keys that cannot be read, a signer that cannot be reached, or keys in both places.

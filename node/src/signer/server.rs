@@ -1,4 +1,4 @@
-//! The signer's side: listens, lets in who knows the secret, and asks the vault. One thread a connection, few of them.
+//! The signer's side: listens, authenticates nodes by the secret, and passes requests to the vault. A few connections, one thread each.
 
 use std::{
     collections::BTreeMap,
@@ -21,13 +21,13 @@ use super::{
     vault::Vault,
 };
 
-/// Connections served at a time; more are closed at once. A validator has one node, perhaps two.
+/// Most connections at a time; further ones are closed at once. A validator has one node, perhaps two.
 pub const MAX_CONNECTIONS: usize = 16;
-/// How long the handshake may take, and each answer to leave.
+/// Time limit of the handshake, and of sending each answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a connection may say nothing. A node outside of the validator set has nothing to sign, and comes again when it has.
+/// Longest silence of a connection. A node outside the validator set has nothing to sign, and reconnects when it needs to.
 const IDLE: Duration = Duration::from_secs(3_600);
-/// Pause after a failed accept (too many open files): nothing but time helps.
+/// Pause after a failed accept (too many open files), because only time helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 struct Shared {
@@ -54,7 +54,7 @@ impl SignerServer {
     /// Starts to serve a vault.
     ///
     /// # Errors
-    /// When the address cannot be listened at.
+    /// When it cannot listen at the address.
     pub fn start(address: &SignerAddress, vault: Vault, secret: SecretKey) -> eyre::Result<Self> {
         let failed = || format!("cannot listen at {address}");
         let listener = address.listen().wrap_err_with(failed)?;
@@ -72,12 +72,12 @@ impl SignerServer {
         Ok(Self { address, shared, accepting: Some(accepting) })
     }
 
-    /// Where it listens.
+    /// The address in use.
     pub fn address(&self) -> &SignerAddress {
         &self.address
     }
 
-    /// Stops serving and gives the vault's lock back.
+    /// Stops serving and releases the vault's lock.
     pub fn stop(mut self) {
         self.end();
     }
@@ -85,7 +85,7 @@ impl SignerServer {
     fn end(&mut self) {
         let Some(accepting) = self.accepting.take() else { return };
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts; where this fails it wakes by the next who connects.
+        // Wakes the accepting thread; if this fails, the next connection wakes it.
         let woken = self.address.connect(Instant::now() + PATIENCE).is_ok();
         if woken && accepting.join().is_err() {
             tracing::error!("the signer's thread panicked");

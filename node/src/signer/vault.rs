@@ -1,4 +1,4 @@
-//! The keys behind a remote signer and what they have signed. A signature leaves only when its record is on disk.
+//! The keys of a remote signer and the record of their signatures. A signature leaves only when its record is on disk.
 
 use std::{
     collections::BTreeMap,
@@ -21,12 +21,12 @@ use eyre::{WrapErr, eyre};
 use super::protocol::{Answer, PublicKeys, Request};
 use crate::{config::DataDir, peg_desk::PegSigns};
 
-/// Attestations of each kind that are remembered, by number. Older ones than the oldest of so many are not signed any more.
+/// Most attestations of each kind that are remembered, by number. Attestations older than the oldest remembered one are refused.
 const MAX_REMEMBERED: usize = 1_024;
 /// File with the genesis hash of the chain that the state belongs to.
 const CHAIN_FILE: &str = "chain";
 
-/// What the peg key has signed, of each kind of attestation.
+/// The record of the peg key's signatures, for each kind of attestation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct PegRecord {
     checkpoints: Signed,
@@ -34,11 +34,11 @@ struct PegRecord {
     acknowledgements: Signed,
 }
 
-/// Attestations of one kind by number (a checkpoint's, a view's deposit nonce, an acknowledged epoch). Never two digests for one
-/// number.
+/// Attestations of one kind by number (a checkpoint's number, a view's deposit nonce, an acknowledged epoch). Never two digests
+/// for one number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Signed {
-    /// What is below it and not in `digests` may have been signed and forgotten.
+    /// Numbers below it that are not in `digests` may have been signed and forgotten.
     floor: u64,
     digests: BTreeMap<u64, B256>,
 }
@@ -48,7 +48,7 @@ impl Signed {
         Self { floor: digests.keys().next_back().copied().unwrap_or(0), digests }
     }
 
-    /// Notes a number; `false` when it was signed before with this very digest.
+    /// Notes a number; `false` when it was signed before with the same digest.
     fn note(&mut self, kind: &str, number: u64, digest: B256) -> Result<bool, String> {
         match self.digests.get(&number) {
             Some(known) if *known == digest => return Ok(false),
@@ -69,10 +69,10 @@ impl Signed {
 }
 
 impl PegRecord {
-    /// With an attestation noted; `None` when the very same was signed before.
+    /// Returns the record with an attestation noted; `None` when the same one was signed before.
     ///
     /// # Errors
-    /// Why it is not signed.
+    /// The reason for a refusal.
     fn with(&self, attestation: &Attestation, digest: B256) -> Result<Option<Self>, String> {
         let mut record = self.clone();
         let fresh = match attestation {
@@ -83,25 +83,25 @@ impl PegRecord {
         Ok(fresh.then_some(record))
     }
 
-    /// What a node remembers of a key that moves here.
+    /// Converts the record of a node whose key moves here.
     fn of_node(signs: PegSigns) -> Self {
         let checkpoints = Signed::of(signs.checkpoint.into_iter().collect());
         Self { checkpoints, views: Signed::of(signs.views), ..Self::default() }
     }
 }
 
-/// Where the state of a vault comes from.
+/// The origin of a vault's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateOrigin {
-    /// It is in the directory.
+    /// The record is in the directory.
     Existing,
-    /// There is none: the keys have never signed anything.
+    /// There is no record: the keys have never signed.
     New,
-    /// It moves here from the data directory of a node that signed with the keys itself, and must not any more.
+    /// The record moves here from the data directory of a node that signed with the keys itself and must no longer do so.
     Node(PathBuf),
 }
 
-/// Keys and their records.
+/// Keys and the records of their signatures.
 #[derive(Debug)]
 pub struct Vault {
     chain: B256,
@@ -116,10 +116,10 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Opens the keys in `keys` and the state in `state` for one chain.
+    /// Opens the keys in `keys` and the record in `state` for one chain.
     ///
     /// # Errors
-    /// What is missing, locked or of another chain, and what to do.
+    /// The missing, locked or mismatched part, and what to do.
     pub fn open(
         genesis: &Genesis,
         keys: &Path,
@@ -166,12 +166,12 @@ impl Vault {
         })
     }
 
-    /// The public parts of the keys.
+    /// The public keys.
     pub(super) fn public_keys(&self) -> PublicKeys {
         PublicKeys { consensus: self.consensus.key(), peg: self.peg.address() }
     }
 
-    /// Answers a request; what was signed is durable before this returns.
+    /// Answers a request; the record of a signature is durable before this returns.
     pub(super) fn answer(&mut self, request: Request) -> Answer {
         let answer = match request {
             Request::Hello(chain) => self.hello(chain).map(Answer::Keys),
@@ -216,7 +216,7 @@ impl Vault {
     }
 }
 
-/// Writes the first state of a directory that has none.
+/// Writes the first record of a directory that has none.
 fn create(
     disk: &Arc<dyn Disk>,
     state: &Path,
@@ -249,7 +249,7 @@ fn create(
     Ok(sign_state_file.store(&sign_state)?)
 }
 
-/// A sign state of one chain says nothing of another.
+/// Refuses the sign states of another chain.
 fn check_chain(state: &Path, chain: B256) -> eyre::Result<()> {
     let path = state.join(CHAIN_FILE);
     match fs::read_to_string(&path) {
@@ -259,7 +259,7 @@ fn check_chain(state: &Path, chain: B256) -> eyre::Result<()> {
             state.display(),
             text.trim()
         )),
-        // Without states that is said, with what to do.
+        // A missing record is reported elsewhere, with what to do.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).wrap_err_with(|| format!("cannot read {}", path.display())),
     }

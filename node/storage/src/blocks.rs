@@ -1,4 +1,4 @@
-//! Reading blocks and what belongs to them.
+//! Reads blocks and their related data.
 
 use crate::{
     codec::HeaderRow,
@@ -14,10 +14,10 @@ use causeway_consensus::CommitCertificate;
 use causeway_execution::{Block, Receipt};
 use std::sync::Arc;
 
-/// Bodies above this many bytes are decoded anew each time, so that the caches stay small.
+/// Larger bodies, in bytes, are decoded for each read, so that the caches stay small.
 const MAX_CACHED_BODY_BYTES: usize = 1 << 20;
 
-/// Each of these is `Ok(None)` for what the chain does not have, and an error when the database cannot be read.
+/// Each read returns `Ok(None)` for data that the chain does not have, and an error when the database cannot be read.
 impl Storage {
     /// The header of block `number`.
     ///
@@ -64,7 +64,7 @@ impl Storage {
         Ok(Some(block))
     }
 
-    /// The consensus body of block `number`, as it was decided: what a peer that catches up is sent.
+    /// The consensus body of block `number`, as it was decided. Peers that catch up receive it.
     ///
     /// # Errors
     /// [`StorageError::Database`].
@@ -96,7 +96,7 @@ impl Storage {
         self.store.engine.get::<SendersTable>(&number)
     }
 
-    /// Where the transaction with this hash is: block number, and position in the block.
+    /// The place of the transaction with this hash: block number, and position in the block.
     ///
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].

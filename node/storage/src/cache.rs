@@ -1,8 +1,8 @@
-//! The latest state's hot part in memory.
+//! An in-memory cache of the latest state.
 //!
-//! An entry says: this is the value in every state from block `since` up to the head. A commit rewrites the entries it
-//! changes, so a reader of an older state (`since` greater than its block) sees that the entry is not for it. A reader
-//! may add only what is still the latest: it checks, while it holds the shard, that no commit has begun
+//! An entry holds the value in every state from block `since` up to the head. A commit rewrites the entries that it
+//! changes, so a reader of an older state (`since` greater than its block) knows that the entry is not valid for it. A
+//! reader may add only a value that is still the latest: it checks, while it holds the shard, that no commit has begun
 //! ([`crate::view`] explains why this is race-free).
 
 use lru::{DefaultHasher, LruCache};
@@ -12,7 +12,7 @@ use std::{
     num::NonZeroUsize,
 };
 
-/// Independent parts, so that readers do not wait for each other.
+/// Independently locked parts, so that readers do not wait for each other.
 const SHARDS: usize = 16;
 
 struct Entry<V> {
@@ -20,26 +20,26 @@ struct Entry<V> {
     since: u64,
 }
 
-/// A bounded cache of present and absent values; the least recently used leave first.
+/// A bounded cache of present and absent values; the least recently used are evicted first.
 pub(crate) struct LatestCache<K, V> {
     shards: Vec<Mutex<LruCache<K, Entry<V>>>>,
     hasher: DefaultHasher,
 }
 
 impl<K: Hash + Eq, V: Clone> LatestCache<K, V> {
-    /// At most about `entries` values.
+    /// A cache of about `entries` values at most.
     pub(crate) fn new(entries: usize) -> Self {
         let each = NonZeroUsize::new(entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
         let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
         Self { shards, hasher: DefaultHasher::default() }
     }
 
-    /// The value in the state of `block`, which is at most the head, when it is known here.
+    /// The value in the state of `block`, which is at most the head, if it is cached.
     pub(crate) fn get(&self, key: &K, block: u64) -> Option<Option<V>> {
         self.shard(key).lock().get(key).filter(|entry| entry.since <= block).map(|entry| entry.value.clone())
     }
 
-    /// Adds what was read for the state of `block`, unless `still_latest` says that a commit has begun since.
+    /// Adds a value that was read from the state of `block`, unless `still_latest` reports that a commit has begun since.
     pub(crate) fn add(&self, key: K, value: Option<V>, block: u64, still_latest: impl FnOnce() -> bool) {
         let mut shard = self.shard(&key).lock();
         if still_latest() {
@@ -47,7 +47,7 @@ impl<K: Hash + Eq, V: Clone> LatestCache<K, V> {
         }
     }
 
-    /// A commit of `block` has changed `key`. Only known keys are kept up: whoever needs another reads it.
+    /// A commit of `block` has changed `key`. Updates only cached keys; other keys are read when needed.
     pub(crate) fn change(&self, key: &K, value: Option<V>, block: u64) {
         if let Some(entry) = self.shard(key).lock().peek_mut(key) {
             *entry = Entry { value, since: block };

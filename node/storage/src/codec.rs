@@ -1,4 +1,4 @@
-//! The byte forms of keys and values. Keys are fixed-width and big endian, so that their bytes sort as they do.
+//! The byte encodings of keys and values. Keys are fixed-width and big endian, so their bytes sort in the order of the keys.
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The key of a column family.
 pub(crate) trait Key: Sized {
-    /// The bytes it is stored under.
+    /// The bytes of the key.
     fn encode(&self) -> Vec<u8>;
     /// The key that has these bytes, if any.
     fn decode(bytes: &[u8]) -> Option<Self>;
@@ -21,7 +21,7 @@ pub(crate) trait Key: Sized {
 pub(crate) trait Value: Sized {
     /// The bytes that are stored.
     fn encode(&self) -> Vec<u8>;
-    /// The value, or what is wrong with the bytes.
+    /// The value, or the error in the bytes.
     fn decode(bytes: &[u8]) -> Result<Self, String>;
 }
 
@@ -65,12 +65,12 @@ impl Key for SlotKey {
     }
 }
 
-/// A trie node's place: which trie, and the path from its root.
+/// The position of a trie node: its trie, and the path from the root.
 pub(crate) type NodeKey = (Option<B256>, Nibbles);
 
 impl Key for NodeKey {
-    /// The path's length stands before the path, so that no key is the beginning of another (the history family appends
-    /// a block number) and the few nodes near the roots lie together.
+    /// The path's length comes before the path, so that no key is a prefix of another (the history family appends
+    /// a block number), and the few nodes near the roots are stored together.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + 32 + 1 + 32 + 8);
         match self.0 {
@@ -119,7 +119,7 @@ pub(crate) use borsh_values;
 
 borsh_values!(u64, Vec<Receipt>, Vec<Address>, CommitCertificate, Account, TransactionPlace);
 
-/// Where a transaction is.
+/// The place of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct TransactionPlace {
     /// Block number.
@@ -128,7 +128,7 @@ pub(crate) struct TransactionPlace {
     pub(crate) index: u32,
 }
 
-/// No value: the key says it all.
+/// No value: the key contains everything.
 impl Value for () {
     fn encode(&self) -> Vec<u8> {
         Vec::new()
@@ -138,7 +138,7 @@ impl Value for () {
     }
 }
 
-/// Stored as they are: block bodies, code, trie nodes.
+/// Stored unchanged: block bodies, code, trie nodes.
 impl Value for Bytes {
     fn encode(&self) -> Vec<u8> {
         self.to_vec()
@@ -158,7 +158,7 @@ impl Value for U256 {
     }
 }
 
-/// A header with its hash, which is asked for far more often than it changes (never).
+/// A header with its hash, so that frequent reads need not compute the hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeaderRow {
     pub(crate) hash: B256,
@@ -198,7 +198,7 @@ mod tests {
             if let Some(key) = <NodeKey as Key>::decode(&junk) {
                 prop_assert_eq!(Key::encode(&key), junk.clone());
             }
-            // Whatever they answer, they answer.
+            // Any result is fine, as long as there is no panic.
             let keys = (<SlotKey as Key>::decode(&junk), <B256 as Key>::decode(&junk), <Address as Key>::decode(&junk));
             let values = (HeaderRow::decode(&junk), <Vec<Receipt> as Value>::decode(&junk), <Account as Value>::decode(&junk));
             let more = (<CommitCertificate as Value>::decode(&junk), <Vec<Address> as Value>::decode(&junk), <U256 as Value>::decode(&junk));

@@ -1,4 +1,4 @@
-//! Making a decided block durable: one synced batch, then the head moves.
+//! Makes a decided block durable: one synced batch, then the head moves.
 
 use crate::{
     codec::{HeaderRow, TransactionPlace},
@@ -25,9 +25,9 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError::Gap`], [`StorageError::WrongParent`], [`StorageError::WrongCertificate`] and
-    /// [`StorageError::Inconsistent`] when it does not follow the head, and nothing has changed. When
-    /// [`StorageError::is_fatal`], the write failed and may or may not be found after a restart: the node must stop, and
-    /// every further commit answers [`StorageError::Halted`].
+    /// [`StorageError::Inconsistent`] when it does not follow the head; then nothing has changed. When
+    /// [`StorageError::is_fatal`], the write failed and may or may not be visible after a restart: the node must stop, and
+    /// every further commit returns [`StorageError::Halted`].
     pub fn commit(&self, executed: &Arc<ExecutedBlock>, certificate: &CommitCertificate) -> Result<(), StorageError> {
         self.store.commit(executed, certificate)
     }
@@ -37,7 +37,7 @@ impl Store {
     pub(crate) fn commit_genesis(&self, identity: &Identity, executed: &ExecutedBlock) -> Result<(), StorageError> {
         let mut batch = self.engine.batch();
         batch.put::<IdentityTable>(&Only, identity);
-        // No state precedes genesis, so its history entries would serve no one: only the latest values are written.
+        // No state precedes genesis, so history entries would never be read: only the latest values are written.
         put_state_without_history(&mut batch, executed);
         put_block(&mut batch, executed);
         batch.commit()
@@ -67,7 +67,7 @@ impl Store {
         batch.commit().inspect_err(|error| tracing::error!(number, %error, "a block could not be made durable"))?;
         self.refresh_caches(executed, number);
         *self.head.write() = HeaderRow { hash: executed.hash, header: Arc::new(executed.block.header.clone()) };
-        // After the head, so that no view is created below it, and after the batch that records it.
+        // After the head, so that no view is created below the horizon, and after the batch that records it.
         self.horizon.store(horizon, Ordering::SeqCst);
         for listener in self.listeners.read().iter() {
             listener(executed);
@@ -75,7 +75,7 @@ impl Store {
         Ok(())
     }
 
-    /// Refuses what does not follow the head; the block's number.
+    /// Refuses a block that does not follow the head; returns the block's number.
     fn check(&self, executed: &ExecutedBlock, certificate: &CommitCertificate) -> Result<u64, StorageError> {
         let header = &executed.block.header;
         let number = header.number;
@@ -133,7 +133,7 @@ impl Store {
         for (hash, code) in &diff.code {
             batch.put::<CodeTable>(hash, code);
         }
-        // Execution reports what a node becomes; what it was is read here, mostly from the cache that execution filled.
+        // Execution reports the new values. The old values are read here, mostly from the cache that execution filled.
         let parent = StateView::new(Arc::clone(self), number.saturating_sub(1));
         for (key, after) in &diff.trie.nodes {
             let before = parent.read_node(key.0, &key.1)?;

@@ -1,5 +1,5 @@
-//! The file system, as the write-ahead log and the sign states use it. One trait, so that a simulated disk that loses
-//! what was not synced can stand in for the real one.
+//! The file system for the write-ahead log and the sign states. It is a trait, so that tests can use a simulated disk that
+//! loses unsynced data.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,30 +8,30 @@ use std::{
     path::Path,
 };
 
-/// A file system. What [`DiskFile::sync`] and [`Self::sync_dir`] have not confirmed may be lost in a power cut.
+/// A file system. A power cut may lose everything that [`DiskFile::sync`] and [`Self::sync_dir`] have not confirmed.
 pub trait Disk: Send + Sync + std::fmt::Debug {
-    /// Opens a file for reading and appending; `None` when there is none.
+    /// Opens a file for reading and appending; `None` when it does not exist.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system's error.
     fn open(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>>;
 
-    /// Creates a file, or empties the one that is there.
+    /// Creates a file, or empties an existing one.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system's error.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives a file another name, whose former file (if any) is gone. Other processes see one or the other.
+    /// Renames a file and replaces the file that had the new name. Other processes see either the old or the new file.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system's error.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Waits until the names in a directory are durable.
     ///
     /// # Errors
-    /// Whatever the file system says; which names are durable is then unknown.
+    /// The file system's error; it is then unknown which names are durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// 64 bits that a peer cannot predict.
@@ -44,31 +44,31 @@ pub trait DiskFile: Send + std::fmt::Debug {
     /// Its length in bytes.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system's error.
     fn len(&self) -> io::Result<u64>;
 
     /// All of its content.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system's error.
     fn read_all(&mut self) -> io::Result<Vec<u8>>;
 
     /// Adds bytes at the end.
     ///
     /// # Errors
-    /// Whatever the file system says; any part of the bytes may have been added.
+    /// The file system's error; any part of the bytes may have been added.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Cuts the file to its first `len` bytes.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system's error.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 
-    /// Waits until the content and the length are durable. (The name is: see [`Disk::sync_dir`].)
+    /// Waits until the content and the length are durable. For the name, see [`Disk::sync_dir`].
     ///
     /// # Errors
-    /// Whatever the file system says; what is durable is then unknown, and asking again may hide that.
+    /// The file system's error; it is then unknown which data is durable, and a second sync may hide that.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -99,7 +99,7 @@ impl Disk for OsDisk {
     }
 
     fn salt(&self) -> u64 {
-        // The keys of the standard library's hasher are what cannot be predicted, and no two hashers share them.
+        // The keys of the standard library's hasher are unpredictable, and no two hashers share them.
         RandomState::new().hash_one(())
     }
 }
@@ -129,7 +129,7 @@ impl DiskFile for OsFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        // Without times and owners, which nobody reads; the length is always included.
+        // Does not sync times and owners, which are not used; the length is always included.
         self.0.sync_data()
     }
 }

@@ -1,4 +1,4 @@
-//! Replacing a file so that after a crash either the old or the new content is there, whole.
+//! Replaces a file atomically: after a crash it has either the complete old or the complete new content.
 
 use crate::disk::{Disk, DiskFile};
 use std::{
@@ -6,19 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file was not replaced, or perhaps was.
+/// The replacement of a file failed, or its result is unknown.
 #[derive(Debug)]
 pub(crate) enum ReplaceError {
-    /// The old content is in place, and another attempt may succeed.
+    /// The old content is in place, and a retry may succeed.
     Kept(io::Error),
     /// The new content may be in place and may or may not survive a power cut.
     Unknown(io::Error),
 }
 
-/// Replaces the content of `path`: write beside it, sync, rename, sync the directory. Returns the new file.
+/// Replaces the content of `path`: writes a second file, syncs it, renames it, syncs the directory. Returns the new file.
 ///
 /// # Errors
-/// Whatever the file system says, with what it means for the old content.
+/// The file system's error, with the state of the old content.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<Box<dyn DiskFile>, ReplaceError> {
     let beside = beside(path);
     let file = write_new(disk, &beside, content).map_err(ReplaceError::Kept)?;
@@ -33,16 +33,16 @@ fn write_new(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<Box<dyn
     Ok(file)
 }
 
-/// Makes the directory entry of `path` durable. Whoever finds a file must do so before relying on it: the process that
-/// put it there may have died between the rename and this.
+/// Makes the directory entry of `path` durable. A process that finds a file must do this before it relies on the file: the
+/// process that created it may have died between the rename and the sync.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// The file system's error.
 pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     disk.sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
-/// Where the new content is prepared. A leftover from a crash is simply overwritten.
+/// Path of the new content before the rename. A leftover from a crash is overwritten.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");

@@ -1,4 +1,4 @@
-//! Typed rows over tables of bytes. Bytes exist on this side only.
+//! Typed rows over tables of bytes. Only this module and its tables see the bytes.
 
 use crate::{
     codec::{Key, Value},
@@ -16,7 +16,7 @@ type Row<S> = (<S as Schema>::Key, <S as Schema>::Value);
 /// An open database.
 pub(crate) struct Engine {
     tables: Box<dyn Tables>,
-    /// A write has failed: what is on the disk is uncertain, and nothing more is written.
+    /// A write has failed: the content of the disk is uncertain, and nothing more is written.
     halted: AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl Engine {
         last.map(|(key, value)| decode_row::<S>(&key, &value)).transpose()
     }
 
-    /// Hands over the rows from `from` to `to`, both included, in order.
+    /// Passes the rows from `from` to `to`, both included, in order.
     pub(crate) fn each<S: Schema>(
         &self,
         from: &S::Key,
@@ -60,8 +60,8 @@ impl Engine {
         decoded
     }
 
-    /// What `key` was before the first block after `block` that changed it: `None` when no later block did, `Some(None)`
-    /// when it did not exist.
+    /// The value of `key` before the first block after `block` that changed it: `None` when no later block did, `Some(None)`
+    /// when the key did not exist.
     pub(crate) fn before_next_change<V: Versioned>(
         &self,
         key: &V::Key,
@@ -85,7 +85,7 @@ impl Engine {
     }
 }
 
-/// Writes that happen all or none.
+/// A batch of writes, which is atomic.
 pub(crate) struct Batch<'e> {
     engine: &'e Engine,
     writes: Vec<Write>,
@@ -109,14 +109,14 @@ impl Batch<'_> {
         block: u64,
     ) {
         self.push(V::FAMILY, key.encode(), after.map(Value::encode));
-        // An absent value is the empty one: no versioned value encodes to nothing.
+        // An absent value is stored as empty bytes: no versioned value has an empty encoding.
         self.push(V::HISTORY, history_key(key, block), Some(before.map(Value::encode).unwrap_or_default()));
     }
 
     /// Writes everything and waits until it is on the disk.
     ///
     /// # Errors
-    /// [`StorageError::Database`] when that fails, and [`StorageError::Halted`] for every write after it.
+    /// [`StorageError::Database`] when that fails, and [`StorageError::Halted`] for every later write.
     pub(crate) fn commit(self) -> Result<(), StorageError> {
         if self.engine.is_halted() {
             return Err(StorageError::Halted);

@@ -1,14 +1,14 @@
-//! What the database can refuse or fail at.
+//! Errors of the database.
 
 use crate::tables::TablesError;
 use alloy_primitives::B256;
 use std::{io, path::PathBuf};
 use thiserror::Error;
 
-/// Why a storage operation gave no answer.
+/// Why a storage operation failed.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    /// Another process has the directory open. Operator's to resolve.
+    /// Another process has the directory open. The operator must resolve it.
     #[error(
         "{} is in use by another process{}. Two nodes must never share a data directory: stop the other one, or choose another directory",
         .dir.display(), holder_note(*.holder)
@@ -16,10 +16,10 @@ pub enum StorageError {
     Locked {
         /// The data directory.
         dir: PathBuf,
-        /// Process id the holder left in the lock file, when it can be read.
+        /// Process id from the lock file, when it can be read.
         holder: Option<u32>,
     },
-    /// The directory belongs to a chain with another genesis. Operator's to resolve.
+    /// The directory belongs to a chain with another genesis. The operator must resolve it.
     #[error(
         "{} holds the chain with genesis {found}, but this node was started with genesis {expected}. Use the matching genesis file, or an empty data directory",
         .dir.display()
@@ -32,7 +32,7 @@ pub enum StorageError {
         /// Genesis hash of the data.
         found: B256,
     },
-    /// The data was written by a version with another layout. Operator's to resolve.
+    /// The data was written by a version with another layout. The operator must resolve it.
     #[error(
         "{} was written by another version of this software ({detail}); this one reads schema version {supported}. Use that version, or an empty data directory",
         .dir.display()
@@ -40,17 +40,17 @@ pub enum StorageError {
     UnknownSchema {
         /// The data directory.
         dir: PathBuf,
-        /// What was found.
+        /// The difference.
         detail: String,
         /// The schema version this build reads and writes.
         supported: u32,
     },
-    /// A file or directory cannot be used. Operator's to resolve.
+    /// A file or directory cannot be used. The operator must resolve it.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// On which path.
+        /// The path.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -58,7 +58,7 @@ pub enum StorageError {
     /// The tables cannot be read or written. After a failed write the node must stop: see [`StorageError::is_fatal`].
     #[error("database: cannot {action}: {source}")]
     Database {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The cause.
         source: TablesError,
@@ -70,67 +70,67 @@ pub enum StorageError {
         family: &'static str,
         /// The row's key in hex.
         key: String,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
-    /// An earlier write failed, so what is on disk is uncertain until the next start. The node must stop.
+    /// An earlier write failed, so the content of the disk is uncertain until the next start. The node must stop.
     #[error("an earlier write to the database failed; restart the node once the disk is healthy")]
     Halted,
-    /// The block does not follow the head. The caller's bug.
+    /// The block does not follow the head. A bug of the caller.
     #[error("block {got} cannot be committed: the head is {head}")]
     Gap {
         /// Number of the durable head.
         head: u64,
-        /// Number of the block offered.
+        /// Number of the block to commit.
         got: u64,
     },
-    /// The block's parent is not the head. The caller's bug, or a broken agreement.
+    /// The previous block that the block names is not the head. A bug of the caller, or a failure of consensus.
     #[error("block {number} names parent {got}, but block {} is {expected}", .number.saturating_sub(1))]
     WrongParent {
-        /// Number of the block offered.
+        /// Number of the block to commit.
         number: u64,
         /// Hash of the durable head.
         expected: B256,
-        /// Parent hash of the block offered.
+        /// Previous block's hash in the block to commit.
         got: B256,
     },
-    /// The certificate is for another block. The caller's bug.
+    /// The certificate is for another block. A bug of the caller.
     #[error("the certificate of block {number} ({expected}) is for height {height}, block {got}")]
     WrongCertificate {
-        /// Number of the block offered.
+        /// Number of the block to commit.
         number: u64,
-        /// Hash of the block offered.
+        /// Hash of the block to commit.
         expected: B256,
         /// Height in the certificate.
         height: u64,
         /// Block hash in the certificate.
         got: B256,
     },
-    /// Parts of an executed block contradict each other. The caller's bug.
+    /// Parts of an executed block contradict each other. A bug of the caller.
     #[error("block {number} contradicts itself: {what}")]
     Inconsistent {
-        /// Number of the block offered.
+        /// Number of the block to commit.
         number: u64,
-        /// Which parts disagree.
+        /// The contradicting parts.
         what: &'static str,
     },
-    /// The state at this height was pruned. The user may ask an archive node.
+    /// The state at this height was pruned. The user can use an archive node.
     #[error("the state of block {number} is pruned; the oldest kept is that of block {oldest}")]
     Pruned {
-        /// Height asked for.
+        /// Requested height.
         number: u64,
         /// Oldest height whose state can be read.
         oldest: u64,
     },
-    /// The chain is not that long yet.
+    /// The block is above the head.
     #[error("block {number} is not known; the head is {head}")]
     UnknownBlock {
-        /// Height asked for.
+        /// Requested height.
         number: u64,
         /// Number of the durable head.
         head: u64,
     },
-    /// A log query spans more blocks than allowed. The user's to narrow.
+    /// A log query spans more blocks than allowed. The user must narrow it.
     #[error("the range spans {asked} blocks; at most {limit} may be queried at once")]
     TooManyBlocks {
         /// Blocks in the range.
@@ -138,7 +138,7 @@ pub enum StorageError {
         /// The limit.
         limit: u64,
     },
-    /// A log query matches more logs than allowed. The user's to narrow.
+    /// A log query matches more logs than allowed. The user must narrow it.
     #[error("the query matches more than {limit} logs; narrow its range or its filter")]
     TooManyLogs {
         /// The limit.
@@ -147,7 +147,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether what is on disk is uncertain, so that the node must stop rather than go on.
+    /// Whether the content of the disk is uncertain, so that the node must stop.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Database { .. } | Self::Corrupt { .. } | Self::Halted | Self::Io { .. })

@@ -1,14 +1,14 @@
-//! The chain on disk: blocks, state and its history, the consensus write-ahead log, the signers' memories.
+//! The chain on disk: blocks, state and its history, the consensus write-ahead log, the sign states.
 //!
-//! This crate owns what is durable, and in which order. A decided block becomes durable in one synced batch
-//! ([`Storage::commit`]); after any crash the database is a prefix of the decided blocks. It must never know consensus
-//! rules, peers, or how a block is executed: it stores what execution hands it and answers for any kept block.
+//! This crate owns the durable data and the order in which it becomes durable. A decided block becomes durable in one synced
+//! batch ([`Storage::commit`]); after any crash the database contains a prefix of the decided blocks. It must never know
+//! consensus rules, peers, or how a block is executed: it stores the results of execution and reads any kept block.
 //!
-//! Reading a state: the latest value of each account, slot and trie node is in a flat family, and each block that changed
-//! one left the value before in a history family under (key, block). The value as of block `n` is therefore that of the
-//! first history entry after `n`, or else the latest.
+//! State: a flat family holds the latest value of each account, slot and trie node. Each block that changed a value stored
+//! the old value in a history family under (key, block). So the value as of block `n` is in the first history entry after
+//! `n`, or else it is the latest value.
 //!
-//! The world below is behind two traits: [`Tables`] (RocksDB in production) and [`Disk`] (the operating system's).
+//! Two traits separate the storage from the machine: [`Tables`] (RocksDB in production) and [`Disk`] (the operating system's).
 //!
 //! Start reading at [`storage`], then `view`, `schema` and [`wal`].
 

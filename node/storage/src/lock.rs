@@ -1,4 +1,4 @@
-//! One process per data directory.
+//! Allows one process per data directory.
 
 use crate::error::StorageError;
 use std::{
@@ -9,10 +9,10 @@ use std::{
 
 const FILE: &str = "LOCK";
 
-/// An exclusive lock on a directory, held until dropped and released by the kernel when the process dies.
+/// An exclusive lock on a directory. It is released when it is dropped, and by the kernel when the process dies.
 #[derive(Debug)]
 pub struct DirLock {
-    // Held for its lock; closing it releases the lock.
+    // Keeps the lock: closing the file releases it.
     _file: File,
 }
 
@@ -37,7 +37,7 @@ impl DirLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // The holder's number is a courtesy; without it the message is still clear.
+                // The process id is only a help for the operator; the message is clear without it.
                 let holder = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
                 return Err(StorageError::Locked { dir: dir.to_path_buf(), holder });
             }

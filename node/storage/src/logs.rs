@@ -1,21 +1,21 @@
-//! Finding logs: an inverted index tells which blocks can match, the blocks' receipts tell which logs do.
+//! Finds logs: an inverted index selects the blocks that can match, and the blocks' receipts contain the logs.
 
 use crate::{codec::Key, engine::Batch, error::StorageError, schema::LogsTable, storage::Storage};
 use alloy_primitives::{Address, B256, Log};
 use causeway_execution::Receipt;
 use std::collections::BTreeSet;
 
-/// Which logs to find. As `eth_getLogs` has it: every non-empty criterion must hold.
+/// The logs to find, as in `eth_getLogs`: every non-empty criterion must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogFilter {
     /// The log's address is one of these; any when empty.
     pub addresses: Vec<Address>,
-    /// The log has at least this many topics, and each is one of those at its position; any where empty.
+    /// The log has at least this many topics, and each is one of those at its position; an empty list matches any topic.
     pub topics: Vec<Vec<B256>>,
 }
 
 impl LogFilter {
-    /// Whether a log passes.
+    /// Whether a log matches.
     #[must_use]
     pub fn matches(&self, log: &Log) -> bool {
         let topics = log.data.topics();
@@ -25,7 +25,7 @@ impl LogFilter {
     }
 }
 
-/// Most work for one query.
+/// Limits of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogCaps {
     /// Blocks in the range.
@@ -53,7 +53,7 @@ pub struct StoredLog {
     pub log: Log,
 }
 
-/// What the index finds blocks by.
+/// The key of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Address(Address),
@@ -61,7 +61,7 @@ pub(crate) enum Subject {
     Topic(u8, B256),
 }
 
-/// Block `block` holds a log of this subject.
+/// Block `block` contains a log with this subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogKey {
     pub(crate) subject: Subject,
@@ -96,7 +96,7 @@ impl Key for LogKey {
     }
 }
 
-/// Adds what a block's receipts hold to the index.
+/// Adds the logs of a block's receipts to the index.
 pub(crate) fn put_index(batch: &mut Batch<'_>, block: u64, receipts: &[Receipt]) {
     let mut subjects = BTreeSet::new();
     for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
@@ -109,8 +109,8 @@ pub(crate) fn put_index(batch: &mut Batch<'_>, block: u64, receipts: &[Receipt])
 }
 
 impl Storage {
-    /// The logs of blocks `from` to `to` (both included; blocks after the head have none yet) that pass `filter`, in
-    /// chain order.
+    /// The logs of blocks `from` to `to` that match `filter`, in chain order. Both ends are included; blocks above the head
+    /// have no logs yet.
     ///
     /// # Errors
     /// [`StorageError::TooManyBlocks`] and [`StorageError::TooManyLogs`] when `caps` are exceeded;
@@ -131,7 +131,7 @@ impl Storage {
         Ok(found)
     }
 
-    /// The blocks that may hold a match, in order.
+    /// The blocks that may contain a match, in order.
     fn candidates(&self, from: u64, to: u64, filter: &LogFilter) -> Result<Vec<u64>, StorageError> {
         let addresses = filter.addresses.iter().map(|address| Subject::Address(*address)).collect::<Vec<_>>();
         let topics = (0u8..)
@@ -148,7 +148,7 @@ impl Storage {
         Ok(candidates.map_or_else(|| (from..=to).collect(), |blocks| blocks.into_iter().collect()))
     }
 
-    /// The blocks of the range that hold a log of any of `subjects`.
+    /// The blocks of the range that contain a log with any of `subjects`.
     fn blocks_with(&self, subjects: &[Subject], from: u64, to: u64) -> Result<BTreeSet<u64>, StorageError> {
         let mut blocks = BTreeSet::new();
         for subject in subjects {

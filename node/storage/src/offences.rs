@@ -1,5 +1,5 @@
-//! What outlives a restart about offences: evidence that no block carries yet, and the keys of those who were validators, so
-//! that a late vote of one can still be verified. Neither is part of the chain: it is what this node alone has seen.
+//! Data about offences that survives a restart: evidence that no block carries yet, and the keys of former validators, so
+//! that their late votes can still be verified. Neither is part of the chain: it is what only this node has seen.
 
 use crate::{
     error::StorageError,
@@ -10,9 +10,9 @@ use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::{ConsensusKey, Evidence, MAX_KNOWN_KEYS};
 
-/// Most pieces of evidence that wait for a block. One is enough to convict a validator, and there are fewer validators.
+/// Most pieces of evidence that wait for a block. One piece is enough against a validator, and there are fewer validators.
 pub const MAX_PENDING_EVIDENCE: usize = 512;
-/// Most of them against one validator, so that nobody's offences hide another's.
+/// Most of them against one validator, so that its evidence leaves room for evidence against others.
 pub const MAX_EVIDENCE_OF_ONE: usize = 4;
 
 /// A validator's key, and the greatest height at which it is known to have been a member.
@@ -23,7 +23,7 @@ pub(crate) struct MemberRow {
 }
 
 impl Storage {
-    /// Keeps a piece of evidence until [`Storage::drop_evidence`]. Answers whether it is new and there was room.
+    /// Stores a piece of evidence until [`Storage::drop_evidence`]. Returns whether it was new and there was room.
     ///
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
@@ -43,7 +43,7 @@ impl Storage {
         Ok(true)
     }
 
-    /// The evidence that waits, by its hash.
+    /// The waiting evidence, in the order of the hashes.
     ///
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
@@ -54,7 +54,7 @@ impl Storage {
         Ok(pending)
     }
 
-    /// Forgets pieces of evidence: a block carries them, or nothing can.
+    /// Removes pieces of evidence, because a block carries them or no block ever can.
     ///
     /// # Errors
     /// [`StorageError::Database`].
@@ -66,8 +66,8 @@ impl Storage {
         batch.commit()
     }
 
-    /// Notes that the validators with these keys are members at `height`, and forgets those who were last members before
-    /// `oldest`, and the longest gone when there are more than [`MAX_KNOWN_KEYS`].
+    /// Notes that the validators with these keys are members at `height`. Removes keys whose last height is before
+    /// `oldest`, and the oldest keys when there are more than [`MAX_KNOWN_KEYS`].
     ///
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].

@@ -1,4 +1,4 @@
-//! How RocksDB is configured: small memory first, since several validators may share a machine.
+//! The configuration of RocksDB: optimised for little memory, because several validators may share a machine.
 
 use crate::tables::{Access, Family};
 use rocksdb::{
@@ -10,13 +10,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Blocks of sorted tables, with their indexes and filters, kept in memory.
+/// Memory for blocks of sorted tables, with their indexes and filters.
 const BLOCK_CACHE_BYTES: usize = 48 << 20;
-/// Unflushed writes of all families together.
+/// Memory for unflushed writes of all families together.
 const WRITE_BUFFERS_BYTES: usize = 48 << 20;
-/// Unflushed writes of one family.
+/// Memory for unflushed writes of one family.
 const WRITE_BUFFER_BYTES: usize = 12 << 20;
-/// RocksDB's own log is flushed into tables when it reaches this size: bounds the time of a restart.
+/// RocksDB flushes its own log into tables at this size, which bounds the time of a restart.
 const MAX_LOG_BYTES: u64 = 192 << 20;
 /// File handles RocksDB keeps open.
 const MAX_OPEN_FILES: i32 = 384;
@@ -26,22 +26,22 @@ const BACKGROUND_JOBS: i32 = 2;
 const BLOOM_BITS: f64 = 10.0;
 /// Bytes of the block number at the end of a history key.
 pub(crate) const BLOCK_NUMBER_BYTES: usize = 8;
-/// Pruned history disappears at the latest when its table is this old.
+/// Pruned history is removed at the latest when its table has this age.
 const MAX_TABLE_AGE_S: u64 = 24 * 3_600;
 
-/// How many old states stay readable.
+/// The number of old states that stay readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryDepth {
     /// All of them, from genesis on.
     Archive,
-    /// The head's and those of this many blocks before it.
+    /// The head's state and the states of this many blocks before it.
     Blocks(u64),
 }
 
-/// Settings of a data directory; all may change between runs. (A horizon once raised stays: what is pruned is gone.)
+/// Settings of a data directory; all may change between runs. A raised horizon never goes back, because pruned data is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct StorageOptions {
-    /// How many old states stay readable.
+    /// The number of old states that stay readable.
     pub history: HistoryDepth,
     /// Entries of the latest-state cache, for each of accounts, slots and trie nodes. 65,536 entries take up to about
     /// 60 MB together.
@@ -73,7 +73,7 @@ pub(crate) fn database() -> Options {
     options
 }
 
-/// The families; `horizon` is the oldest block whose state is to stay readable.
+/// The families; `horizon` is the oldest block whose state must stay readable.
 pub(crate) fn families(horizon: &Arc<AtomicU64>) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     Family::ALL
@@ -86,7 +86,7 @@ fn family_options(family: Family, cache: &Cache, horizon: &Arc<AtomicU64>) -> Op
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_format_version(5);
-    // Indexes and filters are charged to the block cache: memory stays bounded however large the data grows.
+    // Indexes and filters count against the block cache, so memory stays bounded for any amount of data.
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     let mut options = Options::default();
@@ -94,7 +94,7 @@ fn family_options(family: Family, cache: &Cache, horizon: &Arc<AtomicU64>) -> Op
     options.set_max_write_buffer_number(3);
     options.set_target_file_size_base(32 << 20);
     options.set_level_compaction_dynamic_level_bytes(true);
-    // Trie nodes are hashes: there is nothing to compress.
+    // Trie nodes consist of hashes, which do not compress.
     let compression = match family {
         Family::Nodes | Family::NodeHistory => DBCompressionType::None,
         _ => DBCompressionType::Lz4,
@@ -131,8 +131,8 @@ pub(crate) fn without_block_number(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(BLOCK_NUMBER_BYTES)]
 }
 
-/// Whether a history entry serves no state from `horizon` on: the entry of block `b` holds what was true before `b`,
-/// hence serves the states of blocks before `b` only.
+/// Whether no state from `horizon` on needs a history entry: the entry of block `b` holds the value before `b`,
+/// so only the states of blocks before `b` need it.
 fn is_below(key: &[u8], horizon: u64) -> bool {
     key.last_chunk::<BLOCK_NUMBER_BYTES>().is_some_and(|block| u64::from_be_bytes(*block) <= horizon)
 }

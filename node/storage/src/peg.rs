@@ -1,4 +1,4 @@
-//! The peg's history by index: what the relayer, the explorers and the auditor ask for.
+//! The peg's history by index, for the relayer, explorers and the auditor.
 
 use crate::{
     engine::Batch,
@@ -15,7 +15,7 @@ use causeway_peg::{CertificateSig, Checkpoint, Deposit, IPeg, PegModule, Withdra
 /// Most withdrawals returned at once.
 pub const MAX_PEG_RANGE: u64 = 10_000;
 
-/// A deposit that was credited, and where.
+/// A credited deposit and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DepositRecord {
     /// The deposit.
@@ -28,10 +28,10 @@ pub struct DepositRecord {
     pub transaction_hash: B256,
 }
 
-/// A withdrawal that was burned, and where.
+/// A burned withdrawal and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct WithdrawalRecord {
-    /// The withdrawal; its leaf stands at its index in the withdrawal tree.
+    /// The withdrawal; its leaf is at its index in the withdrawal tree.
     pub withdrawal: Withdrawal,
     /// Block that burned it.
     pub block: u64,
@@ -41,12 +41,12 @@ pub struct WithdrawalRecord {
     pub transaction_hash: B256,
 }
 
-/// A checkpoint whose certificate is on this chain, and where.
+/// A checkpoint whose certificate is on this chain, and the certificate's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointRecord {
     /// The checkpoint.
     pub checkpoint: Checkpoint,
-    /// Its certificate, ordered as the validator set.
+    /// Its certificate, in the order of the validator set.
     pub signatures: Vec<CertificateSig>,
     /// Block that recorded the certificate.
     pub block: u64,
@@ -56,7 +56,7 @@ pub struct CheckpointRecord {
     pub transaction_hash: B256,
 }
 
-/// Where a checkpoint's certificate was recorded. The signatures are in that transaction, the fields in the state.
+/// The place of a checkpoint's certificate. The signatures are in that transaction, the fields in the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct CheckpointRow {
     block: u64,
@@ -96,7 +96,7 @@ pub(crate) fn put_index(batch: &mut Batch<'_>, block: u64, events: &[PegEvent], 
             PegEventKind::CheckpointRecorded(recorded) => {
                 batch.put::<CheckpointsTable>(&recorded.number, &CheckpointRow { block, transaction_index });
             }
-            // Tells nothing that the deposits themselves do not.
+            // Contains nothing that the deposits do not contain.
             PegEventKind::DepositsImported(_) => {}
         }
     }
@@ -119,8 +119,8 @@ impl Storage {
         self.store.engine.get::<WithdrawalsTable>(&index)
     }
 
-    /// The withdrawals with indexes `from` to `to`, `to` excluded, in order; at most [`MAX_PEG_RANGE`] of them, so a
-    /// caller that wants more asks again from where the answer ends.
+    /// The withdrawals with indexes `from` to `to`, `to` excluded, in order; at most [`MAX_PEG_RANGE`] of them. For more, the
+    /// caller asks again from the end of the answer.
     ///
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].
@@ -167,7 +167,7 @@ impl Storage {
             .map(CertificateSig::try_from)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| corrupt(error.to_string()))?;
-        // A checkpoint's fields stay in the peg's slots under its number for ever, so the latest state has them.
+        // A checkpoint's fields stay in the peg's slots permanently, so the latest state has them.
         let state = self.latest();
         let checkpoint = PegModule::checkpoint(&mut peg_state(&*state), number)
             .map_err(|error| corrupt(error.to_string()))?

@@ -1,8 +1,8 @@
-//! Everything the head's state holds, row by row, for checks that work it out anew: with `alloy_trie::root`'s
-//! `storage_root_unhashed` and `state_root_unhashed` these rows give the header's state root without any stored node.
+//! Reads all rows of the head's state, for checks that recompute it: `alloy_trie::root`'s
+//! `storage_root_unhashed` and `state_root_unhashed` compute the header's state root from these rows without any stored node.
 //!
-//! Each of these reads one row after the other. A commit meanwhile may show in some rows and not in others, so a caller that
-//! wants one state holds commits back.
+//! Each function reads one row after the other. A concurrent commit may be visible in some rows only, so a caller that
+//! needs one consistent state must prevent commits.
 
 use crate::{
     error::StorageError,
@@ -31,7 +31,7 @@ impl Storage {
         self.store.engine.each::<SlotsTable>(&first, &last, |(address, key), value| slot(address, key, value))
     }
 
-    /// Every code, by hash; also what no account has any more.
+    /// Every code, by hash, including code that no account uses any more.
     ///
     /// # Errors
     /// [`StorageError::Database`], [`StorageError::Corrupt`].

@@ -1,4 +1,4 @@
-//! What is stored: each schema is a column family with the type of its key and of its value. Nothing outside
+//! The stored data: each schema is a column family with the type of its key and of its value. Only
 //! [`crate::engine`] sees bytes.
 
 use crate::codec::{HeaderRow, Key, NodeKey, SlotKey, TransactionPlace, Value, borsh_values};
@@ -11,7 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_consensus::{CommitCertificate, Evidence};
 use causeway_execution::{Account, Receipt};
 
-/// Version of everything below. Any change of a family, a key or a value raises it.
+/// Version of the schemas below. Every change of a family, a key or a value increases it.
 pub(crate) const SCHEMA_VERSION: u32 = 2;
 
 /// A column family with the types of its keys and values.
@@ -21,8 +21,8 @@ pub(crate) trait Schema {
     type Value: Value;
 }
 
-/// A piece of state whose present value is in one family and whose earlier values are in another, so that any kept
-/// block's state can be read: see [`crate::view`].
+/// A part of the state with its latest values in one family and earlier values in another, so that the state of any kept
+/// block can be read: see [`crate::view`].
 pub(crate) trait Versioned: Schema {
     const HISTORY: Family;
     /// For error messages.
@@ -43,9 +43,9 @@ macro_rules! schemas {
 }
 
 schemas! {
-    /// Whose data this is.
+    /// The chain to which the data belongs.
     IdentityTable: Meta, Only<0> => Identity;
-    /// How far the chain reaches.
+    /// Number of the head.
     HeadTable: Meta, Only<1> => u64;
     /// The oldest block whose state can be read.
     HorizonTable: Meta, Only<2> => u64;
@@ -71,17 +71,17 @@ schemas! {
     NodesTable: Nodes, NodeKey => Bytes;
     /// Code by its hash; never removed.
     CodeTable: Code, B256 => Bytes;
-    /// Which blocks hold logs of an address or with a topic.
+    /// Blocks that contain logs of an address or with a topic.
     LogsTable: Logs, LogKey => ();
     /// By index.
     WithdrawalsTable: Withdrawals, u64 => WithdrawalRecord;
     /// By nonce.
     DepositsTable: Deposits, u64 => DepositRecord;
-    /// By number: where its certificate was recorded.
+    /// By number: the place of its certificate.
     CheckpointsTable: Checkpoints, u64 => CheckpointRow;
     /// By its hash: evidence that no block carries yet.
     EvidenceTable: Evidence, B256 => Evidence;
-    /// By validator id: the keys of those who are or were validators.
+    /// By validator id: the keys of current and former validators.
     MembersTable: Members, Address => MemberRow;
 }
 
@@ -113,7 +113,7 @@ impl<const ROW: u8> Key for Only<ROW> {
     }
 }
 
-/// Whose data a directory holds. The version comes first, so that any version of this software can read it.
+/// The chain and version of a directory's data. The version comes first, so that every version of this software can read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Identity {
     pub(crate) schema_version: u32,

@@ -1,8 +1,8 @@
-//! The signers' memories on disk: what this validator signed last, for consensus and for the peg.
+//! The sign states on disk: the last signatures of this validator, for consensus and for the peg.
 //!
-//! Losing one and signing on means signing twice, so the two ways of having no record are kept apart: a missing file
-//! (`Ok(None)`, a fresh directory or one that lost it; the node decides) and a damaged one (an error; nothing may be
-//! signed).
+//! A validator that loses its sign state and continues to sign may sign twice. So the two cases without a record are kept
+//! apart: a missing file (`Ok(None)`: a new directory, or one that lost the file; the node decides) and a damaged file (an
+//! error; nothing may be signed).
 
 use crate::{
     disk::Disk,
@@ -28,20 +28,20 @@ const MAX_RECORD_BYTES: u64 = 1 << 20;
 const CONSENSUS_MAGIC: [u8; 8] = *b"CWSIGN\x00\x01";
 const PEG_MAGIC: [u8; 8] = *b"CWPEGS\x00\x01";
 
-/// Why a sign state could not be read or written. The operator's to resolve; nothing may be signed meanwhile.
+/// Why a sign state could not be read or written. The operator must resolve it; nothing may be signed before that.
 #[derive(Debug, Error)]
 pub enum SignStateError {
     /// The file cannot be read or replaced. After a failed store the node must stop.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// The content is not what was stored.
+    /// The content differs from what was stored.
     #[error(
         "{} is damaged: {reason}. It is what keeps this validator from signing twice: restore it from the newest copy you are SURE of, or retire the key. Do not delete it and carry on",
         .path.display()
@@ -49,15 +49,15 @@ pub enum SignStateError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The difference.
         reason: String,
     },
-    /// An earlier store failed where it cannot be told whether it happened. Nothing may be signed before a restart.
+    /// The result of an earlier store is unknown. Nothing may be signed before a restart.
     #[error("an earlier write of {} failed; restart once the disk is healthy", .0.display())]
     Halted(PathBuf),
 }
 
-/// The consensus signer's memory.
+/// The sign state of the consensus key.
 #[derive(Debug, Clone)]
 pub struct SignStateFile(RecordFile);
 
@@ -67,16 +67,16 @@ impl SignStateFile {
         Self(RecordFile::new(disk, path.into(), CONSENSUS_MAGIC))
     }
 
-    /// Where it is kept.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What was stored last; `None` when the file does not exist.
+    /// The last stored state; `None` when the file does not exist.
     ///
     /// # Errors
-    /// [`SignStateError`]; a damaged file is never taken for a missing one.
+    /// [`SignStateError`]; a damaged file is never treated as a missing one.
     pub fn load(&self) -> Result<Option<SignState>, SignStateError> {
         self.0.load()
     }
@@ -84,14 +84,14 @@ impl SignStateFile {
     /// Replaces the file atomically. When this returns `Ok`, the state survives a power cut.
     ///
     /// # Errors
-    /// [`SignStateError::Io`]: what was to be signed must not be. When the new state may have taken the old one's place
-    /// all the same, every further store answers [`SignStateError::Halted`].
+    /// [`SignStateError::Io`]: the message must not be signed. When the new state may nevertheless have replaced the old
+    /// one, every further store returns [`SignStateError::Halted`].
     pub fn store(&self, state: &SignState) -> Result<(), SignStateError> {
         self.0.store(state)
     }
 }
 
-/// The peg signer's memory. What is remembered is the caller's type: the peg's signing rules live with the node.
+/// The sign state of the peg key. The caller defines its type, because the peg's signing rules are part of the node.
 #[derive(Debug, Clone)]
 pub struct PegSignStateFile(RecordFile);
 
@@ -101,16 +101,16 @@ impl PegSignStateFile {
         Self(RecordFile::new(disk, path.into(), PEG_MAGIC))
     }
 
-    /// Where it is kept.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What was stored last; `None` when the file does not exist.
+    /// The last stored state; `None` when the file does not exist.
     ///
     /// # Errors
-    /// [`SignStateError`]; a damaged file is never taken for a missing one.
+    /// [`SignStateError`]; a damaged file is never treated as a missing one.
     pub fn load<T: BorshDeserialize>(&self) -> Result<Option<T>, SignStateError> {
         self.0.load()
     }
@@ -118,20 +118,20 @@ impl PegSignStateFile {
     /// Replaces the file atomically. When this returns `Ok`, the state survives a power cut.
     ///
     /// # Errors
-    /// [`SignStateError::Io`]: what was to be signed must not be. When the new state may have taken the old one's place
-    /// all the same, every further store answers [`SignStateError::Halted`].
+    /// [`SignStateError::Io`]: the message must not be signed. When the new state may nevertheless have replaced the old
+    /// one, every further store returns [`SignStateError::Halted`].
     pub fn store<T: BorshSerialize>(&self, state: &T) -> Result<(), SignStateError> {
         self.0.store(state)
     }
 }
 
-/// One borsh value in a file: 8 bytes of magic, the value, CRC-32C of all before it (little endian).
+/// One borsh value in a file: 8 bytes of magic, the value, CRC-32C of everything before it (little endian).
 #[derive(Debug, Clone)]
 struct RecordFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     magic: [u8; 8],
-    /// Which content survives a power cut is unknown.
+    /// Whether it is unknown which content survives a power cut.
     halted: Arc<AtomicBool>,
 }
 
@@ -148,8 +148,8 @@ impl RecordFile {
             return Err(self.corrupt(format!("{length} bytes, at most {MAX_RECORD_BYTES} are written")));
         }
         let content = file.read_all().map_err(failed("read"))?;
-        // What is answered may be signed again, so it must outlive a power cut, although the process that stored it
-        // may have died before it could know that.
+        // The returned state may be signed again, so it must survive a power cut. The process that stored it
+        // may have died before its sync finished.
         file.sync().map_err(failed("sync"))?;
         durable::sync_name(&*self.disk, &self.path).map_err(failed("sync the directory of"))?;
         let Some((covered, checksum)) = content.split_last_chunk::<4>() else {
@@ -288,7 +288,7 @@ mod tests {
         let path = dir.path().join("peg");
         let file = peg_file(&path);
         file.store(&signed(1)).unwrap();
-        // A directory in the way of the new file makes the replacement fail.
+        // A directory at the path of the new file makes the replacement fail.
         fs::create_dir(dir.path().join("peg.new")).unwrap();
         assert!(matches!(file.store(&signed(2)), Err(SignStateError::Io { .. })));
         assert_eq!(file.load::<Signed>().unwrap(), Some(signed(1)));

@@ -1,4 +1,4 @@
-//! Opening a data directory, and what every part of the database shares.
+//! Opens a data directory, and holds the data that all parts of the database share.
 
 use crate::{
     cache::LatestCache,
@@ -46,16 +46,16 @@ impl std::fmt::Debug for Storage {
     }
 }
 
-/// Where tables are.
+/// The location of the tables.
 struct Place<'a> {
-    /// What messages call it.
+    /// The directory's name in messages.
     dir: &'a Path,
-    /// Shared with whatever removes history; zero until the database has told.
+    /// Shared with the removal of history; zero until it is read from the database.
     horizon: Arc<AtomicU64>,
     lock: Option<DirLock>,
 }
 
-/// What a [`Storage`] and the views into it share.
+/// Data shared by a [`Storage`] and its views.
 pub(crate) struct Store {
     pub(crate) engine: Engine,
     pub(crate) history: HistoryDepth,
@@ -65,7 +65,7 @@ pub(crate) struct Store {
     pub(crate) codes: Mutex<LruCache<B256, Bytes>>,
     pub(crate) blocks: Mutex<LruCache<u64, Arc<Block>>>,
     pub(crate) receipts: Mutex<LruCache<u64, Arc<Vec<Receipt>>>>,
-    /// The greatest block whose write may be visible; ahead of `head` while it is written.
+    /// The highest block whose write may be visible; above `head` while the block is written.
     pub(crate) begun: AtomicU64,
     /// The oldest block whose state can be read.
     pub(crate) horizon: Arc<AtomicU64>,
@@ -97,7 +97,7 @@ impl Storage {
         Self::start(tables, Place { dir, horizon, lock: Some(lock) }, genesis, options)
     }
 
-    /// Opens the database in `tables`, which nobody else may use, committing `genesis` when they are empty. They are to
+    /// Opens the database in `tables`, which must have no other user, and commits `genesis` when they are empty. The tables must
     /// keep every row: history below the horizon is never read again, but only [`Self::open`] has it removed.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Storage {
         horizon.store(engine.get::<HorizonTable>(&Only)?.unwrap_or(0), Ordering::SeqCst);
         let head = match engine.get::<HeadTable>(&Only)? {
             Some(number) => engine.get::<HeadersTable>(&number)?.ok_or_else(|| missing_header(number))?,
-            // Stands for the head until genesis is committed below; nothing reads it.
+            // A placeholder until genesis is committed below; it is never read.
             None => HeaderRow { hash: genesis.hash, header: Arc::new(genesis.header.clone()) },
         };
         let store = Store {
@@ -177,7 +177,7 @@ impl Storage {
         self.store.head.read().hash
     }
 
-    /// The state after the last durable block. The view stays at that block while further ones are committed.
+    /// The state after the last durable block. The view stays at that block while later ones are committed.
     #[must_use]
     pub fn latest(&self) -> Arc<StateView> {
         Arc::new(StateView::new(Arc::clone(&self.store), self.head_number()))
@@ -205,8 +205,8 @@ impl Storage {
         self.store.horizon.load(Ordering::SeqCst)
     }
 
-    /// Calls `listener` after each commit from now on, in order, on the committing thread, when the block can be read. It
-    /// must be quick and must not commit.
+    /// Calls `listener` after each later commit, in order, on the committing thread, when the block can be read. The listener
+    /// must be fast and must not commit.
     pub fn on_commit(&self, listener: Listener) {
         self.store.listeners.write().push(listener);
     }

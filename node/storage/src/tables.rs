@@ -1,10 +1,10 @@
-//! Where the database's bytes are kept. One trait, so that a simulated machine's tables can stand in for RocksDB; what
-//! the bytes mean is known to [`crate::engine`] only.
+//! The store of the database's bytes. It is a trait, so that a simulated machine can replace RocksDB. Only
+//! [`crate::engine`] knows the meaning of the bytes.
 
 use std::sync::Arc;
 use thiserror::Error;
 
-/// How a family is read, which decides how RocksDB is told to keep it.
+/// The access pattern of a family, which determines its RocksDB configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Single keys in no order: bloom filters.
@@ -79,7 +79,7 @@ families! {
     Checkpoints = "checkpoints", Ordered;
     /// Evidence that waits for a block, by hash.
     Evidence = "evidence", Ordered;
-    /// Keys of present and former validators by id.
+    /// Keys of current and former validators by id.
     Members = "members", Ordered;
 }
 
@@ -97,16 +97,17 @@ pub struct Write {
     pub value: Option<Vec<u8>>,
 }
 
-/// Why tables could not be read or written; says what failed.
+/// Why tables could not be read or written; the text names the failed operation.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct TablesError(pub String);
 
-/// Rows of bytes in families, each ordered by key, and batches of writes that happen all or none. A read sees every
-/// write that returned before it began, and of a batch everything or nothing per row: who reads two rows while a batch is
+/// Rows of bytes in families, each ordered by key, and atomic batches of writes. A read sees every write that
+/// returned before the read began. Each single row of a batch is seen completely or not at all, but two reads during a batch
+/// may see one row before it and the other after it.
 /// written may see the one before it and the other after it.
 pub trait Tables: Send + Sync + 'static {
-    /// Hands the value of a row to `read`, once; `false` when there is no such row.
+    /// Passes the value of a row to `read`, once; `false` when the row does not exist.
     ///
     /// # Errors
     /// [`TablesError`] when the tables cannot be read.
@@ -118,7 +119,7 @@ pub trait Tables: Send + Sync + 'static {
     /// [`TablesError`] when the tables cannot be read.
     fn last(&self, family: Family) -> Result<Option<RawRow>, TablesError>;
 
-    /// Hands the rows with `from <= key < end` to `row`, in order, until it answers `false`.
+    /// Passes the rows with `from <= key < end` to `row`, in order, until it returns `false`.
     ///
     /// # Errors
     /// [`TablesError`] when the tables cannot be read.
@@ -130,17 +131,17 @@ pub trait Tables: Send + Sync + 'static {
         row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), TablesError>;
 
-    /// The first row at or after `from` that shares its first `prefix` bytes. Asked of history families only, where
-    /// `prefix` is the length of the key without the block number that ends it.
+    /// The first row at or after `from` with the same first `prefix` bytes. Used for history families only, where
+    /// `prefix` is the length of the key without the block number at its end.
     ///
     /// # Errors
     /// [`TablesError`] when the tables cannot be read.
     fn seek_prefix(&self, family: Family, from: &[u8], prefix: usize) -> Result<Option<RawRow>, TablesError>;
 
-    /// Writes everything or nothing, in order; on the disk when it returns.
+    /// Writes all or nothing, in order; the writes are on the disk when it returns.
     ///
     /// # Errors
-    /// [`TablesError`]: what is on the disk is then unknown, and nothing more is written until the next start.
+    /// [`TablesError`]: the content of the disk is then unknown, and nothing more is written until the next start.
     fn write(&self, writes: Vec<Write>) -> Result<(), TablesError>;
 }
 

@@ -1,13 +1,13 @@
-//! One consistent state while commits go on, without locks or snapshots.
+//! A consistent view of one state during commits, without locks or snapshots.
 //!
-//! A view is pinned at a block `n`. To read a key it takes, in this order, the latest value and then the number of the
-//! last commit that has *begun*. If none after `n` has, the latest value is the one of `n`: every write happens after its
-//! commit has begun. Otherwise the view looks for the first history entry after `n`; a commit writes the latest value and
-//! the history entry in one atomic batch, so whichever latest value was seen, an entry that is needed is there by then.
-//! Were the order the other way round, a commit between the two reads would go unnoticed.
+//! A view is fixed at a block `n`. To read a key it reads, in this order, the latest value and then the number of the
+//! last commit that has *begun*. If no commit after `n` has begun, the latest value is the one of `n`, because every write
+//! happens after its commit has begun. Otherwise the view looks for the first history entry after `n`. A commit writes the
+//! latest value and the history entry in one atomic batch, so a needed entry exists by then, whichever latest value was seen.
+//! In the reverse order, a commit between the two reads would not be noticed.
 //!
-//! Pruning raises the horizon before it removes anything, and a view checks the horizon after it has read, so it reports
-//! [`StorageError::Pruned`] rather than a wrong value.
+//! Pruning raises the horizon before it removes anything, and a view checks the horizon after it has read. So it reports
+//! [`StorageError::Pruned`] and never a wrong value.
 
 use crate::{
     cache::LatestCache,
@@ -42,7 +42,7 @@ impl StateView {
         Self { store, number }
     }
 
-    /// The block this is the state of.
+    /// The block of this state.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number

@@ -1,20 +1,20 @@
-//! The consensus write-ahead log: what this node has received and decided to say at one height, in order, so that a
-//! restarted node says the same again.
+//! The consensus write-ahead log: the messages that this node received and derived at one height, in order, so that a
+//! restarted node derives the same messages again.
 //!
-//! A file holds one height. Its header names the chain and the height; entries follow, each framed as
+//! A file covers one height. Its header contains the chain and the height. Entries follow, each framed as
 //!
 //! ```text
 //! length: u32 | synced: u64 | head checksum: u32 | payload checksum: u32 | payload
 //! ```
 //!
 //! all little endian. `synced` is the offset up to which the file was known to be on the disk when the entry was
-//! appended. Both checksums (CRC-32C) start from the file's salt and the entry's offset, so that bytes which a peer
-//! managed to place inside a payload can never pass for an entry.
+//! appended. Both checksums (CRC-32C) start from the file's salt and the entry's offset, so bytes that a peer
+//! placed inside a payload can never be taken for an entry.
 //!
-//! After a crash the end of the file may be anything: it was appended but not synced. That is a *torn tail*, and it is
-//! dropped: nothing was said on the strength of it. Damage before a point that a later, sound entry calls synced is
-//! *corruption*: opening refuses and names the offset. Damage in the very last synced entries cannot be told from a torn
-//! tail; the sign state, not this log, is what keeps a validator from signing twice.
+//! After a crash the end of the file may contain anything, because it was appended but not synced. This is a *torn tail*,
+//! and it is dropped: no message left that depended on it. Damage before an offset that a later valid entry calls synced is
+//! *corruption*: opening refuses and names the offset. Damage in the very last synced entries cannot be distinguished from a
+//! torn tail; the sign state, not this log, prevents a validator from signing twice.
 
 use crate::{
     disk::{Disk, DiskFile},
@@ -31,7 +31,7 @@ use thiserror::Error;
 
 /// Longest entry. A part of a proposal is 64 KiB; a body fetched whole is a few MiB.
 pub const MAX_ENTRY_BYTES: usize = 16 << 20;
-/// Longest log that is opened: a height's messages are bounded by the consensus limits.
+/// Longest log that is opened; the consensus limits bound the messages of a height.
 pub const MAX_LOG_BYTES: u64 = 1 << 30;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -41,20 +41,20 @@ const HEADER_BYTES: usize = 8 + 32 + 8 + 8 + 4;
 /// Length, synced, head checksum, payload checksum.
 const FRAME_BYTES: usize = 4 + 8 + 4 + 4;
 
-/// Why the log cannot be used. The operator's to resolve: nothing here comes from peers.
+/// Why the log cannot be used. The operator must resolve it; peers cannot cause it.
 #[derive(Debug, Error)]
 pub enum WalError {
     /// The file cannot be read or written. After a failed append, sync or reset the node must stop.
     #[error("cannot {action} the write-ahead log {}: {source}", .path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// Something before a synced point is not what was written.
+    /// Bytes before a synced offset differ from the written ones.
     #[error(
         "the write-ahead log {} is corrupt at byte {offset}: {reason}. The disk may be failing. If this node validates, make sure its sign state is intact; then move the log away, and the node rejoins at the next height",
         .path.display()
@@ -62,12 +62,12 @@ pub enum WalError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// Where the damage begins.
+        /// Offset of the damage.
         offset: u64,
-        /// What is wrong.
+        /// The error.
         reason: &'static str,
     },
-    /// The log is another chain's.
+    /// The log belongs to another chain.
     #[error(
         "the write-ahead log {} belongs to the chain with genesis {found}, this node runs {expected}. Use the matching data directory",
         .path.display()
@@ -80,10 +80,10 @@ pub enum WalError {
         /// Genesis hash in the log.
         found: B256,
     },
-    /// The entry is longer than [`MAX_ENTRY_BYTES`]. The caller's bug.
+    /// The entry is longer than [`MAX_ENTRY_BYTES`]. A bug of the caller.
     #[error("an entry of {0} bytes; at most {MAX_ENTRY_BYTES} are logged")]
     EntryTooLarge(usize),
-    /// An earlier write failed, so what the file holds is uncertain. The node must stop.
+    /// An earlier write failed, so the content of the file is uncertain. The node must stop.
     #[error("an earlier write to the write-ahead log failed; restart the node once the disk is healthy")]
     Halted,
 }
@@ -97,9 +97,9 @@ pub struct Wal {
     chain: B256,
     height: u64,
     salt: u64,
-    /// Bytes in the file.
+    /// Length of the file.
     length: u64,
-    /// Bytes known to be on the disk.
+    /// Number of bytes known to be on the disk.
     synced: u64,
     created: bool,
     dropped_bytes: u64,
@@ -110,7 +110,7 @@ impl Wal {
     /// Opens the log at `path`, or creates it for height 0, and returns its entries in order. A torn tail is cut off.
     ///
     /// # Errors
-    /// [`WalError::Corrupt`] and [`WalError::ForeignChain`] when it is not a log to continue, [`WalError::Io`] when the
+    /// [`WalError::Corrupt`] and [`WalError::ForeignChain`] when the log cannot be continued, [`WalError::Io`] when the
     /// file cannot be used. The file is never reset silently.
     pub fn open(disk: Arc<dyn Disk>, path: &Path, chain: B256) -> Result<(Self, Vec<Vec<u8>>), WalError> {
         let failed = |action| move |source| WalError::Io { action, path: path.to_path_buf(), source };
@@ -129,7 +129,7 @@ impl Wal {
                 "dropped the torn tail of the write-ahead log: it was never synced");
             file.truncate(end).map_err(failed("cut"))?;
         }
-        // What was read, and the file's name, may only have been in the page cache of the process that died.
+        // The content and the file's name may only have been in the page cache of the process that died.
         file.sync().map_err(failed("sync"))?;
         durable::sync_name(&*disk, path).map_err(failed("sync the directory of"))?;
         let wal = Self {
@@ -166,20 +166,20 @@ impl Wal {
         })
     }
 
-    /// The height the entries belong to; 0 in a new log.
+    /// The height of the entries; 0 in a new log.
     #[must_use]
     pub fn height(&self) -> u64 {
         self.height
     }
 
-    /// Whether opening found no file. Where the sign state says that something was signed at the height to decide, the
-    /// log was lost, and the node decides what that means.
+    /// Whether opening found no file. If the sign state has a signature at the height to decide, the log was lost; the node
+    /// decides how to proceed.
     #[must_use]
     pub fn created(&self) -> bool {
         self.created
     }
 
-    /// How many bytes of torn tail opening dropped.
+    /// Bytes of torn tail that opening dropped.
     #[must_use]
     pub fn dropped_bytes(&self) -> u64 {
         self.dropped_bytes
@@ -199,11 +199,11 @@ impl Wal {
         Ok(())
     }
 
-    /// Waits until everything appended is on the disk.
+    /// Waits until all appended entries are on the disk.
     ///
     /// # Errors
-    /// [`WalError::Io`], after which the log is halted: what a failed sync leaves on the disk is unknown, and trying
-    /// again would hide that.
+    /// [`WalError::Io`], after which the log is halted: after a failed sync the content of the disk is unknown, and a retry
+    /// would hide that.
     pub fn sync(&mut self) -> Result<(), WalError> {
         if self.synced == self.length && !self.halted {
             return Ok(());
@@ -213,7 +213,7 @@ impl Wal {
         Ok(())
     }
 
-    /// Starts over, empty, for `height`. After a crash the file is the old log or the new one, whole.
+    /// Starts an empty log for `height`. After a crash the file is the complete old log or the complete new one.
     ///
     /// # Errors
     /// [`WalError::Io`], after which the log is halted.
@@ -242,7 +242,7 @@ impl Wal {
     }
 }
 
-/// Replaces whatever is at `path` by an empty log.
+/// Replaces the file at `path` by an empty log.
 fn start_file(disk: &dyn Disk, path: &Path, chain: B256, height: u64) -> Result<(Box<dyn DiskFile>, u64), WalError> {
     let salt = disk.salt();
     let mut header = Vec::with_capacity(HEADER_BYTES);
@@ -260,7 +260,7 @@ fn start_file(disk: &dyn Disk, path: &Path, chain: B256, height: u64) -> Result<
 }
 
 fn read_header(path: &Path, chain: B256, content: &[u8]) -> Result<(u64, u64), WalError> {
-    // The header was complete before the file got its name, so a short one is damage, not a torn write.
+    // The header was complete before the file was renamed to this path, so a short header is damage and no torn write.
     let Some((header, _)) = content.split_first_chunk::<HEADER_BYTES>() else {
         return Err(corrupt(path, as_u64(content.len()), "it ends inside the header"));
     };
@@ -278,7 +278,7 @@ fn read_header(path: &Path, chain: B256, content: &[u8]) -> Result<(u64, u64), W
     Ok((read_u64(&covered[40..]), read_u64(&covered[48..])))
 }
 
-/// The entries, and where the last sound one ends.
+/// The entries, and the offset after the last valid one.
 fn read_entries(path: &Path, salt: u64, content: &[u8]) -> Result<(Vec<Vec<u8>>, usize), WalError> {
     let mut entries = Vec::new();
     let mut at = HEADER_BYTES;
@@ -324,7 +324,7 @@ fn read_entry(salt: u64, content: &[u8], at: usize) -> Result<Entry<'_>, &'stati
     Ok(Entry { payload, synced, end: at + FRAME_BYTES + length })
 }
 
-/// Whether a sound entry after `damage` says that the file was already synced beyond `damage` when it was appended.
+/// Whether a valid entry after `damage` shows that the file was already synced beyond `damage` when the entry was appended.
 fn was_synced(salt: u64, content: &[u8], damage: usize) -> bool {
     let mut at = damage.saturating_add(1);
     while at.saturating_add(FRAME_BYTES) <= content.len() {

@@ -1,4 +1,4 @@
-//! What a commit makes durable, what it refuses, and what a restart or a crash leaves.
+//! The durable effects of a commit, its refusals, and the state after a restart or a crash.
 
 use crate::support::{Changes, Content, Place, TestChain, certificate, copy_dir, genesis, open_error};
 use alloy_primitives::{Address, B256, Bytes, Log, keccak256};
@@ -223,7 +223,7 @@ fn whatever_tail_a_crash_leaves_the_database_is_a_prefix_of_the_committed_blocks
     for number in 1..=12 {
         chain.push_with(&balance(number), content(number));
     }
-    // An image of the directory of a process that did not close it.
+    // A copy of the directory of a process that did not close it.
     let image = tempfile::tempdir().unwrap();
     copy_dir(dir.path(), image.path());
     let log = logs(image.path()).pop().unwrap();
@@ -244,7 +244,7 @@ fn whatever_tail_a_crash_leaves_the_database_is_a_prefix_of_the_committed_blocks
         };
         survived.check_all();
         heads.push(survived.head());
-        // And the chain goes on from there.
+        // The chain continues from there.
         let next = usize::try_from(survived.head()).unwrap();
         if let Some((executed, certificate)) = survived.blocks.get(next) {
             survived.storage.commit(executed, certificate).unwrap();

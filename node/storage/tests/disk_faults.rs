@@ -1,5 +1,5 @@
-//! What the log, the sign states and the database do when one step of a write fails, and what a file is worth that a
-//! process left behind when it died in the middle of replacing one.
+//! The log, the sign states and the database when one step of a write fails, and files that a process left behind when
+//! it died while it replaced one.
 
 use crate::support::{Changes, Place, TestChain, certificate};
 use alloy_primitives::{B256, keccak256};
@@ -30,7 +30,7 @@ enum Step {
 
 const STEPS: [Step; 5] = [Step::Create, Step::Append, Step::Sync, Step::Rename, Step::SyncDir];
 
-/// The operating system's disk, that fails one step once, after doing what it fails at when `late`; and notes all steps.
+/// The operating system's disk with one step that fails once (after its effect when `late`); records all steps.
 #[derive(Debug, Default)]
 struct Faulty {
     fails: Mutex<Option<Step>>,

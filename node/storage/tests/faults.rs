@@ -1,4 +1,4 @@
-//! A disk that refuses writes, and one that returns other bytes than were written.
+//! A disk that refuses writes, and a disk that returns other bytes than were written.
 
 use crate::support::{Changes, Content, TestChain, certificate, copy_dir};
 use alloy_primitives::keccak256;
@@ -51,7 +51,7 @@ fn a_failed_write_halts_the_database_and_a_restart_finds_a_prefix() {
         let again = chain.storage.commit(&executed, &certificate(&executed)).unwrap_err();
         assert!(matches!(again, StorageError::Halted), "{again}");
         assert_eq!(chain.head() + 1, executed.block.header.number, "the head stays where it was");
-        // What was committed before can still be read, at its block.
+        // Earlier blocks can still be read, at their heights.
         chain.check(chain.head());
         std::fs::write(dir.join("committed"), chain.head().to_string()).unwrap();
         return;
@@ -106,7 +106,7 @@ fn a_log_that_cannot_grow_halts_and_keeps_what_was_synced() {
     assert!(wal.dropped_bytes() > 0, "the entry that did not fit is a torn tail");
 }
 
-/// Reads everything through the public interface; what is answered must be right, errors are welcome.
+/// Reads everything through the public interface; every result must be right, and errors are allowed.
 fn survey(storage: &Storage, expected: &TestChain) {
     for (executed, certificate) in &expected.blocks {
         let number = executed.block.header.number;

@@ -1,4 +1,4 @@
-//! Every kept state reads as it was, whatever was committed, pruned, restarted or read at the same time.
+//! Every kept state reads unchanged, after any commits, pruning, restarts and concurrent reads.
 
 use crate::support::{Changes, Place, TestChain, address};
 use alloy_primitives::U256;
@@ -41,7 +41,7 @@ proptest! {
         let history = depth.map_or(HistoryDepth::Archive, HistoryDepth::Blocks);
         let cache_entries = if small_cache { 16 } else { 4_096 };
         let mut chain = TestChain::open_in(&place, StorageOptions { history, cache_entries });
-        // Views taken on the way stay at their block for ever.
+        // Views taken on the way stay at their block.
         let mut views = vec![chain.storage.latest()];
         for step in &steps {
             match step {

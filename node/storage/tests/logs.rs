@@ -45,7 +45,7 @@ fn chain(place: &Place, blocks: &Blocks) -> TestChain {
     chain
 }
 
-/// Every log of the range, by scanning; the filter spelled out once more.
+/// Every log of the range, by scanning, with a second implementation of the filter.
 fn scan(chain: &TestChain, from: u64, to: u64, filter: &LogFilter) -> Vec<StoredLog> {
     let mut found = Vec::new();
     for (executed, _) in chain.blocks.iter().filter(|(executed, _)| (from..=to).contains(&executed.block.header.number))

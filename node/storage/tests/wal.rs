@@ -57,7 +57,7 @@ proptest! {
                     prop_assert!(cut >= HEADER_BYTES);
                     prop_assert!(all.starts_with(&entries) && entries.len() < all.len());
                     prop_assert_eq!(fs::metadata(&path).unwrap().len() + wal.dropped_bytes(), cut as u64);
-                    // Whole groups before the cut are there.
+                    // Complete groups before the cut are there.
                     let synced = ends.iter().take_while(|end| **end <= cut).count() - 1;
                     prop_assert!(entries.len() >= groups[..synced].concat().len());
                 }
@@ -72,7 +72,7 @@ proptest! {
             bad[at] ^= flip;
             fs::write(&path, &bad).unwrap();
             match open(&path) {
-                // Only the last synced group may pass for a torn tail, and only as a prefix.
+                // Only the last synced group may be taken for a torn tail, and only a prefix may remain.
                 Ok((wal, entries)) => {
                     prop_assert!(at >= last_synced, "byte {} is before {}", at, last_synced);
                     prop_assert!(all.starts_with(&entries) && entries.len() < all.len());
@@ -170,7 +170,7 @@ fn bytes_of_another_log_inside_a_payload_never_pass_for_entries() {
     write(&other, 3, &[vec![b"a".to_vec()], vec![b"b".to_vec()]]);
     let smuggled = fs::read(&other).unwrap();
     write(&path, 3, &[vec![smuggled]]);
-    // The entry that carries them is torn: what it carries must not make that look like corruption.
+    // The entry with these bytes is torn: its content must not make that look like corruption.
     let mut content = fs::read(&path).unwrap();
     content[HEADER_BYTES] ^= 1;
     fs::write(&path, &content).unwrap();
@@ -192,7 +192,7 @@ fn after_a_failed_write_every_further_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wal");
     let (mut wal, _) = open(&path).unwrap();
-    // A directory in the way of the new file makes the reset fail.
+    // A directory at the path of the new file makes the reset fail.
     fs::create_dir(dir.path().join("wal.new")).unwrap();
     assert!(matches!(wal.reset(1), Err(WalError::Io { .. })));
     assert!(matches!(wal.append(b"entry"), Err(WalError::Halted)));

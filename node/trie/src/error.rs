@@ -1,5 +1,5 @@
-//! What can go wrong under a trie operation. None of it is a peer's or a user's fault: keys and values are always
-//! acceptable, so every error says that the node's own store is unreadable, incomplete or corrupt, or that a caller
+//! Errors of trie operations. None is a peer's or a user's fault: all keys and values are
+//! allowed, so every error means that the node's own store is unreadable, incomplete or corrupt, or that a caller
 //! broke the contract.
 
 use crate::source::NodeSourceError;
@@ -8,53 +8,53 @@ use alloy_trie::Nibbles;
 use std::fmt;
 use thiserror::Error;
 
-/// A trie operation failed; the state it was to read cannot be trusted until the cause is known.
+/// A trie operation failed; the state cannot be trusted until the cause is known.
 #[derive(Debug, Error)]
 pub enum TrieError {
     /// The node source itself failed (disk error, pruned history). Operator's or the store's fault.
     #[error("cannot read {0}: {1}")]
     Source(Box<NodePlace>, #[source] NodeSourceError),
-    /// A parent names this node but the source does not hold it. The store is incomplete.
+    /// A parent node refers to this node but the source does not have it. The store is incomplete.
     #[error("{place} is missing (its parent expects hash {expected})")]
     MissingNode {
-        /// Where the node should have been.
+        /// The position of the missing node.
         place: Box<NodePlace>,
-        /// The hash its parent, or the caller for a root, expects.
+        /// The hash in its parent node, or given by the caller for a root.
         expected: B256,
     },
-    /// The stored bytes are not those their parent committed to. The store is corrupt.
+    /// The hash of the stored bytes differs from the parent node's. The store is corrupt.
     #[error("{place} is corrupt: expected hash {expected}, found {found}")]
     HashMismatch {
-        /// Which node.
+        /// The position of the node.
         place: Box<NodePlace>,
-        /// The hash its parent, or the caller for a root, expects.
+        /// The hash in its parent node, or given by the caller for a root.
         expected: B256,
-        /// The hash of what the source returned.
+        /// The hash of the bytes from the source.
         found: B256,
     },
-    /// The bytes are not the encoding of a node, although their hash is right. Whoever wrote them is at fault.
+    /// The bytes are not the encoding of a node, although their hash is right. The author of the bytes is at fault.
     #[error("{place} does not decode: {reason}")]
     Undecodable {
-        /// Which node.
+        /// The position of the node.
         place: Box<NodePlace>,
-        /// What the decoder said.
+        /// The decoder's error.
         reason: alloy_rlp::Error,
     },
-    /// The node decodes but cannot stand where it stands: its path is not 64 nibbles long in the end, a branch has
-    /// fewer than two children, an extension is empty.
+    /// The node decodes but is not allowed at its position: its path does not end at 64 nibbles, a branch has
+    /// fewer than two children, or an extension is empty.
     #[error("{place} is malformed: {reason}")]
     Malformed {
-        /// Which node.
+        /// The position of the node.
         place: Box<NodePlace>,
-        /// Which rule it breaks.
+        /// The broken rule.
         reason: &'static str,
     },
-    /// The caller changed the storage of an account without naming the account. The caller's bug.
+    /// The caller changed the storage of an account without listing the account. A bug of the caller.
     #[error("storage of {0} changed, but the account is not among the changed accounts")]
     StorageWithoutAccount(B256),
 }
 
-/// Where a node stands: which trie, and the path from its root.
+/// The position of a node: its trie, and the path from the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodePlace {
     /// `None`: the account trie. `Some(keccak256(address))`: that account's storage trie.

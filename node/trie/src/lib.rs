@@ -1,12 +1,12 @@
 //! Incremental Merkle-Patricia trie over path-keyed nodes.
 //!
-//! The crate owns how a batch of changed keys turns one trie root into the next, which stored nodes that touches, and
-//! how a key is proved under a root. It must never know where nodes are kept (RocksDB, memory, an undecided block's
-//! overlay): they come through [`NodeSource`] and leave as [`TrieUpdates`]. It has no clock, no threads and no IO.
+//! The crate computes the next trie root from a root and a batch of changed keys, determines the stored nodes that change, and
+//! proves a key under a root. It must never know where nodes are stored (RocksDB, memory, an undecided block's
+//! overlay): [`NodeSource`] supplies them and [`TrieUpdates`] returns changes. It has no clock, no threads and no IO.
 //!
-//! A node is stored under the path that leads to it, not under its hash, so an update replaces a node in place and a
-//! trie holds exactly its live nodes. Every node whose encoding is 32 bytes or longer is stored; a shorter one is
-//! embedded in its parent, as the Yellow Paper (appendix D) says; the root is stored whatever its length.
+//! A node is stored under its path, not under its hash, so an update replaces a node in place and a
+//! trie contains exactly its live nodes. Every node whose encoding is 32 bytes or longer is stored. A shorter node is
+//! embedded in its parent node (Yellow Paper, appendix D). The root is stored whatever its length.
 //!
 //! Start reading at [`update_trie`], then [`state_root_after`] and [`prove`].
 

@@ -1,12 +1,12 @@
-//! Reading and proving one key under a root (`eth_getProof`, EIP-1186).
+//! Reads and proves one key under a root (`eth_getProof`, EIP-1186).
 
 use crate::{error::TrieError, reader::Reader, source::NodeSource};
 use alloy_primitives::{B256, Bytes};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, nodes::TrieNode};
 
-/// The proof of `key` (already hashed) under `root`: the stored nodes from the root down to the leaf, or, when the key
-/// is absent, down to the node that shows its absence. Embedded nodes are inside their parents and are not repeated; an
-/// empty trie has the empty proof. This is the list that `eth_getProof` returns.
+/// The proof of `key` (already hashed) under `root`: the stored nodes from the root to the leaf, or, when the key
+/// is absent, to the node that shows its absence. Embedded nodes are inside their parent nodes and are not repeated; the
+/// proof of an empty trie is empty. `eth_getProof` returns this list.
 ///
 /// # Errors
 /// [`TrieError`] when the store lacks a node on the path or holds a wrong one.
@@ -14,7 +14,7 @@ pub fn prove(src: &dyn NodeSource, owner: Option<B256>, root: B256, key: B256) -
     walk(src, owner, root, key).map(|(nodes, _)| nodes)
 }
 
-/// The RLP value of `key` (already hashed) under `root`, or `None` when the trie does not hold it.
+/// The RLP value of `key` (already hashed) under `root`, or `None` when the trie does not contain it.
 ///
 /// # Errors
 /// [`TrieError`] when the store lacks a node on the path or holds a wrong one.
@@ -22,7 +22,7 @@ pub fn get(src: &dyn NodeSource, owner: Option<B256>, root: B256, key: B256) -> 
     walk(src, owner, root, key).map(|(_, value)| value)
 }
 
-/// Stored nodes on the way to `key`, and its value.
+/// The stored nodes on the path to `key`, and its value.
 fn walk(
     src: &dyn NodeSource,
     owner: Option<B256>,

@@ -1,7 +1,7 @@
-//! Opening nodes: every node that enters an operation passes here and is checked against the hash its parent holds.
+//! Reads nodes: every node of an operation is read here and checked against the hash in its parent node.
 //!
-//! The check costs one keccak per opened node. It is kept in production because a path-keyed store would otherwise
-//! answer a lost or stale write with a plausible node, and the wrong root would surface far from its cause.
+//! The check costs one keccak for each node. It runs in production because otherwise a path-keyed store could
+//! answer a lost or stale write with a plausible node, and the wrong root would appear far from its cause.
 
 use crate::{
     error::{NodePlace, TrieError},
@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         Self { source, owner }
     }
 
-    /// The stored node at `path`, whose hash must be `expected`.
+    /// The stored node at `path`, which must have the hash `expected`.
     pub(crate) fn open_stored(&self, path: &Nibbles, expected: B256) -> Result<(Bytes, TrieNode), TrieError> {
         let rlp = self
             .source
@@ -44,8 +44,8 @@ impl<'a> Reader<'a> {
         Ok((rlp, node))
     }
 
-    /// The node that a parent names by `reference`: its hash, or the node itself when that is shorter than 32 bytes.
-    /// The hash is returned for a stored node.
+    /// The node of a parent node's `reference`, which is its hash, or the node itself when it is shorter than 32 bytes.
+    /// For a stored node the hash is returned too.
     pub(crate) fn open(&self, path: &Nibbles, reference: &RlpNode) -> Result<(Option<B256>, TrieNode), TrieError> {
         match reference.as_hash() {
             Some(hash) => Ok((Some(hash), self.open_stored(path, hash)?.1)),
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The rule that `node` breaks at `path`, if any. Once these hold, joining paths below can never exceed 64 nibbles.
+/// The rule that `node` breaks at `path`, if any. Under these rules, joined paths below never exceed 64 nibbles.
 fn shape_fault(path: &Nibbles, node: &TrieNode) -> Option<&'static str> {
     let depth = path.len();
     match node {

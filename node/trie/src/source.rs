@@ -1,4 +1,4 @@
-//! Where nodes come from and what an update leaves behind.
+//! The source of nodes, and the changes that an update produces.
 
 use alloy_primitives::{B256, Bytes};
 use alloy_trie::Nibbles;
@@ -7,13 +7,13 @@ use thiserror::Error;
 
 /// A store of trie nodes keyed by trie and path.
 ///
-/// Implementations answer from one unchanging state: during one operation the same question gets the same answer.
+/// Implementations read one unchanging state: during one operation the same query gets the same answer.
 pub trait NodeSource {
     /// The RLP of the node at `path` of the account trie (`owner` = `None`) or of the storage trie of the account whose
     /// hashed address is `owner`; `None` when nothing is stored there.
     ///
     /// # Errors
-    /// Whatever the store says; it reaches the caller as [`crate::TrieError::Source`].
+    /// The store's error; the caller gets it as [`crate::TrieError::Source`].
     fn node(&self, owner: Option<B256>, path: &Nibbles) -> Result<Option<Bytes>, NodeSourceError>;
 }
 
@@ -28,7 +28,7 @@ impl NodeSourceError {
         Self(cause.into())
     }
 
-    /// The store's error, for a caller that wants to tell causes apart by downcasting.
+    /// The store's error, for a caller that distinguishes causes by downcasting.
     #[must_use]
     pub fn into_inner(self) -> Box<dyn std::error::Error + Send + Sync> {
         self.0
@@ -54,14 +54,14 @@ impl TrieUpdates {
         self.nodes.is_empty()
     }
 
-    /// How many nodes were written or removed.
+    /// Number of written or removed nodes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 }
 
-/// Nodes in memory: the empty state a genesis is built on, and the store that tests and benchmarks use.
+/// Nodes in memory: the empty state on which genesis is built, and the store for tests and benchmarks.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryNodes {
     nodes: BTreeMap<(Option<B256>, Nibbles), Bytes>,
@@ -74,7 +74,7 @@ impl MemoryNodes {
         Self::default()
     }
 
-    /// Applies what an update over this store returned.
+    /// Applies the result of an update over this store.
     pub fn apply(&mut self, updates: TrieUpdates) {
         for (key, node) in updates.nodes {
             match node {
@@ -89,7 +89,7 @@ impl MemoryNodes {
         self.nodes.iter()
     }
 
-    /// How many nodes are stored.
+    /// Number of stored nodes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -1,4 +1,4 @@
-//! The state root after a block: storage tries first, then the account trie that names their roots.
+//! The state root after a block: storage tries first, then the account trie, which contains their roots.
 
 use crate::{
     error::TrieError,
@@ -9,36 +9,36 @@ use alloy_primitives::{B256, U256};
 use alloy_trie::TrieAccount;
 use std::collections::BTreeMap;
 
-/// What a block changed, by hashed address and hashed slot.
+/// A block's changes, by hashed address and hashed slot.
 #[derive(Debug, Clone, Default)]
 pub struct StateChanges {
     /// Hashed address to the account after the block, or `None` when it no longer exists. `storage_root` is the root
     /// BEFORE the block ([`crate::EMPTY_ROOT_HASH`] for a new account); the result carries the root after it.
     pub accounts: BTreeMap<B256, Option<TrieAccount>>,
-    /// Hashed address to hashed slot to the value after the block; zero clears the slot. Each account named here must be
+    /// Hashed address to hashed slot to the value after the block; zero clears the slot. Each account listed here must be
     /// in `accounts` as well, even when only its storage changed.
     pub storages: BTreeMap<B256, BTreeMap<B256, U256>>,
 }
 
-/// The outcome of [`state_root_after`].
+/// The result of [`state_root_after`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRoot {
     /// The account trie's new root: the header's state root.
     pub root: B256,
-    /// New storage root of each existing account named in [`StateChanges::storages`], by hashed address.
+    /// New storage root of each existing account in [`StateChanges::storages`], by hashed address.
     pub storage_roots: BTreeMap<B256, B256>,
     /// Nodes of all the tries that changed.
     pub updates: TrieUpdates,
 }
 
-/// The state root that `changes` make of `parent_root`.
+/// Computes the state root after `changes` to the state with root `parent_root`.
 ///
-/// The storage nodes of an account that disappears are left where they are: without a root that names them nothing can
-/// reach them, and a later account at the same address starts from the empty root and writes its own.
+/// The storage nodes of a removed account are not deleted. They are unreachable without a root that refers to them,
+/// and a later account at the same address starts from the empty root and writes its own nodes.
 ///
 /// # Errors
 /// [`TrieError`] when the store lacks a node or holds a wrong one, and [`TrieError::StorageWithoutAccount`] when the
-/// caller forgot an account.
+/// caller omitted an account.
 pub fn state_root_after(
     src: &dyn NodeSource,
     parent_root: B256,

@@ -1,10 +1,10 @@
-//! One batch of changed keys, one pass: the new root and the nodes that differ.
+//! Applies a batch of changed keys in one pass: computes the new root and the changed nodes.
 //!
 //! The changes are sorted, so the keys below any node are one slice of them. The pass descends only where that slice is
-//! not empty, opens each node on the way once, and on the way back hands each parent the new subtree *unsealed*: not yet
-//! encoded, because a parent that is left with a single child must still merge with it (Yellow Paper, appendix D: no
-//! branch of one child, no extension below an extension, no extension above a leaf). A subtree is sealed (encoded,
-//! hashed, noted for storage) only when its place is certain, hence exactly once.
+//! not empty and opens each node on the way once. On the way back it passes the new subtree to the parent node *unsealed*, that
+//! is not yet encoded, because a parent node with a single remaining child must still merge with it (Yellow Paper, appendix D:
+//! no branch with one child, no extension below an extension, no extension above a leaf). A subtree is sealed (encoded,
+//! hashed, noted for storage) only when its position is final, so exactly once.
 
 use crate::{
     error::TrieError,
@@ -20,8 +20,8 @@ use alloy_trie::{
 use std::collections::BTreeMap;
 
 /// Applies `changes` (hashed key to the new RLP value, or `None` to remove it) to the trie under `root`, and returns the
-/// new root with every node that was written or removed. An empty value removes, as a trie cannot hold one; removing an
-/// absent key and writing the present value change nothing.
+/// new root with every written or removed node. An empty value removes the key, because a trie cannot contain one. Removing
+/// an absent key or writing the current value changes nothing.
 ///
 /// # Errors
 /// [`TrieError`] when the store lacks a node on a changed path or holds a wrong one.
@@ -58,22 +58,22 @@ struct Change<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// A non-empty subtree whose top node is not encoded yet; whatever lies below the top node is sealed.
+/// A non-empty subtree whose top node is not encoded yet; everything below the top node is sealed.
 enum Subtree {
     Leaf { key: Nibbles, value: Vec<u8> },
     Extension { key: Nibbles, child: RlpNode },
     Branch(BranchNode),
 }
 
-/// One of the 16 places below a branch while the branch is open.
+/// One of the 16 children of a branch while the branch is open.
 enum Child {
     Absent,
-    /// Not touched: still what the parent's reference says.
+    /// Not changed: the parent node's reference is still valid.
     Sealed(RlpNode),
     Open(Subtree),
 }
 
-/// What happened to the node stored at a path, by hash, so that a node sealed as it was before is not reported.
+/// The old and new hash of each stored node, so that an unchanged node is not reported.
 #[derive(Default)]
 struct Trace {
     before: Option<B256>,
@@ -86,7 +86,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Opens the node that `reference` names at `path`, and notes that it was stored there.
+    /// Opens the node of `reference` at `path`, and notes that it was stored there.
     fn open(&mut self, path: &Nibbles, reference: &RlpNode) -> Result<Subtree, TrieError> {
         let (stored, node) = self.reader.open(path, reference)?;
         if stored.is_some() {
@@ -113,7 +113,7 @@ impl Pass<'_> {
                 let kept = Change { key: path.join(&key), value: Some(&value) };
                 let mut entries = inserts(changes);
                 if let Err(at) = changes.binary_search_by(|change| change.key.cmp(&kept.key)) {
-                    // Removals before it are not among the entries, so its place there is found anew.
+                    // The entries do not include the removals before it, so its position among them is computed again.
                     let removed = changes[..at].iter().filter(|change| change.value.is_none()).count();
                     entries.insert(at - removed, kept);
                 }
@@ -130,7 +130,7 @@ impl Pass<'_> {
         }
     }
 
-    /// A subtree of `entries` alone; sorted, distinct, all with a value and below `path`.
+    /// Builds a subtree of `entries` only: sorted, distinct, all with a value and below `path`.
     fn build(&mut self, path: Nibbles, entries: &[Change<'_>]) -> Option<Subtree> {
         let (first, last) = (entries.first()?, entries.last()?);
         if entries.len() == 1 {
@@ -159,7 +159,7 @@ impl Pass<'_> {
         changes: &[Change<'_>],
     ) -> Result<Option<Subtree>, TrieError> {
         let stem = path.join(&key);
-        // Only an insertion beside the stem splits the extension; a removal there is of an absent key.
+        // Only an insertion beside the stem splits the extension; a removal there concerns an absent key.
         let split = changes
             .iter()
             .filter(|change| change.value.is_some() && !change.key.starts_with(&stem))
@@ -209,7 +209,7 @@ impl Pass<'_> {
             let place = child_path(path, nibble);
             let subtree = match only {
                 Child::Absent => return Ok(None),
-                // A leaf or an extension moves up into this place; a branch is sealed again as it was.
+                // A leaf or an extension moves up to this position; a branch is sealed again unchanged.
                 Child::Sealed(reference) => self.open(&place, &reference)?,
                 Child::Open(subtree) => subtree,
             };
@@ -227,7 +227,7 @@ impl Pass<'_> {
         Ok(Some(Subtree::Branch(branch)))
     }
 
-    /// Moves `subtree`, standing at `path` + `prefix`, up to `path`.
+    /// Moves `subtree` from `path` + `prefix` up to `path`.
     fn prepend(&mut self, path: Nibbles, prefix: Nibbles, subtree: Subtree) -> Subtree {
         if prefix.is_empty() {
             return subtree;
@@ -242,7 +242,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Encodes the top node of the subtree at `path`; noted for storage unless its parent will embed it.
+    /// Encodes the top node of the subtree at `path` and notes it for storage, unless its parent node will embed it.
     fn seal(&mut self, path: Nibbles, subtree: &Subtree) -> RlpNode {
         let rlp = encode(subtree);
         if rlp.len() < B256::len_bytes() {

@@ -82,7 +82,7 @@ proptest! {
             for (key, value) in changes {
                 match value {
                     Some(value) => oracle.insert(key.as_slice(), value).unwrap(),
-                    // eth_trie 0.6.1 drops live nodes when an absent key is removed; HashBuilder judges those.
+                    // eth_trie 0.6.1 drops live nodes when an absent key is removed; HashBuilder is the oracle for those.
                     None if content.contains_key(key) => assert!(oracle.remove(key.as_slice()).unwrap()),
                     None => {}
                 }
@@ -119,7 +119,7 @@ proptest! {
         }
     }
 
-    /// Whatever byte of whatever node is damaged, the answer is an error or the right root, never a panic or another
+    /// For a damaged byte in any node, the result is an error or the right root, never a panic or another
     /// root.
     #[test]
     fn damaged_nodes_are_refused(first in batch(), second in batch(), pick in any::<prop::sample::Index>(),

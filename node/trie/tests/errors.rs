@@ -1,4 +1,4 @@
-//! Each error says which node of which trie, and a failing store is never mistaken for an empty trie.
+//! Each error names the node and the trie, and a failing store is never taken for an empty trie.
 
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;

@@ -1,4 +1,4 @@
-//! The audit itself: evidence and genesis in, verdicts out. Pure: the same for a live read and for a saved bundle.
+//! The audit: computes the verdicts from evidence and genesis. Pure: the same for a live read and for a saved bundle.
 
 use crate::{
     bundle::Bundle,
@@ -14,7 +14,7 @@ use causeway_genesis::{Genesis, PegSpec, UnknownRules};
 use causeway_peg::{PegDomain, PegValidatorSet};
 use std::collections::BTreeMap;
 
-/// Why nothing can be audited. The operator's fault.
+/// Why an audit is impossible. The operator is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The genesis file describes a chain without a peg.
@@ -33,7 +33,7 @@ pub enum AuditError {
     UnknownRules(#[from] UnknownRules),
 }
 
-/// Everything the checks look at.
+/// The inputs of the checks.
 pub(crate) struct Facts<'a> {
     pub(crate) bundle: &'a Bundle,
     pub(crate) genesis: &'a Genesis,
@@ -45,7 +45,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) chain: Sidechain,
     pub(crate) parent: Parent,
     pub(crate) canonical: BTreeMap<u64, Canonical>,
-    /// Latest checkpoint whose certificate holds over the recomputed digest.
+    /// Latest checkpoint whose certificate verifies over the recomputed digest.
     pub(crate) certified: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ impl Facts<'_> {
         self.genesis.schedule.first().peg.checkpoint_interval
     }
 
-    /// Heights at which the peg's state has to be proven: that of the latest certified checkpoint, and the head.
+    /// Heights at which the peg's state must be proven: that of the latest certified checkpoint, and the head.
     pub(crate) fn proven_heights(&self) -> Vec<u64> {
         let certified = self.certified.map(|number| number.saturating_mul(self.interval()));
         let mut heights: Vec<u64> = certified.into_iter().chain([self.chain.head]).collect();
@@ -76,7 +76,7 @@ impl Facts<'_> {
 /// Audits the evidence of a pegged chain.
 ///
 /// # Errors
-/// [`AuditError`], when the evidence and the genesis file do not belong together. Anything wrong with the peg is in the
+/// [`AuditError`], when the evidence and the genesis file do not belong together. Faults of the peg are in the
 /// report.
 pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
     let (Some(spec), Some(set), Some(domain)) = (&genesis.spec.peg, genesis.peg_validator_set(), genesis.peg_domain())
@@ -136,12 +136,12 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
     })
 }
 
-/// A length as a figure.
+/// A length as a number of the report.
 pub(crate) fn count(length: usize) -> Figure {
     Figure::Count(u64::try_from(length).unwrap_or(u64::MAX))
 }
 
-/// Every slot that the checks look at must be proven.
+/// Checks that every slot that the checks use is proven.
 fn check_proofs(facts: &Facts<'_>, check: &mut Check) {
     for height in facts.proven_heights() {
         let missing = audited_slots(height, facts.interval(), facts.epoch_after(height))
@@ -167,7 +167,7 @@ fn check_rules(facts: &Facts<'_>, check: &mut Check) {
     }
 }
 
-/// The registry's first event is that of its deployment: without it, events before the first one read are missing, too.
+/// Checks that the registry's first event is that of its deployment. Otherwise events before the first read one are missing too.
 fn check_deployment(bundle: &Bundle, parent: &Parent, spec: &PegSpec, epoch: u64, check: &mut Check) {
     let (stands, from) = (!bundle.parent.registry_code.is_empty(), bundle.parent.from);
     if !stands || parent.validator_sets.iter().any(|event| event.epoch == epoch) {

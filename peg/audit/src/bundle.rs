@@ -1,7 +1,7 @@
-//! Everything an audit reads from the two chains, as one JSON file.
+//! All data that an audit reads from the two chains, as one JSON file.
 //!
-//! Evidence is kept in the form that proves itself: headers, transactions and receipts as the bytes that their hashes and
-//! roots cover, state as Merkle proofs. A bundle can therefore be altered only where the report says *believed*.
+//! Evidence has a form that can be verified: headers, transactions and receipts as the bytes under their hashes and
+//! roots, state as Merkle proofs. So a change of a bundle can go unnoticed only where the report says *believed*.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_peg::PegValidator;
@@ -15,10 +15,10 @@ use std::{
 
 /// Version of the bundle's JSON.
 pub const BUNDLE_FORMAT: u32 = 2;
-/// A larger file is refused unread.
+/// A larger file is refused before it is read.
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 
-/// What was read from both chains for one audit.
+/// The data read from both chains for one audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bundle {
@@ -32,20 +32,20 @@ pub struct Bundle {
     pub parent: ParentEvidence,
 }
 
-/// What was read from the sidechain.
+/// The data read from the sidechain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SidechainEvidence {
     /// EIP-155 chain id.
     pub chain_id: u64,
-    /// Height the audit stands at.
+    /// Height of the audit.
     pub head: u64,
-    /// RLP of headers: the head, every checkpoint height, every block in `blocks` and those that link it to the checkpoint
-    /// height after it.
+    /// RLP of headers: the head, every checkpoint height, every block in `blocks`, and the headers that link it to the next
+    /// checkpoint height.
     pub headers: Vec<Bytes>,
-    /// Every block that minted, burned, acknowledged a validator set, or carries the certificate by which one hands over.
+    /// Every block that minted, burned, acknowledged a validator set, or carries a handover certificate.
     pub blocks: Vec<BlockEvidence>,
-    /// Every checkpoint certificate recorded in another block. Its signatures prove it; the rest of its block is not needed.
+    /// Every checkpoint certificate in any other block. Its signatures prove it; the rest of its block is not needed.
     pub records: Vec<RecordEvidence>,
     /// The validator sets of all epochs after genesis's, in order, up to the one announced at the head.
     pub validator_sets: Vec<SetEvidence>,
@@ -53,16 +53,16 @@ pub struct SidechainEvidence {
     pub proofs: Vec<AccountEvidence>,
 }
 
-/// The validator set of an epoch. The certificate of a checkpoint of the epoch before it proves the commitment, the
-/// commitment its members.
+/// The validator set of an epoch. The certificate of a checkpoint of the previous epoch proves the commitment, and the
+/// commitment proves the members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetEvidence {
-    /// The epoch it signs in.
+    /// The epoch in which it signs.
     pub epoch: u64,
-    /// Commitment to it.
+    /// Its commitment.
     pub commitment: B256,
-    /// Number of the first checkpoint of its epoch; none before that is due.
+    /// Number of the first checkpoint of its epoch; `None` before one is due.
     pub first_checkpoint: Option<u64>,
     /// Members in committed order.
     pub validators: Vec<PegValidator>,
@@ -126,25 +126,25 @@ pub struct SlotEvidence {
     pub proof: Vec<Bytes>,
 }
 
-/// What was read from the parent chain.
+/// The data read from the parent chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParentEvidence {
     /// EIP-155 chain id.
     pub chain_id: u64,
-    /// The finalised block the audit stands at.
+    /// The finalised block of the audit.
     pub finalized: ParentBlock,
-    /// First block whose events were asked for.
+    /// First block whose events were read.
     pub from: u64,
     /// All events of the vault and the registry from there up to the finalised block.
     pub logs: Vec<LogEvidence>,
-    /// What the contracts' views answered at that block.
+    /// The results of the contracts' views at that block.
     pub values: ParentValues,
     /// Code at the vault's address.
     pub vault_code: Bytes,
     /// Code at the registry's address.
     pub registry_code: Bytes,
-    /// Proofs of the vault's and the registry's accounts at that block; empty where the endpoint serves none.
+    /// Proofs of the vault's and the registry's accounts at that block; empty when the endpoint provides none.
     pub proofs: Vec<AccountEvidence>,
 }
 
@@ -158,7 +158,7 @@ pub struct ParentBlock {
     pub hash: B256,
     /// State root.
     pub state_root: B256,
-    /// RLP of the header; absent where the parent's headers have fields this release does not know.
+    /// RLP of the header; `None` when the parent's headers have fields that this release does not know.
     pub header: Option<Bytes>,
 }
 
@@ -180,13 +180,13 @@ pub struct LogEvidence {
     pub log_index: u64,
 }
 
-/// Answers of the parent contracts' views.
+/// Results of the parent contracts' views.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParentValues {
     /// The vault's balance, wei.
     pub vault_balance: U256,
-    /// `locked(0)`: what the vault owes of the native coin, wei.
+    /// `locked(0)`: the native coin that the vault owes, wei.
     pub locked: U256,
     /// `depositNonce()`.
     pub deposit_nonce: u64,
@@ -198,13 +198,13 @@ pub struct ParentValues {
     pub checkpoint: u64,
     /// `latestDigest()`.
     pub checkpoint_digest: B256,
-    /// `latest()`: epoch. Its set is in force at the registry: no earlier one is heard there any more.
+    /// `latest()`: epoch. Its set is in force at the registry, which accepts no earlier set any more.
     pub epoch: u64,
-    /// `validatorSetOf(epoch)` of every epoch up to the one after `epoch`; those it does not know are left out.
+    /// `validatorSetOf(epoch)` of every epoch up to the one after `epoch`; epochs unknown to the registry are omitted.
     pub validator_sets: Vec<CommittedSet>,
 }
 
-/// What the registry answers for an epoch.
+/// The registry's result for an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommittedSet {
@@ -214,7 +214,7 @@ pub struct CommittedSet {
     pub commitment: B256,
 }
 
-/// Why a bundle cannot be used. The operator's or the sender's fault.
+/// Why a bundle cannot be used. The operator or the author of the bundle is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// The file cannot be read or written.
@@ -222,36 +222,36 @@ pub enum BundleError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Larger than [`MAX_BUNDLE_BYTES`].
+    /// The file is larger than [`MAX_BUNDLE_BYTES`].
     #[error("{path} is larger than {MAX_BUNDLE_BYTES} bytes: not a bundle")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// Not JSON, or not this JSON.
+    /// The content is not JSON, or not the JSON of a bundle.
     #[error("not a peg-audit bundle: {0}")]
     Json(#[from] serde_json::Error),
-    /// A version from before this release's.
+    /// The format is older than this release's.
     #[error(
         "the bundle has format {found}, from before validator sets could change; this release reads format {BUNDLE_FORMAT}: \
          collect the evidence again, or use the release that wrote the bundle"
     )]
     Old {
-        /// The version found.
+        /// The format found.
         found: u32,
     },
-    /// A version of a later release.
+    /// The format is newer than this release's.
     #[error("the bundle has format {found}, this release reads {BUNDLE_FORMAT}: use a release as new as the bundle's")]
     New {
-        /// The version found.
+        /// The format found.
         found: u32,
     },
 }
 
-/// The one key that every version has.
+/// The only key that every format has.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -263,7 +263,7 @@ impl Bundle {
     /// # Errors
     /// `Json`, `Old`, `New`.
     pub fn from_json(json: &[u8]) -> Result<Self, BundleError> {
-        // The version before anything else: what another version's keys are is not this one's to judge.
+        // The format first, because other formats may have other keys.
         let Version { format } = serde_json::from_slice(json)?;
         match format.cmp(&BUNDLE_FORMAT) {
             Ordering::Less => Err(BundleError::Old { found: format }),

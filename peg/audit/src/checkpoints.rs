@@ -1,5 +1,5 @@
-//! The canonical checkpoints, recomputed from the sidechain's history: nothing of them is taken from anybody's word. (Epochs
-//! and next sets are the evidence's claims until a digest that the validators certified agrees.)
+//! The canonical checkpoints, recomputed from the sidechain's history without trust in any statement. Only the epochs
+//! and next sets are claims of the evidence, until they agree with a digest that the validators certified.
 
 use crate::{
     history::History,
@@ -10,14 +10,14 @@ use alloy_primitives::B256;
 use causeway_peg::{Checkpoint, Frontier, PegDomain, withdrawal::withdrawal_leaf};
 use std::collections::BTreeMap;
 
-/// A checkpoint as it follows from the chain, and its digest.
+/// A recomputed checkpoint and its digest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Canonical {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) digest: B256,
 }
 
-/// Every checkpoint due up to the head, by number. Stops (and fails `check`) at the first whose header is missing.
+/// Every checkpoint due up to the head, by number. Stops, and fails `check`, at the first whose header is missing.
 pub(crate) fn canonical(
     chain: &Sidechain,
     domain: &PegDomain,

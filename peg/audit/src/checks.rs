@@ -21,11 +21,11 @@ use crate::{
 };
 use alloy_primitives::U256;
 
-/// Advice where the sidechain contradicts itself or the parent.
+/// Advice for a sidechain that contradicts itself or the parent.
 const STOP: &str = "keep the bundle, do not deposit, and warn the operators: the chain's history is not honest";
 
-/// Fails unless the peg's proven slot has the value at every height that needs a proof. `expected` gives the value that
-/// follows from the history up to a height. A proof that is missing fails check 0, once.
+/// Fails unless the peg's proven slot has the expected value at every height that needs a proof. `expected` computes the
+/// value from the history up to a height. A missing proof fails check 0, once.
 fn require_slot(
     facts: &Facts<'_>,
     check: &mut Check,
@@ -48,12 +48,12 @@ fn require_slot(
     }
 }
 
-/// Counts and amounts in decimal, hashes in hexadecimal.
+/// Formats counts and amounts in decimal, hashes in hexadecimal.
 fn shown(value: U256) -> String {
     if value.bit_len() > 192 { format!("{value:#066x}") } else { value.to_string() }
 }
 
-/// Sum, or `None` above 2^256: only invented amounts get there.
+/// The sum, or `None` above 2^256, which only invented amounts reach.
 fn sum(amounts: impl IntoIterator<Item = U256>) -> Option<U256> {
     amounts.into_iter().try_fold(U256::ZERO, U256::checked_add)
 }

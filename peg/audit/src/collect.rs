@@ -1,4 +1,4 @@
-//! Reads both chains into a [`Bundle`]. Decides nothing: what was read is judged by [`crate::audit()`].
+//! Reads both chains into a [`Bundle`]. Makes no decisions: [`crate::audit()`] judges the data.
 
 mod parent;
 
@@ -30,16 +30,16 @@ use std::{
     time::Duration,
 };
 
-/// Questions that are under way at once.
+/// Most requests at the same time.
 const CONCURRENT: usize = 16;
-/// Most system transactions at the head of a block that are looked at.
+/// Most system transactions read at the start of a block.
 const MAX_SYSTEM_TXS: u64 = 16;
-/// More epochs than any chain has: an endpoint that claims them lies.
+/// More epochs than any chain has: an endpoint that claims them is wrong.
 const MAX_EPOCHS: u64 = 1 << 24;
-/// Times the chains are read again because one moved past the other.
+/// Most repeated reads of the chains because one moved past the other.
 const PAIRINGS: usize = 5;
 
-/// Where to read.
+/// The endpoints to read.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// JSON-RPC of a sidechain node that keeps history.
@@ -48,7 +48,7 @@ pub struct Endpoints {
     pub parent: String,
     /// First parent block that can hold events of the peg.
     pub parent_from: u64,
-    /// How long one question may take.
+    /// Time limit of one request.
     pub deadline: Duration,
 }
 
@@ -58,7 +58,7 @@ pub enum CollectError {
     /// The genesis file has no peg.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// Each URL leads to the other chain.
+    /// The two URLs are swapped.
     #[error(
         "the two URLs look exchanged: the sidechain's leads to the parent (chain id {parent}), the parent's to the sidechain \
          (chain id {sidechain})"
@@ -69,19 +69,19 @@ pub enum CollectError {
         /// Chain id of the sidechain.
         sidechain: u64,
     },
-    /// A URL leads to another chain than genesis names.
+    /// A URL leads to another chain than the one in genesis.
     #[error("the {side}'s URL leads to a chain with id {found}{hint}; the genesis file has {expected} for the {side}")]
     OtherChainId {
         /// Which endpoint.
         side: Side,
         /// Its chain id.
         found: u64,
-        /// The one wanted.
+        /// The expected id.
         expected: u64,
-        /// What that chain is, if known.
+        /// The name of that chain, if known.
         hint: &'static str,
     },
-    /// The parent's events begin after the deployment.
+    /// The first read block of the parent is after the deployment.
     #[error(
         "the contracts were deployed before parent block {from}, where reading began: name the block of the deployment, or \
          one before it, with --parent-from (0 reads everything)"
@@ -95,7 +95,7 @@ pub enum CollectError {
     Read(#[from] ReadError),
 }
 
-/// Reads everything an audit looks at.
+/// Reads all data of an audit.
 ///
 /// # Errors
 /// [`CollectError`].
@@ -111,7 +111,7 @@ pub async fn collect(endpoints: &Endpoints, genesis: &Genesis) -> Result<Bundle,
     }
     let mut fault = String::new();
     for _ in 0..PAIRINGS {
-        // The sidechain first: what it has minted by then is final on the parent afterwards.
+        // The sidechain first: its minted deposits are then final on the parent when that is read.
         let (head, _) = header_of(&sidechain, &sidechain.block("latest", false).await?)?;
         let parent_evidence = read_parent(&parent, spec, set.epoch(), endpoints.parent_from).await?;
         let accepted = events::<CheckpointRegistry::CheckpointAccepted>(&parent_evidence, spec.registry);
@@ -145,17 +145,17 @@ fn events<E: SolEvent>(evidence: &ParentEvidence, emitter: Address) -> Vec<E> {
     logs.filter_map(|log| E::decode_raw_log(log.topics.iter().copied(), &log.data).ok()).collect()
 }
 
-/// How far a chain has come.
+/// The progress of a chain.
 struct Totals {
-    /// Last deposit minted.
+    /// Nonce of the last minted deposit.
     minted: u64,
     /// Number of withdrawals.
     burned: u64,
-    /// Latest epoch acknowledged.
+    /// Latest acknowledged epoch.
     acknowledged: u64,
 }
 
-/// By the evidence's receipts and system transactions.
+/// Computes it from the evidence's receipts and system transactions.
 fn totals(evidence: &SidechainEvidence) -> Totals {
     let chain = Sidechain::read(evidence, &mut Check::new(0, ""));
     Totals {
@@ -165,7 +165,7 @@ fn totals(evidence: &SidechainEvidence) -> Totals {
     }
 }
 
-/// Each endpoint must serve the chain it was named for.
+/// Checks that each endpoint serves its chain.
 fn check_ids(sidechain: u64, parent: u64, genesis: &Genesis, spec: &PegSpec) -> Result<(), CollectError> {
     let (ours, theirs) = (genesis.spec.chain_id, spec.parent_chain_id);
     if ours != theirs && (sidechain, parent) == (theirs, ours) {
@@ -205,7 +205,7 @@ async fn read_sidechain(
             }
         }
     }
-    // A handover is proven in its block; of other certificates their signatures are enough.
+    // A handover must be proven in its block; for other certificates the signatures are enough.
     peg_blocks.extend(handovers.into_iter().filter(|block| recorded.contains_key(block)));
     let certified = recorded.values().map(|(number, _)| *number).max();
     recorded.retain(|height, _| !peg_blocks.contains(height));
@@ -214,7 +214,7 @@ async fn read_sidechain(
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
-    // Headers: checkpoints, and what links each block of the peg to the checkpoint after it.
+    // Headers: checkpoints, and the links from each block of the peg to the next checkpoint.
     let last = head / interval;
     let missing = headers_wanted(peg_blocks.clone(), interval, head);
     let blocks: BTreeMap<u64, (BlockEvidence, Bytes)> = stream::iter(peg_blocks)
@@ -255,7 +255,7 @@ async fn read_sidechain(
             }
             match rpc.proof(address, &slots, height).await {
                 Ok(proof) => proofs.push(proof),
-                // Its absence is judged by the audit, which names it.
+                // The audit reports the missing proof by name.
                 Err(error) => tracing::warn!(%address, height, %error, "no state proof"),
             }
         }
@@ -264,8 +264,8 @@ async fn read_sidechain(
     Ok(evidence)
 }
 
-/// Epochs that began between two checkpoints with a certificate in a block between them: only the block in which they began
-/// tells whose it is.
+/// Epochs that began between two checkpoints with a certificate in a block between them: only the block in which such an epoch
+/// began determines the set of that certificate.
 fn doubtful_epochs(evidence: &SidechainEvidence, history: &History, interval: u64) -> BTreeSet<u64> {
     let chain = Sidechain::read(evidence, &mut Check::new(0, ""));
     let imports = chain.imports.iter().map(|import| import.block);
@@ -286,7 +286,7 @@ struct RawMember {
     power: U64,
 }
 
-/// The sets after genesis's up to the announced one, and the blocks by which each was handed over to.
+/// The sets of all epochs after genesis's up to the announced one, and the blocks of their handovers.
 async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>, Vec<u64>), ReadError> {
     let current = rpc.slot(PEG, layout::VALIDATOR_EPOCH, head).await?;
     let last = u64::try_from(current).ok().and_then(|current| current.checked_add(1));
@@ -314,7 +314,7 @@ async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>,
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
-    // It is the one set that may still change between two questions; the others are fixed.
+    // Only this set may still change between two requests.
     if sets.last().is_some_and(|set| B256::from(announced) != set.commitment) {
         return Err(rpc.nonsense(format!("the set announced for epoch {last} is not that of block {head}; read again")));
     }
@@ -359,7 +359,7 @@ async fn read_block(rpc: &Rpc, number: u64) -> Result<(BlockEvidence, Bytes), Re
     Ok((BlockEvidence { number, transactions, receipts }, header))
 }
 
-/// The checkpoint certificate of a block, which is among the system transactions at its head.
+/// The checkpoint certificate of a block, which is among the system transactions at its start.
 async fn read_record(rpc: &Rpc, number: u64, digest: B256) -> Result<RecordEvidence, ReadError> {
     for index in 0..MAX_SYSTEM_TXS {
         let json: Value = rpc.ask("eth_getTransactionByBlockNumberAndIndex", json!([hex(number), hex(index)])).await?;
@@ -374,7 +374,7 @@ async fn read_record(rpc: &Rpc, number: u64, digest: B256) -> Result<RecordEvide
     Err(rpc.nonsense(format!("block {number} has the event of a checkpoint certificate and not the certificate")))
 }
 
-/// The bytes behind a transaction's JSON. Whether they are the block's is decided by its transactions root.
+/// The bytes of a transaction from its JSON. The block's transactions root decides whether they are right.
 fn raw_transaction(rpc: &Rpc, json: Value) -> Result<Bytes, ReadError> {
     let bad = |e: serde_json::Error| rpc.nonsense(format!("a transaction: {e}"));
     if json.get("type").and_then(Value::as_str) == Some(&hex(SYSTEM_TX_TYPE.into())) {
@@ -410,7 +410,7 @@ fn header_of(rpc: &Rpc, block: &Value) -> Result<(u64, B256), ReadError> {
     raw_header(rpc, block).map(|(number, hash, _)| (number, hash))
 }
 
-/// Number, hash and RLP of a block's header; the JSON must give the hash it claims.
+/// Number, hash and RLP of a block's header; the hash of the header must equal the hash in the JSON.
 fn raw_header(rpc: &Rpc, block: &Value) -> Result<(u64, B256, Bytes), ReadError> {
     let header: RpcHeader =
         serde_json::from_value(block.clone()).map_err(|e| rpc.nonsense(format!("a block's header: {e}")))?;
@@ -423,8 +423,8 @@ fn raw_header(rpc: &Rpc, block: &Value) -> Result<(u64, B256, Bytes), ReadError>
     }
 }
 
-/// Heights whose headers are wanted beside whole blocks at `peg_blocks`: the links from each of these to its checkpoint, the
-/// head, and all checkpoints up to it. The head is an endpoint's claim, so these are never held together.
+/// Heights of the headers that are needed in addition to the whole blocks at `peg_blocks`: the links from each of these to its
+/// checkpoint, the head, and all checkpoints up to it. The head is an endpoint's claim, so the heights are never collected in memory.
 fn headers_wanted(peg_blocks: BTreeSet<u64>, interval: u64, head: u64) -> impl Iterator<Item = u64> {
     let mut links = BTreeSet::from([head]);
     for block in &peg_blocks {

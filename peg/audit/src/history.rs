@@ -1,7 +1,7 @@
-//! The validator sets of all epochs: what the evidence claims of them, and what certificates have proven.
+//! The validator sets of all epochs: the evidence's claims, and the sets that certificates have proven.
 //!
-//! Every checkpoint of epoch e names the commitment of the set of e + 1, so a checkpoint that the proven set of e certified in
-//! a block proves the set of e + 1, and so on from genesis's. A set that is not proven is never used to verify anything.
+//! Every checkpoint of epoch e names the commitment of the set of e + 1. So a checkpoint that the proven set of e certified in
+//! a block proves the set of e + 1; the chain starts at genesis's set. An unproven set is never used to verify anything.
 
 use crate::{
     bundle::SetEvidence,
@@ -13,11 +13,11 @@ use std::ops::RangeInclusive;
 
 const AGAIN: &str = "collect the evidence again from another sidechain endpoint";
 
-/// What is known of an epoch.
+/// The data of an epoch.
 #[derive(Debug)]
 struct Epoch {
     commitment: B256,
-    /// The members, where they hash to the commitment.
+    /// The members, if they hash to the commitment.
     set: Option<PegValidatorSet>,
     /// Number of the first checkpoint of the epoch.
     first: Option<u64>,
@@ -28,14 +28,14 @@ struct Epoch {
 pub(crate) struct History {
     /// Epoch of genesis's set.
     base: u64,
-    /// From `base` on, gapless; the last one is announced and not yet in force.
+    /// From `base` on, without gaps; the last one is announced and not yet in force.
     epochs: Vec<Epoch>,
-    /// Epochs proven, from `base` on.
+    /// Number of proven epochs, from `base` on.
     proven: usize,
 }
 
 impl History {
-    /// Genesis's set and the claims about those after it. Reading ends at the first claim that contradicts itself, which
+    /// Genesis's set and the claims about later sets. Reading stops at the first claim that contradicts itself, which
     /// fails `check`.
     pub(crate) fn read(genesis: &PegValidatorSet, claims: &[SetEvidence], check: &mut Check) -> Self {
         let base = genesis.epoch();
@@ -56,7 +56,7 @@ impl History {
             let set = members(claim, check);
             history.epochs.push(Epoch { commitment: claim.commitment, set, first: claim.first_checkpoint });
         }
-        // The announced set has no checkpoint of its own yet, the one in force perhaps, those before it certainly.
+        // The announced set has no checkpoint yet, the set in force may have one, and each earlier set must have one.
         let begun = |back: usize| {
             let position = history.epochs.len().checked_sub(back)?;
             history.epochs.get(position).map(|epoch| epoch.first.is_some())
@@ -79,7 +79,7 @@ impl History {
         self.base.saturating_add(after)
     }
 
-    /// The epoch in force at the head, by the claims.
+    /// The epoch in force at the head, according to the claims.
     pub(crate) fn current(&self) -> u64 {
         self.last().saturating_sub(1).max(self.base)
     }
@@ -89,23 +89,23 @@ impl History {
         self.epochs.get(position)
     }
 
-    /// Commitment to the set of an epoch, by the claims: what the checkpoints of the epoch before it must name.
+    /// Commitment to the set of an epoch, according to the claims. The previous epoch's checkpoints must name it.
     pub(crate) fn commitment(&self, epoch: u64) -> Option<B256> {
         self.get(epoch).map(|epoch| epoch.commitment)
     }
 
-    /// Number of the first checkpoint of an epoch, by the claims.
+    /// Number of the first checkpoint of an epoch, according to the claims.
     pub(crate) fn first_checkpoint(&self, epoch: u64) -> Option<u64> {
         self.get(epoch)?.first
     }
 
-    /// The set of an epoch, once certificates lead to it.
+    /// The set of an epoch, if certificates have proven it.
     pub(crate) fn set(&self, epoch: u64) -> Option<&PegValidatorSet> {
         let position = usize::try_from(epoch.checked_sub(self.base)?).ok()?;
         if position < self.proven { self.epochs.get(position)?.set.as_ref() } else { None }
     }
 
-    /// Notes that the set of `epoch` was named by a checkpoint that the set before it certified in a block.
+    /// Notes that a checkpoint certified by the previous set in a block named the set of `epoch`.
     pub(crate) fn prove(&mut self, epoch: u64) {
         let position = epoch.checked_sub(self.base).and_then(|position| usize::try_from(position).ok());
         if position == Some(self.proven) && self.get(epoch).is_some_and(|epoch| epoch.set.is_some()) {
@@ -120,7 +120,7 @@ impl History {
         self.base.saturating_add(position)
     }
 
-    /// Epochs that the state after block `height` may be in, by the checkpoints around it.
+    /// Epochs in which the state after block `height` may be, according to the checkpoints around it.
     pub(crate) fn epochs_at(&self, height: u64, interval: u64, head: u64) -> RangeInclusive<u64> {
         let before = height.checked_div(interval).unwrap_or_default();
         let lower = self.epoch_of(before);
@@ -133,7 +133,7 @@ impl History {
     }
 }
 
-/// The members of a claim, when they are a set and hash to its commitment.
+/// The members of a claim, if they are a valid set and hash to its commitment.
 fn members(claim: &SetEvidence, check: &mut Check) -> Option<PegValidatorSet> {
     let object = Object::ValidatorSet(claim.epoch);
     let set = match PegValidatorSet::from_committed_order(claim.epoch, claim.validators.clone()) {

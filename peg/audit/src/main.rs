@@ -52,7 +52,7 @@ struct Args {
     json: bool,
 }
 
-/// A failure before any verdict: what to say, and the exit status.
+/// A failure before any verdict: its message and the exit status.
 struct Stop(u8, String);
 
 fn usage(error: impl std::fmt::Display) -> Stop {
@@ -68,7 +68,7 @@ async fn main() -> ExitCode {
         Ok(report) if report.holds => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(FAILS),
         Err(Stop(status, message)) => {
-            // Nowhere is left to complain to when this fails, and the status still tells.
+            // If standard error fails too, the exit status still reports the failure.
             writeln!(std::io::stderr(), "error: {message}").map_or(ExitCode::from(status), |()| ExitCode::from(status))
         }
     }

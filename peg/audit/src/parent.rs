@@ -60,14 +60,14 @@ pub(crate) struct Parent {
     pub(crate) deposits: Vec<Locked>,
     pub(crate) claims: Vec<PegVault::Claimed>,
     pub(crate) checkpoints: Vec<CheckpointRegistry::CheckpointAccepted>,
-    /// Accumulators that the registry keeps besides the vault's, for checkpoints of long ago.
+    /// Accumulators that the registry stores in addition to the vault's, for old checkpoints.
     pub(crate) linked: Vec<CheckpointRegistry::DepositHistoryLinked>,
     /// In chain order; the first is that of the deployment.
     pub(crate) validator_sets: Vec<CheckpointRegistry::ValidatorSetCommitted>,
 }
 
 impl Parent {
-    /// Reads the evidence; whatever contradicts itself fails `check`.
+    /// Reads the evidence; each contradiction in it fails `check`.
     pub(crate) fn read(evidence: &ParentEvidence, spec: &PegSpec, check: &mut Check) -> Self {
         let mut parent = Self::default();
         let mut logs: Vec<_> = evidence.logs.iter().collect();
@@ -117,7 +117,7 @@ impl Parent {
     }
 }
 
-/// Compares what the views answered with the storage proofs, or says that the answers are believed.
+/// Compares the views' results with the storage proofs, or reports that the results are believed.
 pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mut Check) {
     let finalized = &evidence.finalized;
     let object = Object::ParentBlock(finalized.height);
@@ -171,7 +171,7 @@ pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mu
     }
 }
 
-/// Balance and proven slots of an account at the finalised block; `None` when no proof was served or it is wrong.
+/// Balance and proven slots of an account at the finalised block; `None` when there is no proof or it is wrong.
 fn account(evidence: &ParentEvidence, address: Address, check: &mut Check) -> Option<(U256, BTreeMap<U256, U256>)> {
     let account = evidence.proofs.iter().find(|account| account.address == address)?;
     if account.height != evidence.finalized.height {

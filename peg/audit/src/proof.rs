@@ -8,7 +8,7 @@ use alloy_trie::{
 };
 use std::collections::BTreeMap;
 
-/// Why a proof proves nothing.
+/// Why a proof is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProofError {
     /// The account's nodes do not lead from the state root to the account.

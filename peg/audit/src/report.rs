@@ -4,10 +4,10 @@ use alloy_primitives::{Address, B256, U256, utils::format_ether};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// Version of the `--json` output; it moves when a key changes its meaning or goes away.
+/// Version of the `--json` output; it increases when a key changes its meaning or is removed.
 pub const REPORT_FORMAT: u32 = 1;
 
-/// What a failure is about.
+/// The object of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
     /// A deposit, by its nonce.
@@ -52,14 +52,14 @@ impl Serialize for Object {
     }
 }
 
-/// Something that does not hold.
+/// A failed part of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// What it is about.
+    /// The object.
     pub object: Object,
-    /// What does not fit, with both values.
+    /// The mismatch, with both values.
     pub reason: String,
-    /// What to do next.
+    /// The next step for the user.
     pub next: String,
 }
 
@@ -113,16 +113,16 @@ impl Serialize for Figure {
 pub struct Check {
     /// Number in the peg's design notes; 0 is the evidence itself.
     pub id: u8,
-    /// What holds when it holds.
+    /// The statement that it checks.
     pub name: &'static str,
     /// Whether it holds.
     pub holds: bool,
     /// The figures compared.
     #[serde(serialize_with = "as_map")]
     pub figures: Vec<(&'static str, Figure)>,
-    /// What does not hold; empty exactly when `holds`.
+    /// The failures; empty exactly when `holds`.
     pub failures: Vec<Failure>,
-    /// What was believed from an endpoint because nothing signed or hashed covers it.
+    /// Values believed from an endpoint, because no signature or hash covers them.
     pub believed: Vec<String>,
 }
 
@@ -175,11 +175,11 @@ pub struct Report {
     pub holds: bool,
     /// Hash of the sidechain's genesis block.
     pub genesis_hash: B256,
-    /// Sidechain block the audit stands at.
+    /// Sidechain block of the audit.
     pub sidechain: At,
-    /// Finalised parent block it is paired with.
+    /// Finalised parent block of the audit.
     pub parent: At,
-    /// Latest checkpoint with a valid certificate, if any: figures up to it are proven against a signed state root.
+    /// Latest checkpoint with a valid certificate, if any: values up to it are proven against a signed state root.
     pub certified_checkpoint: Option<u64>,
     /// The checks in order.
     pub checks: Vec<Check>,

@@ -14,16 +14,16 @@ use std::{fmt, time::Duration};
 const ATTEMPTS: u32 = 3;
 /// Pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Most blocks asked for in one log query.
+/// Most blocks in one log query.
 const MAX_LOG_RANGE: u64 = 50_000;
-/// Log queries that may be answered too late before the endpoint counts as hung; each is halved before it is asked again.
+/// Log queries that may time out before the endpoint counts as hung; the range of each is halved before the next attempt.
 const LATE_LOG_QUERIES: u32 = 4;
-/// Most slots asked for in one proof.
+/// Most slots in one proof request.
 const MAX_SLOTS: usize = 128;
 /// Longest part of an endpoint's text that is shown, characters.
 const MAX_QUOTE: usize = 300;
 
-/// Which chain an endpoint serves, for messages.
+/// The chain of an endpoint, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The sidechain.
@@ -41,25 +41,25 @@ impl fmt::Display for Side {
     }
 }
 
-/// Why the evidence could not be read. Says which endpoint and which question.
+/// Why the evidence could not be read; names the endpoint and the request.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Not a URL, or no HTTP client.
     #[error("the {side} endpoint is not usable: {reason}")]
     Endpoint {
-        /// Which endpoint.
+        /// The endpoint.
         side: Side,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
     /// No answer, or an error.
     #[error("the {side} endpoint failed on {method}: {reason}")]
     Request {
-        /// Which endpoint.
+        /// The endpoint.
         side: Side,
         /// JSON-RPC method.
         method: &'static str,
-        /// What happened.
+        /// The failure.
         reason: String,
     },
     /// No answer in time.
@@ -69,25 +69,25 @@ pub enum ReadError {
         deadline.as_secs_f32()
     )]
     Late {
-        /// Which endpoint.
+        /// The endpoint.
         side: Side,
         /// JSON-RPC method.
         method: &'static str,
-        /// How long it was given.
+        /// The time limit.
         deadline: Duration,
     },
-    /// An answer that does not fit the question.
+    /// The answer does not match the request.
     #[error("the {side} endpoint answered nonsense: {reason}")]
     Nonsense {
-        /// Which endpoint.
+        /// The endpoint.
         side: Side,
-        /// What does not fit.
+        /// The mismatch.
         reason: String,
     },
-    /// The chains moved apart while being read.
+    /// One chain advanced past the other while they were read.
     #[error("the two endpoints are not at matching blocks: {reason}; let the one that lags catch up")]
     Unpaired {
-        /// What does not fit.
+        /// The mismatch.
         reason: String,
     },
 }
@@ -96,10 +96,10 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub(crate) struct Rpc {
     side: Side,
-    /// Kept to strike it from errors: providers put keys into URLs.
+    /// Kept in order to remove it from errors: providers put keys into URLs.
     url: String,
     client: RpcClient,
-    /// Of one question, all attempts included.
+    /// Time limit of one request, including all attempts.
     deadline: Duration,
 }
 
@@ -126,14 +126,14 @@ impl Rpc {
         ReadError::Nonsense { side: self.side, reason: reason.into() }
     }
 
-    /// One question.
+    /// Sends one request.
     pub(crate) async fn ask<R: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<R, ReadError> {
         let late = |_| ReadError::Late { side: self.side, method, deadline: self.deadline };
         let answer = tokio::time::timeout(self.deadline, self.attempt(method, &params)).await.map_err(late)??;
         serde_json::from_value(answer).map_err(|e| self.nonsense(format!("{method}: {e}")))
     }
 
-    /// Transport failures are tried again, refusals are not.
+    /// Retries transport failures, but not refusals.
     async fn attempt(&self, method: &'static str, params: &Value) -> Result<Value, ReadError> {
         let mut attempt = 1;
         loop {
@@ -162,7 +162,7 @@ impl Rpc {
         if block.is_object() { Ok(block) } else { Err(self.nonsense(format!("no block {tag}"))) }
     }
 
-    /// A view's answer at a block.
+    /// A view's result at a block.
     pub(crate) async fn call<C: SolCall>(&self, to: Address, call: C, height: u64) -> Result<C::Return, ReadError> {
         let transaction = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
         let output: Bytes = self.ask("eth_call", json!([transaction, hex(height)])).await?;
@@ -225,7 +225,7 @@ impl Rpc {
         let (first, rest) = slots.split_at(slots.len().min(MAX_SLOTS));
         let mut account = self.proof_of(address, first, height).await?;
         for part in rest.chunks(MAX_SLOTS) {
-            // Another storage root would show: the slots would not verify against the first one's.
+            // A changed storage root would be noticed: the slots would not verify against the first one's.
             account.storage.extend(self.proof_of(address, part, height).await?.storage);
         }
         Ok(account)
@@ -250,7 +250,7 @@ impl Rpc {
     }
 }
 
-/// A quantity as JSON-RPC writes it.
+/// A quantity in JSON-RPC's format.
 pub(crate) fn hex(number: u64) -> String {
     format!("{number:#x}")
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice What the sidechain's validators tell the parent. Field names and order are signed.
+/// @notice A statement of the sidechain's validators to the parent. Field names and order are signed.
 struct Checkpoint {
     uint64 number;
     bytes32 prevDigest;
@@ -16,7 +16,7 @@ struct Checkpoint {
     bytes32 nextValset;
 }
 
-/// @notice The vault as the registry sees it: what was really deposited.
+/// @notice The registry's view of the vault: the actual deposits.
 interface IDepositHistory {
     function depositAccAt(uint64 nonce) external view returns (bytes32);
 }
@@ -25,7 +25,7 @@ interface IDepositHistory {
 /// @notice Accepts checkpoints of one sidechain, signed by more than two thirds of its validators' power.
 /// Immutable: no owner, no initialiser, no upgrade. Anyone may submit.
 contract CheckpointRegistry {
-    /// @notice Where the registry stands; one slot.
+    /// @notice The registry's progress; one slot.
     struct Latest {
         uint64 number;
         uint64 height;
@@ -33,7 +33,7 @@ contract CheckpointRegistry {
         uint64 epoch;
     }
 
-    /// @notice What a claim needs to know of an accepted checkpoint.
+    /// @notice The data of an accepted checkpoint that a claim needs.
     struct Accepted {
         bytes32 withdrawalRoot;
         uint64 withdrawalCount;
@@ -77,13 +77,13 @@ contract CheckpointRegistry {
     bytes32 private constant CHECKPOINT_TYPEHASH = keccak256(
         "Checkpoint(uint64 number,bytes32 prevDigest,uint64 height,bytes32 blockHash,bytes32 stateRoot,bytes32 withdrawalRoot,uint64 withdrawalCount,uint64 depositNonce,bytes32 depositAcc,uint64 epoch,bytes32 nextValset)"
     );
-    /// Half of secp256k1's order: above it every signature has a malleable twin.
+    /// Half of secp256k1's order: a signature with a greater s has a malleable counterpart.
     uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     /// Bytes of one packed validator: address (20), power (8).
     uint256 private constant ENTRY = 28;
     /// Bytes of one signature: r (32), s (32), v (1).
     uint256 private constant SIGNATURE = 65;
-    /// Signers are named by one word.
+    /// One word has a bit for each signer.
     uint256 private constant MAX_VALIDATORS = 256;
 
     /// @notice Hash of the sidechain's genesis block; the domain's salt.
@@ -93,17 +93,17 @@ contract CheckpointRegistry {
 
     /// @notice The latest accepted checkpoint.
     Latest public latest;
-    /// @notice Its digest; zero before the first.
+    /// @notice Its digest; zero before the first one.
     bytes32 public latestDigest;
     /// @notice keccak256 of the packed validator set of each known epoch.
     mapping(uint64 epoch => bytes32 commitment) public validatorSetOf;
     /// @notice Every accepted checkpoint's withdrawal root, by number; a zero root means unknown.
     mapping(uint64 number => Accepted) public accepted;
-    /// @notice Accumulators that `link` has proven; zero where none is.
+    /// @notice Accumulators proven by `link`; zero for all others.
     mapping(uint64 nonce => bytes32 acc) public linkedAcc;
 
     /// @param genesisHash_ hash of the sidechain's genesis block
-    /// @param validators the first set: address (20) ++ power (8) each, by falling power, then rising address
+    /// @param validators the first set: address (20) ++ power (8) each, by descending power, then ascending address
     /// @param epoch epoch of that set
     /// @param vault_ address of the vault, which may not be deployed yet
     constructor(bytes32 genesisHash_, bytes memory validators, uint64 epoch, IDepositHistory vault_) {
@@ -120,9 +120,9 @@ contract CheckpointRegistry {
     /// @notice Accepts a checkpoint newer than the latest; numbers may be skipped.
     /// @param validators the full committed set, packed
     /// @param signers bit i is set when the i-th validator's signature is given
-    /// @param signatures r (32) ++ s (32) ++ v (1) of each signer, in order; those after the quorum are not read
-    /// @param laterDeposits leaves of the deposits after the checkpoint's, up to one the vault still
-    /// remembers or one that is linked; empty unless the checkpoint is very old
+    /// @param signatures r (32) ++ s (32) ++ v (1) of each signer, in order; those after the quorum are ignored
+    /// @param laterDeposits leaves of the deposits after the checkpoint's last one, up to a deposit that the vault still
+    /// stores or that is linked; empty unless the checkpoint is very old
     function submit(
         Checkpoint calldata c,
         bytes calldata validators,
@@ -140,7 +140,7 @@ contract CheckpointRegistry {
         if (c.number - 1 == last.number && c.prevDigest != latestDigest) {
             revert BrokenDigestChain(latestDigest, c.prevDigest);
         }
-        // The new set may follow the old one; once it has, the old one is heard no more.
+        // The new set may follow the old one; after its first checkpoint the old one is refused.
         if (c.epoch != last.epoch && c.epoch != last.epoch + 1) revert UnknownEpoch(c.epoch);
 
         digest = checkpointDigest(c);
@@ -163,9 +163,9 @@ contract CheckpointRegistry {
         );
     }
 
-    /// @notice Proves the accumulator after deposit `nonce` by the deposits since, up to one that is known. For
-    /// checkpoints with more deposits since than fit one transaction: from the latest backwards, part by part,
-    /// so that no absence is too long to catch up with. Anyone may call.
+    /// @notice Proves the accumulator after deposit `nonce` by the later deposits, up to a known one. For checkpoints with
+    /// more later deposits than one transaction can hold: parts are linked from the latest one backwards, so a history of
+    /// any length can be proven. Anyone may call.
     function link(uint64 nonce, bytes32 acc, bytes32[] calldata laterDeposits) external {
         requireDepositHistory(nonce, acc, laterDeposits);
         linkedAcc[nonce] = acc;
@@ -179,7 +179,7 @@ contract CheckpointRegistry {
         );
     }
 
-    /// @notice EIP-712 domain separator, from the live chain id: a fork of the parent is another domain.
+    /// @notice EIP-712 domain separator with the current chain id: a fork of the parent with another id has another domain.
     function domainSeparator() public view returns (bytes32) {
         return keccak256(
             abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this), genesisHash)
@@ -200,7 +200,7 @@ contract CheckpointRegistry {
         uint256 count = validators.length / ENTRY;
         if (count < MAX_VALIDATORS && signers >> count != 0) revert UnknownSigner();
 
-        // At most 256 members of 64-bit powers and 65 bytes each: nothing here comes near an overflow.
+        // At most 256 members with 64-bit powers and 65 bytes each, so nothing here can overflow.
         unchecked {
             uint256 power = 0;
             uint256 offset = 0;
@@ -218,7 +218,7 @@ contract CheckpointRegistry {
         }
     }
 
-    /// @dev Who signed with the signature at `offset`; zero on failure. A validator is never the zero address.
+    /// @dev The signer of the signature at `offset`; zero on failure. A validator is never the zero address.
     function recover(bytes32 digest, bytes calldata signatures, uint256 offset) private pure returns (uint256) {
         if (signatures.length < offset + SIGNATURE) return 0;
         bytes32 r;
@@ -234,8 +234,8 @@ contract CheckpointRegistry {
         return uint160(ecrecover(digest, v, r, bytes32(s)));
     }
 
-    /// @dev The two-way commitment: a checkpoint on deposits that never happened is refused here, whoever
-    /// signed it. The accumulator at a later nonce binds every earlier one; before the first deposit it is zero.
+    /// @dev The two-way commitment: a checkpoint with deposits that never happened is refused, whoever signed it. The
+    /// accumulator at a later nonce fixes every earlier one; before the first deposit it is zero.
     function requireDepositHistory(uint64 nonce, bytes32 acc, bytes32[] calldata laterDeposits) private view {
         for (uint256 i = 0; i < laterDeposits.length; ++i) {
             acc = keccak256(abi.encode(acc, laterDeposits[i]));
@@ -246,7 +246,7 @@ contract CheckpointRegistry {
             try vault.depositAccAt(nonce) returns (bytes32 known) {
                 actual = known;
             } catch {
-                // Whatever made the vault refuse, lack of gas included, only what is proven counts.
+                // For any failure of the vault, including lack of gas, only a linked accumulator counts.
                 actual = linkedAcc[nonce];
                 if (actual == 0) revert UnknownDepositHistory(nonce);
             }
@@ -262,8 +262,8 @@ contract CheckpointRegistry {
         emit ValidatorSetCommitted(epoch, commitment);
     }
 
-    /// @dev Checks a packed set (not empty, not too large, strictly ordered, no zero address, no zero power)
-    /// and sums it: the commitment to the entries is the commitment to the total.
+    /// @dev Checks a packed set (not empty, not too large, strictly ordered, no zero address, no zero power) and sums its
+    /// power. The commitment to the entries is also the commitment to the total.
     function totalPower(bytes memory validators) private pure returns (uint256 total) {
         uint256 count = validators.length / ENTRY;
         if (count == 0 || count > MAX_VALIDATORS || validators.length % ENTRY != 0) revert InvalidValidatorSet();
@@ -274,7 +274,7 @@ contract CheckpointRegistry {
                 uint256 member = entry(validators, offset);
                 uint256 validator = member >> 64;
                 uint256 power = uint64(member);
-                // Falling power, then rising address.
+                // Descending power, then ascending address.
                 uint256 rank = (power << 160) + (type(uint160).max - validator);
                 if (validator == 0 || power == 0 || rank >= previous) revert InvalidValidatorSet();
                 previous = rank;
@@ -283,7 +283,7 @@ contract CheckpointRegistry {
         }
     }
 
-    /// @dev Address << 64 | power. The caller keeps `offset` an entry's; what is read past its end is shifted out.
+    /// @dev Address << 64 | power. `offset` must be the start of an entry; bytes read after the entry are shifted out.
     function entry(bytes memory validators, uint256 offset) private pure returns (uint256 member) {
         assembly ("memory-safe") {
             member := shr(32, mload(add(add(validators, 32), offset)))

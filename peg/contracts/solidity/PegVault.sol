@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {CheckpointRegistry} from "./CheckpointRegistry.sol";
 
-/// @notice One burned amount on the sidechain, payable once. Field names and order are hashed.
+/// @notice An amount burned on the sidechain; it is paid once. Field names and order are hashed.
 struct Withdrawal {
     uint64 index;
     address token;
@@ -14,8 +14,8 @@ struct Withdrawal {
 }
 
 /// @title PegVault
-/// @notice Holds what the sidechain's pegged coin stands for. Immutable: no owner, no upgrade, no way out
-/// but a claim proven against an accepted checkpoint.
+/// @notice Holds the coin that backs the sidechain's pegged coin. Immutable: no owner, no upgrade. Coin leaves only by a
+/// claim that is proven against an accepted checkpoint.
 contract PegVault {
     /// @notice A deposit; `depositAcc` is the accumulator after it.
     event Deposited(
@@ -60,11 +60,11 @@ contract PegVault {
     /// The parent's native coin, as a token.
     address private constant NATIVE = address(0);
 
-    /// @notice How many of the last accumulators the vault remembers. A ring, so that a deposit rewrites
-    /// a slot rather than opening one; older checkpoints are linked to it by the deposits' leaves.
+    /// @notice How many of the last accumulators the vault stores. They are in a ring, so that a deposit rewrites a slot and
+    /// does not open a new one; older checkpoints are proven with the leaves of the later deposits.
     uint64 public constant SNAPSHOTS = 4096;
 
-    /// @notice Whose checkpoints are believed.
+    /// @notice The registry whose checkpoints count.
     CheckpointRegistry public immutable registry;
     /// @notice Seconds between a checkpoint's acceptance and the claims against it.
     uint64 public immutable claimDelay;
@@ -77,14 +77,14 @@ contract PegVault {
     bool private transient entered;
 
     /// @param registry_ the registry, deployed with this vault's future address
-    /// @param claimDelay_ seconds; gives people and guardians time to see a forged checkpoint
+    /// @param claimDelay_ seconds; gives users and guardians time to notice a forged checkpoint
     constructor(CheckpointRegistry registry_, uint64 claimDelay_) {
         if (address(registry_.vault()) != address(this)) revert WrongRegistry();
         registry = registry_;
         claimDelay = claimDelay_;
     }
 
-    /// @notice Locks the coin sent; the sidechain mints as much to `recipient`.
+    /// @notice Locks the coin sent; the sidechain mints the same amount to `recipient`.
     function depositNative(address recipient) external payable returns (uint64 nonce) {
         if (msg.value == 0) revert ZeroAmount();
         if (recipient == address(0)) revert ZeroRecipient();
@@ -99,10 +99,10 @@ contract PegVault {
         emit Deposited(nonce, NATIVE, msg.sender, recipient, msg.value, acc);
     }
 
-    /// @notice Pays a withdrawal, once. Anyone may call and earns the relayer's fee. When a payment fails,
-    /// nothing has happened and the withdrawal stays claimable.
+    /// @notice Pays a withdrawal, once. Anyone may call and earns the relayer's fee. When a payment fails, everything is
+    /// reverted and the withdrawal stays claimable.
     /// @param checkpoint number of any accepted checkpoint that includes the withdrawal
-    /// @param proof the leaf's siblings, from its level up; a tail of empty subtrees may be left out
+    /// @param proof the leaf's siblings, from the lowest level up; empty subtrees at the end may be left out
     function claim(Withdrawal calldata w, uint64 checkpoint, bytes32[] calldata proof) external {
         if (entered) revert Reentered();
         entered = true;
@@ -116,7 +116,7 @@ contract PegVault {
         if (w.token != NATIVE) revert UnsupportedToken(w.token);
         if (w.relayerFee > w.amount) revert FeeExceedsAmount();
 
-        // The nullifier is the index: nothing of the proof's bytes takes part in it.
+        // The nullifier is the index, so no part of the proof's bytes affects it.
         uint256 bit = 1 << (w.index & 0xff);
         uint256 bits = claimed[w.index >> 8];
         if (bits & bit != 0) revert AlreadyClaimed(w.index);
@@ -129,8 +129,8 @@ contract PegVault {
         entered = false;
     }
 
-    /// @notice What the vault owes for a token: deposits less claims. Coin sent past `depositNative` is
-    /// surplus and counts for nothing.
+    /// @notice The vault's debt for a token: deposits minus claims. Coin that arrived by other ways than `depositNative` is
+    /// surplus and does not count.
     function locked(address token) external view returns (uint256) {
         return token == NATIVE ? lockedNative : 0;
     }
@@ -151,13 +151,13 @@ contract PegVault {
         return (claimed[index >> 8] >> (index & 0xff)) & 1 != 0;
     }
 
-    /// @notice The withdrawal's leaf: hashed twice, so that no inner node can pass for one.
+    /// @notice The withdrawal's leaf: hashed twice, so that an inner node cannot be used as a leaf.
     function withdrawalLeaf(Withdrawal calldata w) public pure returns (bytes32) {
         return keccak256(bytes.concat(keccak256(abi.encode(WITHDRAWAL_TYPEHASH, w))));
     }
 
-    /// @dev The position decides on which side a sibling stands; the caller bounds `index` by the count.
-    /// Siblings that the proof leaves out are empty subtrees, whose hashes are computed on the way up.
+    /// @dev The index decides the side of each sibling; the caller checks `index` against the count. Siblings left out of
+    /// the proof are empty subtrees, whose hashes are computed here.
     function rootOf(bytes32 node, uint256 index, bytes32[] calldata proof) private pure returns (bytes32) {
         if (proof.length > 32) revert InvalidProof();
         // Scratch memory holds the pair; bit `level` of the index puts the node in its left or right half.
@@ -187,7 +187,7 @@ contract PegVault {
         }
     }
 
-    /// @dev A bare call: nothing the recipient returns is copied.
+    /// @dev A bare call: data returned by the recipient is not copied.
     function pay(address to, uint256 amount) private {
         bool ok;
         assembly ("memory-safe") {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use alloy_primitives::Bytes;
 use serde::Deserialize;
 
-/// One contract as `compile.mjs` wrote it.
+/// One contract, as written by `compile.mjs`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Artifact {
@@ -17,9 +17,9 @@ pub struct Artifact {
     pub abi: serde_json::Value,
     /// Creation code, without constructor arguments.
     pub bytecode: Bytes,
-    /// Code as deployed, immutables zero.
+    /// Code as deployed, with immutables zero.
     pub deployed_bytecode: Bytes,
-    /// Where each immutable's word goes in the deployed code, by name.
+    /// The positions of each immutable's word in the deployed code, by name.
     pub immutable_references: BTreeMap<String, Vec<Place>>,
 }
 
@@ -37,7 +37,7 @@ macro_rules! artifact {
     ($path:literal) => {
         LazyLock::new(|| {
             serde_json::from_str(include_str!(concat!("../artifacts/", $path)))
-                .expect("committed artifacts are what compile.mjs writes")
+                .expect("the committed artifacts were written by compile.mjs")
         })
     };
 }

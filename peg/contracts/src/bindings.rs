@@ -25,9 +25,9 @@ sol! {
 
         /// A checkpoint was accepted.
         event CheckpointAccepted(uint64 indexed number, bytes32 digest, uint64 height, bytes32 stateRoot, bytes32 withdrawalRoot, uint64 withdrawalCount, uint64 depositNonce, uint64 epoch);
-        /// The set of an epoch is known.
+        /// The set of an epoch was committed.
         event ValidatorSetCommitted(uint64 indexed epoch, bytes32 commitment);
-        /// An accumulator older than the vault's memory is proven.
+        /// An accumulator that the vault no longer stores was proven.
         event DepositHistoryLinked(uint64 indexed nonce, bytes32 acc);
 
         error ZeroGenesisHash();
@@ -142,7 +142,7 @@ sol! {
         function burnGas() external;
     }
 
-    /// A recipient of claims that refuses payments or calls back while being paid.
+    /// A recipient of claims that refuses payments, or makes a call while it is paid.
     #[derive(Debug, PartialEq, Eq)]
     contract TestRecipient {
         function refusing() external view returns (bool);

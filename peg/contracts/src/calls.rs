@@ -1,4 +1,4 @@
-//! Protocol values to calldata, and the vault's events back to protocol values.
+//! Converts protocol values to calldata, and the vault's events to protocol values.
 
 use alloy_primitives::{B256, U256};
 use causeway_peg::{
@@ -11,19 +11,19 @@ use crate::bindings::{CheckpointRegistry, PegVault};
 /// Why a call cannot be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The registry would refuse it.
-    #[error("the signatures given are no quorum of the validator set of epoch {epoch}")]
+    /// The registry would refuse the call.
+    #[error("the signatures are not a quorum of the validator set of epoch {epoch}")]
     NoQuorum {
         /// Epoch of the set.
         epoch: u64,
     },
 }
 
-/// `CheckpointRegistry.submit` with the fewest of `signatures` that make a quorum.
+/// `CheckpointRegistry.submit` with the smallest number of `signatures` that is a quorum.
 ///
 /// `later_deposits` are the leaves ([`causeway_peg::deposit::deposit_leaf`]) of the deposits after
-/// `checkpoint.depositNonce`, up to one the vault remembers. Leave it empty while the vault's `depositNonce`
-/// is less than `SNAPSHOTS` (4096) ahead of the checkpoint's.
+/// `checkpoint.depositNonce`, up to one that the vault stores. Leave it empty while the vault's `depositNonce` is less than
+/// `SNAPSHOTS` (4096) ahead of the checkpoint's.
 ///
 /// # Errors
 /// [`CallError::NoQuorum`].
@@ -37,7 +37,7 @@ pub fn submit_call(
     let mut signers = U256::ZERO;
     let mut packed = Vec::new();
     for CertificateSig { signer, signature } in &chosen {
-        let (position, _) = set.get(signer).expect("a quorum is made of members");
+        let (position, _) = set.get(signer).expect("a quorum consists of members");
         signers.set_bit(position, true);
         packed.extend_from_slice(signature.as_bytes());
     }
@@ -50,16 +50,16 @@ pub fn submit_call(
     })
 }
 
-/// `PegVault.claim` of a withdrawal against the accepted checkpoint `number`. The proof is against that
-/// checkpoint's root: [`causeway_peg::tree::prove`] with its `withdrawalCount`. Its tail of empty subtrees is
-/// left out: calldata costs more than the vault's own hashing.
+/// `PegVault.claim` of a withdrawal against the accepted checkpoint `number`. The proof is against that checkpoint's root:
+/// [`causeway_peg::tree::prove`] with its `withdrawalCount`. Empty subtrees at the proof's end are left out, because
+/// calldata costs more than the vault's own hashing.
 pub fn claim_call(withdrawal: &Withdrawal, number: u64, proof: &Proof) -> PegVault::claimCall {
     let empty_tail = proof.iter().zip(zero_hashes()).rev().take_while(|(sibling, empty)| sibling == empty).count();
     let proof = proof[..proof.len() - empty_tail].to_vec();
     PegVault::claimCall { w: withdrawal.into(), checkpoint: number, proof }
 }
 
-/// The deposit behind a vault event.
+/// The deposit in a vault event.
 pub fn deposit_of(event: &PegVault::Deposited) -> Deposit {
     Deposit {
         nonce: event.nonce,

@@ -1,4 +1,4 @@
-//! What to deploy, where it will stand, and what must stand there afterwards.
+//! The code to deploy, its future addresses, and the expected code at these addresses.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolConstructor;
@@ -25,13 +25,13 @@ pub struct RegistryArgs {
 pub struct VaultArgs {
     /// The registry, deployed before.
     pub registry: Address,
-    /// Seconds between a checkpoint's acceptance and claims against it. 0 suits a testnet; with value at
-    /// stake it is the time people have to notice a forged checkpoint (PEG notes: 30 minutes).
+    /// Seconds between a checkpoint's acceptance and claims against it. Use 0 only for a testnet. With value at stake, it is
+    /// the time in which people can notice a forged checkpoint; 30 minutes are recommended.
     pub claim_delay_s: u64,
 }
 
-/// Where the contracts will stand when `deployer` sends the registry's creation with `nonce` and the vault's
-/// with `nonce + 1`: `(registry, vault)`.
+/// The future addresses of the contracts, `(registry, vault)`, when `deployer` sends the registry's creation with `nonce`
+/// and the vault's with `nonce + 1`.
 pub fn predicted_addresses(deployer: Address, nonce: u64) -> (Address, Address) {
     // EIP-2681 keeps account nonces below 2^64 - 1.
     (deployer.create(nonce), deployer.create(nonce.saturating_add(1)))
@@ -54,13 +54,13 @@ pub fn vault_deploy_code(args: &VaultArgs) -> Bytes {
     creation(&VAULT, &arguments.abi_encode())
 }
 
-/// The code that stands at the registry's address once deployed with `args`. The validator set is in
-/// storage: compare `validatorSetOf(epoch)` with its commitment.
+/// The expected code at the registry's address after a deployment with `args`. The validator set is in storage: compare
+/// `validatorSetOf(epoch)` with its commitment.
 pub fn registry_runtime_code(args: &RegistryArgs) -> Bytes {
     runtime(&REGISTRY, &[("genesisHash", args.genesis_hash), ("vault", args.vault.into_word())])
 }
 
-/// The code that stands at the vault's address once deployed with `args`.
+/// The expected code at the vault's address after a deployment with `args`.
 pub fn vault_runtime_code(args: &VaultArgs) -> Bytes {
     let delay = B256::from(U256::from(args.claim_delay_s));
     runtime(&VAULT, &[("registry", args.registry.into_word()), ("claimDelay", delay)])
@@ -76,7 +76,7 @@ fn creation(artifact: &Artifact, arguments: &[u8]) -> Bytes {
 }
 
 fn runtime(artifact: &Artifact, immutables: &[(&str, B256)]) -> Bytes {
-    assert_eq!(artifact.immutable_references.len(), immutables.len(), "every immutable has a value");
+    assert_eq!(artifact.immutable_references.len(), immutables.len(), "a value is needed for every immutable");
     let mut code = artifact.deployed_bytecode.to_vec();
     for (name, value) in immutables {
         let places = artifact.immutable_references.get(*name).expect("the artifact names this immutable");

@@ -1,8 +1,8 @@
 //! The peg's contracts on the parent: typed bindings, deploy code, and the calls' arguments.
 //!
-//! The Solidity sources are in `solidity/`; `compile.mjs` turns them into `artifacts/`, which are committed, so
-//! that building the node needs no Solidity compiler. This crate reads those artifacts and owns how the
-//! protocol's values become calldata. It knows no endpoint and signs no transaction.
+//! The Solidity sources are in `solidity/`; `compile.mjs` compiles them to `artifacts/`. These are committed, so that
+//! building the node needs no Solidity compiler. This crate reads the artifacts and owns the conversion of protocol values
+//! to calldata. It knows no endpoint and signs no transaction.
 //!
 //! Start reading at [`bindings`], then [`deploy`].
 

@@ -1,6 +1,6 @@
-// Writes quorum.json and digests.json: what certificates, digests, leaves and roots must be, computed here
-// from the specifications with big integers and a third keccak implementation. The Rust and the Solidity
-// tests read the same files. `--check` writes nothing and fails when a file differs.
+// Writes quorum.json and digests.json: the expected certificates, digests, leaves and roots. They are computed here from the
+// specifications with big integers and a third keccak implementation. The Rust and the Solidity tests read the same files.
+// `--check` writes nothing and fails when a file differs.
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ const MAX_U64 = (1n << 64n) - 1n;
 
 // ---- quorums ---------------------------------------------------------------------------------------------
 
-/** Every subset of a small set; for larger ones each prefix, and each single member left out. */
+/** Every subset of a small set; for larger sets every prefix, and every set without one member. */
 const signerChoices = (count) =>
   count <= 5
     ? [...Array(1 << count).keys()].map((bits) => [...Array(count).keys()].filter((i) => (bits >> i) & 1))
@@ -21,12 +21,12 @@ const signerChoices = (count) =>
         ...[...Array(count).keys()].map((out) => [...Array(count).keys()].filter((i) => i !== out)),
       ];
 const equal = (count, power = 1n) => Array(count).fill(power);
-/** The members from `first` up to, not including, `end`. */
+/** The members from `first` up to, but not including, `end`. */
 const range = (first, end) => [...Array(end - first).keys()].map((i) => first + i);
 const scaled = (...powers) => powers.map((power) => power << 40n);
-/** The largest total of consensus's sets; three of them, and more, fit 64 bits. */
+/** The largest total power of a consensus set; three times this value fits 64 bits. */
 const MAX_CONSENSUS = MAX_U64 / 8n;
-/** Kind of boundary, powers by falling power, and who signs where not all of `signerChoices`. */
+/** Kind of boundary, powers in descending order, and the signers if not all of `signerChoices`. */
 const sets = [
   ["one validator", equal(1)], ["one validator", [MAX_CONSENSUS]], ["one validator", [MAX_U64]],
   ["3f equal", equal(3)], ["3f equal", equal(6)], ["3f equal", equal(9)], ["3f equal", equal(21)],
@@ -64,13 +64,13 @@ const sets = [
   ["scaled to 2^40", [(1n << 41n) / 3n, (1n << 40n) - (1n << 41n) / 3n]],
   ["scaled to 2^40", [(1n << 41n) / 3n + 1n, (1n << 40n) - (1n << 41n) / 3n - 1n]],
 ];
-/** Whose rules refuse a set with these powers before anybody counts signatures. */
+/** The crates whose rules refuse a set with these powers before any signature is counted. */
 const refusedBy = (powers, total) => {
   const malformed = powers.length === 0 || powers.includes(0n);
   return [
     ["consensus", malformed || powers.length > 512 || total > MAX_CONSENSUS],
     ["peg", malformed || powers.length > 256 || total > MAX_U64],
-    // Sums in 256 bits, so that no total is too large.
+    // The registry sums in 256 bits, so no total is too large.
     ["registry", malformed || powers.length > 256],
   ].flatMap(([room, refuses]) => (refuses ? [room] : []));
 };

@@ -1,7 +1,7 @@
-//! Which withdrawals the vault has paid: its `Claimed` events up to the finalised block, kept in memory for those who ask.
+//! Withdrawals that the vault has paid: its `Claimed` events up to the finalised block, kept in memory.
 //!
-//! Nothing that is signed or decided rests on this, so one endpoint is asked, the first, and believed. After a start the events
-//! are read from the vault's deployment on; until that is done, a withdrawal not found yet is *not known*.
+//! No signature or decision depends on this data, so only the first endpoint is asked, without a cross-check. After a start
+//! the events are read from the vault's deployment on; until all are read, a withdrawal that was not found is *not known*.
 
 use crate::{
     config::{ConfigError, ParentConfig},
@@ -14,10 +14,10 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// Tells how many withdrawals the sidechain has burned so far: indexes 0 up to, not including, this.
+/// Returns how many withdrawals the sidechain has burned so far: indexes 0 up to, but not including, this number.
 pub type Burned = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// What is known of the claims; cheap to ask.
+/// The known claims; cheap to query.
 #[derive(Clone, Debug, Default)]
 pub struct Claims(Arc<Mutex<Known>>);
 
@@ -30,7 +30,7 @@ struct Known {
 }
 
 impl Claims {
-    /// Whether the vault has paid a withdrawal, at the finalised block read last. `None` when that is not known yet.
+    /// Whether the vault had paid a withdrawal at the last finalised block that was read. `None` when this is not known yet.
     pub fn is_paid(&self, index: u64) -> Option<bool> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let word = usize::try_from(index / 64).ok().and_then(|at| known.paid.get(at)).copied().unwrap_or(0);
@@ -54,7 +54,7 @@ impl Claims {
     }
 }
 
-/// Reads the claims, a range of blocks after the other.
+/// Reads the claims, one range of blocks after another.
 pub struct ClaimReader {
     config: ParentConfig,
     endpoint: Endpoint,
@@ -75,20 +75,20 @@ impl std::fmt::Debug for ClaimReader {
     }
 }
 
-/// Why a range was not read.
+/// Why a range could not be read.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error("the vault has paid withdrawal {0}, and this node knows of none: it catches up first")]
+    #[error("the vault has paid withdrawal {0}, which this node does not know yet: waiting until it has caught up")]
     Unknown(u64),
 }
 
 impl ClaimReader {
-    /// Makes a reader and starts it as a task of tokio's runtime. Aborting the task ends it.
+    /// Makes a reader and starts it as a tokio task. Aborting the task ends it.
     ///
     /// # Errors
-    /// Settings that can never work.
+    /// [`ConfigError`] for settings that can never work.
     pub fn spawn(
         config: ParentConfig,
         wire: Arc<dyn Wire>,

@@ -35,7 +35,7 @@ async fn claims_are_known_once_their_block_is_final() {
 }
 
 #[tokio::test]
-async fn ranges_shrink_when_refused_and_what_is_not_read_is_not_known() {
+async fn refused_ranges_are_halved_and_unread_claims_are_not_known() {
     let parent = FakeParent::start().await;
     parent.chain().max_range = 4;
     parent.chain().paid = vec![(1, 0), (10, 1)];
@@ -51,7 +51,7 @@ async fn ranges_shrink_when_refused_and_what_is_not_read_is_not_known() {
 }
 
 #[tokio::test]
-async fn claims_of_withdrawals_this_node_has_not_seen_wait_for_it() {
+async fn claims_of_withdrawals_unknown_to_this_node_wait_until_it_catches_up() {
     let parent = FakeParent::start().await;
     parent.chain().paid = vec![(3, 0), (4, 7), (5, u64::MAX)];
     let (mut reader, burned) = reader(&parent, 1);

@@ -1,17 +1,17 @@
-//! What the watcher follows, from where, and how much it is willing to read at once.
+//! Settings of the watcher: contracts, endpoints and read limits.
 
 use alloy_primitives::{Address, B256};
 
 /// Longest list of endpoints the watcher cross-checks.
 pub const MAX_ENDPOINTS: usize = 8;
-/// Updates the channel of [`crate::ParentWatcher::new`] holds before the watcher waits for its reader.
+/// Capacity of the channel of [`crate::ParentWatcher::new`]; when it is full, the watcher waits for its reader.
 pub const UPDATE_CHANNEL: usize = 64;
 
 /// Settings of a [`crate::ParentWatcher`]. [`ParentConfig::new`] gives the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParentConfig {
-    /// HTTP(S) JSON-RPC endpoints, 1 to [`MAX_ENDPOINTS`]. With two or more, **all** of them must answer and agree
-    /// before a deposit is attested: one that is knocked out must not leave the other as the only witness.
+    /// HTTP(S) JSON-RPC endpoints, 1 to [`MAX_ENDPOINTS`]. With two or more, **all** of them must answer and agree before a
+    /// deposit is attested: a failed endpoint must not leave another one as the only witness.
     pub endpoints: Vec<String>,
     /// Chain id every endpoint has to report.
     pub chain_id: u64,
@@ -27,14 +27,14 @@ pub struct ParentConfig {
     pub max_backoff_ms: u64,
     /// Deadline of a single request, ms.
     pub request_timeout_ms: u64,
-    /// Largest answer read from an endpoint, bytes.
+    /// Longest answer read from an endpoint, bytes.
     pub max_response_bytes: usize,
-    /// Most blocks asked for in one `eth_getLogs`. Halved when refused, doubled back after success.
+    /// Most blocks in one `eth_getLogs` request. Halved when refused, doubled again after success.
     pub max_log_range: u64,
 }
 
 impl ParentConfig {
-    /// Defaults: poll each second, back off to 30 s, 10 s and 16 MiB an answer, 10,000 blocks a log range.
+    /// Defaults: poll every second, back off to 30 s, 10 s and 16 MiB per answer, 10,000 blocks per log range.
     pub fn new(endpoints: Vec<String>, chain_id: u64, vault: Address, registry: Address) -> Self {
         Self {
             endpoints,
@@ -50,7 +50,7 @@ impl ParentConfig {
         }
     }
 
-    /// Refuses settings under which the watcher could never work.
+    /// Refuses settings with which the watcher can never work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.endpoints.is_empty() {
             return Err(ConfigError::NoEndpoint);
@@ -80,10 +80,10 @@ impl ParentConfig {
     }
 }
 
-/// Where to resume: what the sidechain has already imported. All zero for a chain that has imported nothing.
+/// The state that the sidechain has already imported, where reading resumes. All zero for a chain that has imported nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WatchFrom {
-    /// Height of the last imported parent view. That block is read again: it may hold deposits past the view's cut.
+    /// Height of the last imported parent view. That block is read again: it may hold deposits after the view's cut.
     pub parent_height: u64,
     /// Nonce of the last imported deposit.
     pub deposit_nonce: u64,
@@ -91,35 +91,35 @@ pub struct WatchFrom {
     pub deposit_acc: B256,
 }
 
-/// Settings that cannot work. The operator's fault: the text says which line to change.
+/// Settings that cannot work. The operator is at fault; the text says which line to change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The list is empty.
     #[error("no parent endpoint is configured: name at least one JSON-RPC URL")]
     NoEndpoint,
     /// More than [`MAX_ENDPOINTS`].
-    #[error("{0} parent endpoints are configured, at most {MAX_ENDPOINTS} are cross-checked")]
+    #[error("{0} parent endpoints are configured, but at most {MAX_ENDPOINTS} are allowed")]
     TooManyEndpoints(usize),
-    /// The same URL twice would cross-check nothing.
-    #[error("parent endpoint {0} is configured twice: a second source has to be another one")]
+    /// The same URL twice: this would cross-check nothing.
+    #[error("parent endpoint {0} is configured twice: name a different second endpoint")]
     DuplicateEndpoint(String),
-    /// Not a URL this crate can speak to.
+    /// Not an HTTP(S) URL.
     #[error("parent endpoint {endpoint} is not an http(s) URL: {reason}")]
     BadUrl {
         /// The URL without its secrets.
         endpoint: String,
-        /// What the parser said.
+        /// The parser's message.
         reason: String,
     },
     /// A setting that must be positive is zero.
     #[error("parent setting {0} must not be 0")]
     Zero(&'static str),
-    /// The HTTP client could not be made, for example because no root certificates were found.
-    #[error("the HTTP client could not be made: {0}")]
+    /// The HTTP client could not be created, for example because no root certificates were found.
+    #[error("the HTTP client could not be created: {0}")]
     Client(String),
 }
 
-/// An endpoint's URL fit for logs: providers put API keys into user info, path and query, so only the host stays.
+/// An endpoint's URL for logs. Providers put API keys into user info, path and query, so only scheme, host and port stay.
 pub fn redact(endpoint: &str) -> String {
     match reqwest::Url::parse(endpoint) {
         Ok(url) => match (url.host_str(), url.port()) {

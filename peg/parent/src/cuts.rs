@@ -1,9 +1,9 @@
 //! From the vault's deposit logs to parent views at canonical cut points.
 //!
-//! Validators poll at different moments and in different ranges, yet must sign equal views. So views are cut only
-//! where the parent chain itself says: after the last deposit of each block that has any, and inside a block after
-//! each nonce that is a multiple of [`MAX_DEPOSITS_PER_VIEW`]. From any cut the next one is at most that many
-//! deposits away. Pure: no IO, no clock.
+//! Validators poll at different times and read different ranges, but must sign equal views. So views are cut only at points
+//! that the parent chain determines: after the last deposit of each block that has deposits, and inside a block after each
+//! nonce that is a multiple of [`MAX_DEPOSITS_PER_VIEW`]. Two neighbouring cuts are at most that many deposits apart. Pure:
+//! no IO, no clock.
 
 use alloy_primitives::B256;
 use causeway_peg::{
@@ -16,7 +16,7 @@ use causeway_peg::{
 pub struct DepositLog {
     /// The deposit.
     pub deposit: Deposit,
-    /// The accumulator the event claims after this deposit.
+    /// The accumulator after this deposit, as claimed by the event.
     pub deposit_acc: B256,
     /// Number of the block that holds the event.
     pub height: u64,
@@ -35,7 +35,7 @@ pub struct Cut {
     pub deposits: Vec<Deposit>,
 }
 
-/// How far the deposit history has been folded.
+/// The state of the deposit history after the logs folded so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Folded {
     /// Nonce of the last deposit; 0 before the first.
@@ -46,25 +46,25 @@ pub struct Folded {
     pub height: u64,
 }
 
-/// Logs that cannot be the vault's history.
+/// Why logs cannot be the vault's history.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CutError {
     /// A nonce is missing.
-    #[error("deposit {found} follows deposit {last}")]
+    #[error("deposit {found} follows deposit {last}: deposits are missing or out of order")]
     Gap {
         /// The last nonce folded.
         last: u64,
-        /// The nonce that came instead of the next.
+        /// The nonce that came instead of the next one.
         found: u64,
     },
-    /// The accumulator of the event is not the one that follows from the deposits.
-    #[error("deposit {nonce}: accumulator is {computed} by its deposits and {claimed} by the vault")]
+    /// The accumulator of the event does not match the deposits.
+    #[error("deposit {nonce}: the accumulator computed from the deposits is {computed}, but the vault's is {claimed}")]
     Accumulator {
         /// The deposit.
         nonce: u64,
-        /// What the deposits give.
+        /// The accumulator computed from the deposits.
         computed: B256,
-        /// What the vault says.
+        /// The vault's accumulator.
         claimed: B256,
     },
     /// Events are not in chain order, or one block number has two hashes.
@@ -78,10 +78,10 @@ pub enum CutError {
 }
 
 impl Folded {
-    /// Folds `logs` (one range of blocks, in chain order) and returns the cuts they make and the state after them.
+    /// Folds `logs` (one range of blocks, in chain order); returns the resulting cuts and the state after them.
     ///
-    /// Deposits up to `self.nonce` are skipped: reading resumes at the block of the last import, whose first deposits
-    /// are already known. Nothing is changed on error.
+    /// Deposits up to `self.nonce` are skipped: reading resumes at the block of the last import, whose first deposits are
+    /// already known. On error nothing is changed.
     pub fn fold(&self, logs: Vec<DepositLog>) -> Result<(Vec<Cut>, Self), CutError> {
         let mut state = *self;
         let mut cuts = Vec::new();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        /// Two validators that read other ranges, and restart at other cuts, make the same views.
+        /// Two validators that read different ranges and restart at different cuts make the same views.
         #[test]
         fn cuts_do_not_depend_on_ranges_or_restarts(
             counts in proptest::collection::vec(0usize..400, 1..6),

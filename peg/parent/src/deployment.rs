@@ -1,6 +1,6 @@
-//! Deploys the peg's contracts in the order genesis foresees, and checks what stands at their addresses.
+//! Deploys the peg's contracts in the order that genesis expects, and verifies the code at their addresses.
 //!
-//! Genesis names the contracts and the contracts commit to genesis. That works because their addresses follow from
+//! Genesis names the contracts, and the contracts commit to genesis. This is possible because the addresses follow from
 //! (deployer, nonce): the registry is created at the deployer's nonce n, the vault at n + 1.
 
 use crate::submitter::{SubmitError, Submitter};
@@ -11,18 +11,18 @@ use causeway_contracts::{
 };
 use causeway_peg::PegValidatorSet;
 
-/// What a deployment commits to. Everything but the delay follows from genesis.
+/// The values that a deployment commits to. All of them except the delay follow from genesis.
 #[derive(Clone, Debug)]
 pub struct DeployParams {
     /// Hash of the sidechain's genesis block.
     pub genesis_hash: B256,
     /// The first validator set.
     pub validators: PegValidatorSet,
-    /// Account that deploys.
+    /// The account that deploys.
     pub deployer: Address,
-    /// Nonce of the registry's deployment; the vault's is the next.
+    /// Nonce of the registry's deployment; the vault's deployment has the next nonce.
     pub deployer_nonce: u64,
-    /// Seconds between a checkpoint's acceptance and claims against it. 0 suits a testnet only.
+    /// Seconds between a checkpoint's acceptance and claims against it. Use 0 only for a testnet.
     pub claim_delay_s: u64,
 }
 
@@ -44,16 +44,16 @@ impl DeployParams {
 }
 
 impl Submitter {
-    /// Deploys what is missing (nothing, the vault, or both) and verifies the result, so that a deployment cut short is
-    /// resumed by calling this again.
+    /// Deploys the missing contracts (none, the vault, or both) and verifies the result. Calling it again resumes an
+    /// interrupted deployment.
     ///
     /// # Errors
-    /// [`SubmitError`]; `Unexpected` when this key is not the foreseen deployer or its nonce has passed.
+    /// [`SubmitError`]; `Unexpected` when this key is not the expected deployer or the expected nonce was already used.
     pub async fn deploy(&self, params: &DeployParams) -> Result<Deployment, SubmitError> {
         let (registry, vault) = params.addresses();
         if self.address() != params.deployer {
             return Err(SubmitError::Unexpected(format!(
-                "genesis foresees the deployer {}, this key is {}: use the deployer's key",
+                "genesis expects the deployer {}, but this key is {}: use the deployer's key",
                 params.deployer,
                 self.address()
             )));
@@ -69,7 +69,7 @@ impl Submitter {
         let deployment = self.verify_deployment(params.genesis_hash, &params.validators, registry, vault).await?;
         if deployment.claim_delay_s != params.claim_delay_s {
             return Err(SubmitError::Unexpected(format!(
-                "vault {vault} has a claim delay of {} s, {} s was asked for: it is immutable, so ask for that or make \
+                "vault {vault} has a claim delay of {} s, but {} s was requested: the delay is immutable, so request the vault's delay or make \
                  a new genesis",
                 deployment.claim_delay_s, params.claim_delay_s
             )));
@@ -93,16 +93,16 @@ impl Submitter {
                 Ok(())
             }
             other => Err(SubmitError::Unexpected(format!(
-                "the {name} was created at {other:?} instead of {address}: the deployer's key is used elsewhere, too"
+                "the {name} was created at {other:?} instead of {address}: another process uses the deployer's key too"
             ))),
         }
     }
 
-    /// Checks at the parent's head that exactly the pinned contracts stand at the addresses and commit to this genesis,
-    /// this validator set and each other.
+    /// Checks at the parent's head that the code at the addresses is exactly that of the contracts, and that they commit to
+    /// this genesis, to this validator set and to each other.
     ///
     /// # Errors
-    /// [`SubmitError`]; `Unexpected` names what differs.
+    /// [`SubmitError`]; `Unexpected` names the difference.
     pub async fn verify_deployment(
         &self,
         genesis_hash: B256,
@@ -113,7 +113,7 @@ impl Submitter {
         let args = RegistryArgs { genesis_hash, validators: validators.clone(), vault };
         self.same_code("registry", registry, &registry_runtime_code(&args)).await?;
         if self.code(vault).await?.is_empty() {
-            return Err(SubmitError::Unexpected(format!("no vault stands at {vault}: deploy it")));
+            return Err(SubmitError::Unexpected(format!("there is no vault at {vault}: deploy it")));
         }
         let claim_delay_s = self.view(vault, PegVault::claimDelayCall {}).await?;
         let args = VaultArgs { registry, claim_delay_s };
@@ -122,7 +122,7 @@ impl Submitter {
         let committed = self.view(registry, CheckpointRegistry::validatorSetOfCall { epoch }).await?;
         if committed != validators.commitment() {
             return Err(SubmitError::Unexpected(format!(
-                "registry {registry} commits to the validator set {committed} in epoch {epoch}, genesis has {}: it \
+                "registry {registry} commits to the validator set {committed} in epoch {epoch}, but genesis has {}: it \
                  belongs to another sidechain",
                 validators.commitment()
             )));
@@ -136,7 +136,7 @@ impl Submitter {
             return Ok(());
         }
         let fault = if found.is_empty() {
-            format!("no {name} stands at {address}: deploy it, or check the parent chain")
+            format!("there is no {name} at {address}: deploy it, or check the parent chain")
         } else {
             format!(
                 "the code at {address} is not the {name} of this release for this genesis: do not deposit; check the \

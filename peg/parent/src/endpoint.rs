@@ -1,6 +1,6 @@
-//! One JSON-RPC endpoint of the parent: typed reads, each answer checked before it is believed to be well-formed.
+//! One JSON-RPC endpoint of the parent: typed reads, each of which checks the form of the answer.
 //!
-//! Only the fields that are used are parsed, so that a parent whose blocks carry fields unknown here still works.
+//! Only the used fields are parsed, so a parent whose blocks have unknown fields still works.
 
 use crate::{
     config::{ConfigError, ParentConfig, redact},
@@ -19,35 +19,35 @@ use serde::Deserialize;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
-/// Longest text of an endpoint that is quoted in an error, characters.
+/// Longest text from an endpoint that an error quotes, characters.
 const MAX_QUOTE: usize = 200;
 
-/// Why a read failed. Always the endpoint's fault, never the caller's.
+/// Why a read failed. The endpoint is always at fault, never the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// No JSON-RPC answer.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
     /// The endpoint answered with a JSON-RPC error.
-    #[error("the endpoint refused with {code}: {message}")]
+    #[error("the endpoint refused the request with code {code}: {message}")]
     Refused {
         /// JSON-RPC error code.
         code: i64,
         /// Its message, shortened.
         message: String,
     },
-    /// An answer of the wrong type or contradicting the request.
-    #[error("nonsense answer: {0}")]
-    Nonsense(String),
-    /// It serves another chain.
+    /// The answer has the wrong type or contradicts the request.
+    #[error("invalid answer: {0}")]
+    InvalidAnswer(String),
+    /// The endpoint serves another chain.
     #[error("it serves chain {found}, not {expected}: correct the endpoint or the parent chain id")]
     WrongChain {
         /// The configured id.
         expected: u64,
-        /// What it serves.
+        /// The endpoint's chain id.
         found: u64,
     },
-    /// No contract stands at an address of the deployment at that block.
+    /// There is no contract at an address of the deployment at that block.
     #[error(
         "no contract at {address} in block {height}: the deployment is not final yet, or this is another parent chain"
     )]
@@ -60,13 +60,13 @@ pub enum EndpointError {
 }
 
 impl EndpointError {
-    /// Whether asking for fewer blocks of logs may help.
+    /// Whether a request for logs of fewer blocks may succeed.
     pub(crate) fn may_be_range(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Exchange(ExchangeError::TooLarge(_) | ExchangeError::Deadline(_)))
     }
 }
 
-/// Cuts a text of an endpoint to what fits a log line.
+/// Shortens a text from an endpoint so that it fits a log line.
 pub(crate) fn quote(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_QUOTE).collect()
 }
@@ -80,9 +80,9 @@ impl From<TransportError> for EndpointError {
             TransportError::ErrorResp(payload) => {
                 Self::Refused { code: payload.code, message: quote(&payload.message) }
             }
-            TransportError::NullResp => Self::Nonsense("null".to_owned()),
-            TransportError::DeserError { err, .. } => Self::Nonsense(quote(&err.to_string())),
-            other => Self::Nonsense(quote(&other.to_string())),
+            TransportError::NullResp => Self::InvalidAnswer("null".to_owned()),
+            TransportError::DeserError { err, .. } => Self::InvalidAnswer(quote(&err.to_string())),
+            other => Self::InvalidAnswer(quote(&other.to_string())),
         }
     }
 }
@@ -127,7 +127,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Makes the client; connects to nothing yet. `position` is the endpoint's place in the configuration.
+    /// Creates the client; does not connect yet. `position` is the endpoint's place in the configuration.
     pub(crate) fn new(config: &ParentConfig, position: usize, wire: Arc<dyn Wire>) -> Result<Self, ConfigError> {
         let url = config.endpoints.get(position).ok_or(ConfigError::NoEndpoint)?;
         let deadline = Duration::from_millis(config.request_timeout_ms);
@@ -140,7 +140,7 @@ impl Endpoint {
         })
     }
 
-    /// Name for messages, without secrets.
+    /// The name for messages, without secrets.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -149,31 +149,31 @@ impl Endpoint {
         Ok(self.provider.client().request::<P, R>(method, params).await?)
     }
 
-    /// Refuses an endpoint that serves another chain.
+    /// Refuses an endpoint of another chain.
     pub(crate) async fn check_chain(&self) -> Result<(), EndpointError> {
         let found: U64 = self.request("eth_chainId", ()).await?;
         let (found, expected) = (found.to::<u64>(), self.chain_id);
         if found == expected { Ok(()) } else { Err(EndpointError::WrongChain { expected, found }) }
     }
 
-    /// The block the endpoint calls final.
+    /// The endpoint's latest finalised block.
     pub(crate) async fn finalized(&self) -> Result<BlockRef, EndpointError> {
         self.block("finalized".to_owned()).await
     }
 
-    /// The block of a height the endpoint has already called final.
+    /// The block at a height that the endpoint has already finalised.
     pub(crate) async fn block_at(&self, height: u64) -> Result<BlockRef, EndpointError> {
         let block = self.block(format!("{height:#x}")).await?;
         if block.height == height {
             Ok(block)
         } else {
-            Err(EndpointError::Nonsense(format!("asked for block {height}, got {}", block.height)))
+            Err(EndpointError::InvalidAnswer(format!("asked for block {height}, got {}", block.height)))
         }
     }
 
     async fn block(&self, tag: String) -> Result<BlockRef, EndpointError> {
         let raw: Option<RawBlock> = self.request("eth_getBlockByNumber", (&tag, false)).await?;
-        let raw = raw.ok_or_else(|| EndpointError::Nonsense(format!("no block {tag}")))?;
+        let raw = raw.ok_or_else(|| EndpointError::InvalidAnswer(format!("no block {tag}")))?;
         Ok(BlockRef { height: raw.number.to(), hash: raw.hash, timestamp: raw.timestamp.to() })
     }
 
@@ -190,7 +190,7 @@ impl Endpoint {
                 log_index: log.log_index.to(),
             });
         }
-        // Most endpoints answer in chain order and none promises it.
+        // Most endpoints answer in chain order, but none guarantees it.
         logs.sort_by_key(|log| (log.height, log.log_index));
         Ok(logs)
     }
@@ -214,13 +214,17 @@ impl Endpoint {
         for log in raw {
             let height = log.block_number.to::<u64>();
             if log.removed || log.address != self.vault || !(from..=to).contains(&height) {
-                return Err(EndpointError::Nonsense(format!(
-                    "a log of {} in block {height} (removed: {}) was not asked for",
+                return Err(EndpointError::InvalidAnswer(format!(
+                    "a log of {} in block {height} (removed: {}) was not requested",
                     log.address, log.removed
                 )));
             }
             let event = E::decode_raw_log(log.topics.iter().copied(), &log.data).map_err(|e| {
-                EndpointError::Nonsense(format!("block {height} holds no {}: {}", E::SIGNATURE, quote(&e.to_string())))
+                EndpointError::InvalidAnswer(format!(
+                    "block {height} holds no {}: {}",
+                    E::SIGNATURE,
+                    quote(&e.to_string())
+                ))
             })?;
             logs.push((log, event));
         }
@@ -234,28 +238,30 @@ impl Endpoint {
             return Err(EndpointError::NoContract { address: to, height });
         }
         C::abi_decode_returns_validate(&output)
-            .map_err(|e| EndpointError::Nonsense(format!("{}: {}", C::SIGNATURE, quote(&e.to_string()))))
+            .map_err(|e| EndpointError::InvalidAnswer(format!("{}: {}", C::SIGNATURE, quote(&e.to_string()))))
     }
 
-    /// Number of deposits the vault had taken at the end of block `height`.
+    /// Number of deposits in the vault at the end of block `height`.
     pub(crate) async fn deposit_nonce(&self, height: u64) -> Result<u64, EndpointError> {
         self.call(self.vault, PegVault::depositNonceCall {}, height).await
     }
 
-    /// The vault's accumulator after deposit `nonce`, read at the end of block `height`. Refused by the vault for nonces
-    /// it no longer remembers.
+    /// The vault's accumulator after deposit `nonce`, read at the end of block `height`. The vault refuses nonces that it no
+    /// longer stores.
     pub(crate) async fn deposit_acc_at(&self, nonce: u64, height: u64) -> Result<B256, EndpointError> {
         self.call(self.vault, PegVault::depositAccAtCall { nonce }, height).await
     }
 
-    /// What the registry says at the end of block `height`.
+    /// The registry's state at the end of block `height`.
     pub(crate) async fn registry(&self, height: u64) -> Result<RegistryView, EndpointError> {
         let latest = self.call(self.registry, CheckpointRegistry::latestCall {}, height).await?;
         let digest = self.call(self.registry, CheckpointRegistry::latestDigestCall {}, height).await?;
         let epoch = latest.epoch;
         let commitment = self.call(self.registry, CheckpointRegistry::validatorSetOfCall { epoch }, height).await?;
         if commitment.is_zero() {
-            return Err(EndpointError::Nonsense(format!("the registry is in epoch {epoch} and has no set for it")));
+            return Err(EndpointError::InvalidAnswer(format!(
+                "the registry is in epoch {epoch} but has no set for it"
+            )));
         }
         Ok(RegistryView { checkpoint: (latest.number, digest), set: (epoch, commitment) })
     }

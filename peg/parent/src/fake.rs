@@ -1,4 +1,4 @@
-//! A scripted parent endpoint for tests: a few blocks, a vault, a registry, and every way of answering wrong.
+//! A scripted parent endpoint for tests: a few blocks, a vault, a registry, and all kinds of wrong answers.
 
 #![allow(clippy::unwrap_used)]
 
@@ -41,7 +41,7 @@ pub(crate) struct Chain {
     pub(crate) mood: Mood,
     pub(crate) chain_id: u64,
     pub(crate) finalized: u64,
-    /// Distinguishes the hashes of two chains, from a height on.
+    /// From this height on, the hashes differ from those of other chains by this byte.
     pub(crate) fork: Option<(u64, u8)>,
     pub(crate) logs: Vec<DepositLog>,
     /// Withdrawals paid, by height and index.
@@ -58,18 +58,18 @@ pub(crate) struct Chain {
     pub(crate) requests: BTreeMap<String, usize>,
     /// Transactions sent, raw.
     pub(crate) sent: Vec<Bytes>,
-    /// Position in `sent` of the transaction that is included, with its status.
+    /// Position in `sent` of the included transaction, with its status.
     pub(crate) included: Option<(usize, u64)>,
-    /// Every transaction sent is included at once, with success.
+    /// Includes every sent transaction at once, with success.
     pub(crate) includes_all: bool,
-    /// The registry follows the checkpoints that are submitted.
+    /// Applies submitted checkpoints to the registry.
     pub(crate) follows: bool,
     /// Accumulators the registry has linked, by nonce.
     pub(crate) linked: BTreeMap<u64, B256>,
-    /// Gas estimates revert with this data.
+    /// Data with which gas estimates revert.
     pub(crate) revert: Option<Bytes>,
-    /// Scripted answers by method: the first is taken off at each request, the last one stays. `{"error": text}` is an
-    /// error. They go before everything else.
+    /// Scripted answers by method, used before everything else: each request removes the first one, the last one stays.
+    /// `{"error": text}` is an error.
     pub(crate) script: BTreeMap<&'static str, Vec<Value>>,
 }
 
@@ -106,7 +106,7 @@ impl Chain {
         }
     }
 
-    /// What the last transaction submits is accepted, as the registry would.
+    /// Accepts the last transaction's checkpoint, as the registry would.
     fn follow(&mut self) {
         let transaction = TxEnvelope::decode_2718(&mut self.sent.last().unwrap().as_ref()).unwrap();
         if let Ok(call) = CheckpointRegistry::submitCall::abi_decode(transaction.input()) {
@@ -114,7 +114,7 @@ impl Chain {
         }
     }
 
-    /// The registry takes a checkpoint. In any other order it would refuse it.
+    /// Makes the registry accept a checkpoint. The order must be one that the real registry accepts.
     pub(crate) fn accept(&mut self, number: u64, epoch: u64, next: B256) {
         let before = self.epochs.get(&0).copied().unwrap_or_default();
         assert!(number > self.checkpoint.0 && (epoch == before || epoch == before + 1), "{number} of epoch {epoch}");
@@ -276,7 +276,7 @@ fn event_json(data: LogData, height: u64, block_hash: B256, log_index: u64) -> V
     })
 }
 
-/// The wire of a running node.
+/// The production wire.
 pub(crate) fn http() -> Arc<dyn Wire> {
     Arc::new(Http::new().unwrap())
 }

@@ -1,4 +1,4 @@
-//! EIP-1559 fees under a cap. Pure.
+//! EIP-1559 fees below a cap. Pure.
 
 /// Fees of one attempt, wei per gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,8 @@ pub(crate) struct Fees {
 }
 
 impl Fees {
-    /// Room for the base fee to double, plus the tip, under the cap. `None` when even the present base fee is above it.
+    /// Fees that allow the base fee to double, plus the tip, up to the cap. `None` when the current base fee is above the
+    /// cap.
     pub(crate) fn new(base_fee: u128, tip: u128, cap: u128) -> Option<Self> {
         if base_fee > cap {
             return None;
@@ -19,7 +20,7 @@ impl Fees {
         Some(Self { max_fee, tip: tip.min(max_fee) })
     }
 
-    /// Both fees raised by an eighth (pools want at least a tenth to replace). `None` when the cap leaves no room.
+    /// Both fees raised by an eighth (pools require at least a tenth for a replacement). `None` when the cap leaves no room.
     pub(crate) fn bumped(self, cap: u128) -> Option<Self> {
         let raise = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
         let max_fee = raise(self.max_fee);

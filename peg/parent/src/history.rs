@@ -1,10 +1,10 @@
-//! Proving to the registry a deposit history that the vault has forgotten.
+//! Proves to the registry a part of the deposit history that the vault no longer stores.
 //!
-//! A checkpoint says which deposits the sidechain had minted, and the registry compares that with the vault, which remembers
-//! its last 4,096 accumulators. An older checkpoint is submitted with the leaves of the deposits since, and when those are too
+//! A checkpoint states which deposits the sidechain had minted. The registry compares this with the vault, which stores its
+//! last 4,096 accumulators. An older checkpoint is submitted with the leaves of the deposits since then. If these are too
 //! many for one transaction, the history is linked first: from the latest part backwards, each part up to a point that is
-//! known already. Parts end at multiples of [`MAX_LEAVES`], so that every relayer cuts alike and one goes on where another, or
-//! itself before a restart, left it.
+//! already known. Parts end at multiples of [`MAX_LEAVES`]. So all relayers use the same parts, and one continues where
+//! another one, or itself before a restart, stopped.
 
 use crate::submitter::{SubmitError, Submitter};
 use alloy_primitives::{Address, B256, TxKind, U256};
@@ -15,7 +15,7 @@ use causeway_peg::deposit::extend_acc;
 /// Most leaves in one transaction: nodes refuse transactions above 128 KiB.
 pub const MAX_LEAVES: u64 = 3_000;
 
-/// A point inside the history: a nonce, the accumulator after it, and how many of the leaves come before.
+/// A point inside the history: a nonce, the accumulator after it, and the number of leaves before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
     nonce: u64,
@@ -23,7 +23,7 @@ struct Cut {
     position: usize,
 }
 
-/// The points between `nonce` (with accumulator `acc`) and the end of `leaves`, rising.
+/// The points between `nonce` (with accumulator `acc`) and the end of `leaves`, in ascending order.
 fn cuts(nonce: u64, mut acc: B256, leaves: &[B256]) -> Vec<Cut> {
     let last = leaves.len().saturating_sub(1);
     let mut cuts = Vec::new();
@@ -37,9 +37,9 @@ fn cuts(nonce: u64, mut acc: B256, leaves: &[B256]) -> Vec<Cut> {
 }
 
 impl Submitter {
-    /// Links the history after deposit `nonce`, whose accumulator is `acc`, as far as one transaction could not prove it.
-    /// `leaves` are those of the deposits after it, up to one that the vault remembers. Returns how many of them, from the
-    /// first on, then prove the rest in the checkpoint's own submission.
+    /// Links the part of the history after deposit `nonce`, whose accumulator is `acc`, that one transaction could not
+    /// prove. `leaves` belong to the deposits after it, up to a deposit that the vault still stores. Returns how many of the
+    /// first leaves the checkpoint's own submission must then contain.
     ///
     /// # Errors
     /// [`SubmitError`].

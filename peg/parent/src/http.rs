@@ -1,7 +1,7 @@
-//! The wire of a running node: HTTP by reqwest, timers by tokio, the machine's clocks.
+//! The production wire: HTTP by reqwest, timers by tokio, the machine's clocks.
 //!
-//! Stock JSON-RPC transports read an answer to its end whatever its length; a hostile endpoint must neither hang the watcher
-//! nor fill its memory.
+//! Common JSON-RPC transports read an answer of any length to its end. A hostile endpoint must neither block the watcher nor
+//! fill its memory.
 
 use crate::{
     config::ConfigError,
@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use reqwest::Url;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// HTTP with a deadline and a size limit on every answer. Needs tokio's runtime. One serves a whole process.
+/// HTTP with a deadline and a size limit for every answer. Needs the tokio runtime. A process needs only one.
 #[derive(Debug)]
 pub struct Http {
     client: reqwest::Client,
@@ -19,13 +19,13 @@ pub struct Http {
 }
 
 impl Http {
-    /// Makes the client; connects to nothing yet.
+    /// Creates the client; does not connect yet.
     ///
     /// # Errors
     /// [`ConfigError::Client`].
     pub fn new() -> Result<Self, ConfigError> {
         let client = reqwest::Client::builder()
-            // A redirect could turn a configured source into another one.
+            // A redirect could replace a configured source by another one.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| ConfigError::Client(e.to_string()))?;

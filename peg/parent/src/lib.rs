@@ -1,17 +1,16 @@
 //! The parent chain's IO: a watcher that reads finalised deposits and a submitter that sends transactions.
 //!
-//! This crate owns everything that talks to the parent's JSON-RPC endpoints. It decides *what was seen* (blocks final at
-//! every configured source, deposits that fit the vault's own accumulator, cut at canonical points) and never what
-//! follows from it: signing, minting and checkpoints are the sidechain's business. It knows nothing of nodes, storage or
+//! This crate owns all communication with the parent's JSON-RPC endpoints. It decides *what was seen*: blocks that are final
+//! at every configured source, and deposits that match the vault's own accumulator, cut at canonical points. It never
+//! decides on the consequences: signing, minting and checkpoints belong to the sidechain. It does not know nodes, storage or
 //! consensus.
 //!
-//! The watcher trusts the `finalized` tag and never a number of confirmations. Endpoints are untrusted input: every
-//! answer has a deadline, a size limit and a type, and any doubt means that deposits wait, with the reason in
-//! [`ParentStatus`].
+//! The watcher relies on the `finalized` tag and never on a number of confirmations. Endpoints are untrusted: every answer
+//! has a deadline, a size limit and a type. In case of doubt deposits wait, and [`ParentStatus`] gives the reason.
 //!
-//! It reaches the world through one trait, [`Wire`]: production passes [`Http`], the simulator a parent of its own.
+//! All IO and time goes through one trait, [`Wire`]: production uses [`Http`], the simulator uses its own implementation.
 //!
-//! Start reading at [`ParentWatcher`], then [`cuts`]; for the other direction at [`relay`].
+//! Start reading at [`ParentWatcher`], then [`cuts`]; for transactions to the parent at [`relay`].
 
 mod claims;
 pub mod config;

@@ -1,4 +1,4 @@
-//! Watcher, submitter and relay polled by hand: no runtime, no clock but the test's, and a waker that does nothing.
+//! Watcher, submitter and relay polled by hand: without a runtime, with the test's own clock and a waker that does nothing.
 #![allow(clippy::unwrap_used)]
 
 use crate::{
@@ -25,14 +25,14 @@ const EXCHANGE: Duration = Duration::from_millis(20);
 /// The wall clock when a test begins, ms.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
-/// The test's time, and the moments at which something is ready.
+/// The test's time, and the times at which a future becomes ready.
 #[derive(Debug, Default)]
 struct Time {
     now: Duration,
     due: BTreeSet<Duration>,
 }
 
-/// A wire whose futures look at the time and wake nobody.
+/// A wire whose futures only check the time and wake no task.
 #[derive(Clone, Debug, Default)]
 struct ByHand {
     time: Arc<Mutex<Time>>,
@@ -45,7 +45,7 @@ impl ByHand {
         Self { chains: Arc::new(Mutex::new(chains)), ..Self::default() }
     }
 
-    /// Changes one chain or asks it something.
+    /// Changes or queries one chain.
     fn chain<T>(&self, host: &str, with: impl FnOnce(&mut Chain) -> T) -> T {
         with(self.chains.lock().unwrap().get_mut(host).unwrap())
     }
@@ -61,13 +61,13 @@ impl ByHand {
         poll_fn(move |_| if time.lock().unwrap().now >= due { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    /// Polls once, and when that is not the end, goes to the next moment at which something is ready.
+    /// Polls once; if the future is not ready, advances to the next time at which something becomes ready.
     fn step<T>(&self, future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         if let Poll::Ready(value) = future.poll(&mut Context::from_waker(Waker::noop())) {
             return Some(value);
         }
         let mut time = self.time.lock().unwrap();
-        time.now = time.due.pop_first().expect("it waits for something that is not of the wire");
+        time.now = time.due.pop_first().expect("a future waits for something outside the wire");
         None
     }
 
@@ -127,11 +127,11 @@ fn config(hosts: &[&str]) -> ParentConfig {
 }
 
 #[test]
-fn watcher_runs_without_a_runtime_from_the_first_deposit_to_the_last_listener() {
+fn watcher_runs_without_a_runtime_until_its_receiver_is_dropped() {
     let hosts = ["a", "b"];
     let wire = ByHand::new(&hosts);
     for host in hosts {
-        // More blocks with deposits than are asked for at once.
+        // More blocks with deposits than one request may ask for.
         wire.chain(host, |chain| {
             (1..=30).for_each(|height| chain.deposit(height, 2));
             chain.finalized = 40;
@@ -153,13 +153,13 @@ fn watcher_runs_without_a_runtime_from_the_first_deposit_to_the_last_listener() 
         }
     }
     assert_eq!(nonces, (1..=30).map(|block| 2 * block).collect::<Vec<u64>>());
-    assert!(wire.now() < Duration::from_secs(12), "a poll each second: {:?}", wire.now());
+    assert!(wire.now() < Duration::from_secs(12), "one poll each second: {:?}", wire.now());
     drop(updates);
     while wire.step(run.as_mut()).is_none() {}
 }
 
 #[test]
-fn outage_is_dated_by_the_wires_clock_and_polled_ever_less_often() {
+fn outage_start_uses_the_wires_clock_and_polls_back_off() {
     let wire = ByHand::new(&["a"]);
     wire.chain("a", |chain| chain.mood = Mood::Hang);
     let mut config = config(&["a"]);
@@ -187,7 +187,7 @@ fn relay_runs_without_a_runtime_through_its_delay_its_sends_and_a_raised_fee() {
     let wire = ByHand::new(&["a"]);
     wire.chain("a", |chain| {
         (chain.includes_all, chain.follows) = (true, true);
-        // No receipt for more than an attempt's patience: the first transaction is sent twice.
+        // No receipt arrives within an attempt's timeout, so the first transaction is sent twice.
         chain.script.insert("eth_getTransactionReceipt", vec![Value::Null]);
     });
     let shared: Arc<dyn Wire> = Arc::new(wire.clone());

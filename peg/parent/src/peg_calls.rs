@@ -1,4 +1,4 @@
-//! What people and relayers do with the peg's contracts: deposit, submit a checkpoint, claim a withdrawal.
+//! The calls of users and relayers to the peg's contracts: deposit, submit a checkpoint, claim a withdrawal.
 
 use crate::{
     submitter::{SubmitError, Submitter},
@@ -9,7 +9,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use causeway_contracts::{CheckpointRegistry, PegVault};
 use causeway_peg::{CertificateSig, Checkpoint, Deposit, PegValidatorSet, Proof, RegistryState, Withdrawal};
 
-/// A deposit in a block of the parent. The sidechain mints it once that block is final.
+/// A deposit in a block of the parent. The sidechain mints it after that block is final.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DepositReceipt {
     /// The deposit as the vault recorded it.
@@ -22,7 +22,7 @@ pub struct DepositReceipt {
     pub gas_used: u64,
 }
 
-/// What came of submitting a checkpoint.
+/// The result of submitting a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submission {
     /// The registry accepted it in this transaction.
@@ -60,7 +60,7 @@ impl Submitter {
             .find(|event| event.recipient == recipient && event.amount == amount)
             .ok_or_else(|| {
                 SubmitError::Unexpected(format!(
-                    "transaction {} paid {vault}, which recorded no such deposit: it is not the vault",
+                    "transaction {} paid {vault}, but that contract recorded no such deposit: it is not the vault",
                     included.hash
                 ))
             })?;
@@ -83,7 +83,7 @@ impl Submitter {
         Ok((latest.number, digest))
     }
 
-    /// Where the registry stands at the parent's head (final or not).
+    /// The registry's state at the parent's head (final or not).
     ///
     /// # Errors
     /// [`SubmitError`].
@@ -96,7 +96,7 @@ impl Submitter {
         Ok(RegistryState { number: latest.number, epoch: latest.epoch, knows_next })
     }
 
-    /// Nonce of the oldest deposit whose accumulator the vault remembers, at the parent's head. A checkpoint below it is
+    /// Nonce of the oldest deposit whose accumulator the vault still stores, at the parent's head. A checkpoint below it is
     /// submitted with the leaves of later deposits.
     ///
     /// # Errors
@@ -106,12 +106,12 @@ impl Submitter {
         Ok(taken.saturating_add(1).saturating_sub(VAULT_SNAPSHOTS))
     }
 
-    /// Submits a checkpoint with its certificate. `set` is the set of the checkpoint's epoch; `signatures` are in the
-    /// set's order. `later_deposits` are the leaves of deposits after the checkpoint's: empty unless the checkpoint is
-    /// more than the vault's memory of deposits behind.
+    /// Submits a checkpoint with its certificate. `set` is the set of the checkpoint's epoch; `signatures` are in the set's
+    /// order. `later_deposits` are the leaves of the deposits after the checkpoint's last one; they are empty unless the
+    /// vault no longer stores that deposit's accumulator.
     ///
     /// # Errors
-    /// [`SubmitError`]. Losing the race against another relayer is not an error.
+    /// [`SubmitError`]. It is not an error when another relayer was faster.
     pub async fn submit_checkpoint(
         &self,
         registry: Address,
@@ -138,7 +138,7 @@ impl Submitter {
         }
     }
 
-    /// Pays out a withdrawal against an accepted checkpoint that includes it; returns the transaction's hash.
+    /// Pays out a withdrawal that an accepted checkpoint includes; returns the transaction's hash.
     ///
     /// # Errors
     /// [`SubmitError`]; `WouldRevert` names the vault's reason (`ClaimTooEarly`, `AlreadyClaimed`, ...).

@@ -1,4 +1,4 @@
-//! What the watcher and the submitter say of the registry.
+//! The watcher's and the submitter's reports about the registry.
 #![allow(clippy::unwrap_used)]
 
 use crate::{
@@ -63,7 +63,7 @@ async fn many_epochs_at_once_are_reported_as_the_last_one() {
     }
     assert_eq!(sets(&setup.poll().await), [(10, set(10))]);
     // The vault's count; the registry's latest checkpoint, its digest and the set in force.
-    assert_eq!(parent.chain().requests["eth_call"], 4, "however many epochs passed");
+    assert_eq!(parent.chain().requests["eth_call"], 4, "independent of the number of epochs");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn set_in_force_is_reported_again_after_a_restart() {
     for _ in 0..2 {
         let mut setup = setup(&[&parent]);
         assert_eq!(sets(&setup.poll().await), [(0, set(0x5e))]);
-        assert_eq!(setup.poll().await, [], "and once only");
+        assert_eq!(setup.poll().await, [], "reported only once");
     }
 }
 
@@ -87,7 +87,7 @@ async fn sources_that_differ_on_the_registry_report_no_set_until_they_agree() {
         matches!(updates.last(), Some(ParentUpdate::Conflict(Conflict::Registry { height: 10, .. }))),
         "{updates:?}"
     );
-    // The parent stands still: the conflict stays until it is over.
+    // The parent does not advance: the conflict stays until the sources agree.
     assert_eq!(setup.poll().await, []);
     assert!(setup.status.borrow().conflict.is_some());
     b.chain().sets.insert(0, set(0x5e));
@@ -97,7 +97,7 @@ async fn sources_that_differ_on_the_registry_report_no_set_until_they_agree() {
 }
 
 #[tokio::test]
-async fn one_silent_source_of_two_holds_the_set_back() {
+async fn one_silent_source_of_two_delays_the_set() {
     let (a, b) = (FakeParent::start().await, FakeParent::start().await);
     let mut setup = setup(&[&a, &b]);
     b.chain().mood = Mood::Refuse("eth_call", "no state here");
@@ -120,7 +120,7 @@ async fn failed_read_of_the_registry_is_tried_again_while_the_parent_stands_stil
     assert!(updates.contains(&ParentUpdate::Recovered));
     parent.chain().requests.clear();
     assert_eq!(setup.poll().await, []);
-    assert!(!parent.chain().requests.contains_key("eth_call"), "nothing is asked again");
+    assert!(!parent.chain().requests.contains_key("eth_call"), "nothing is requested again");
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn registry_state_tells_whether_the_next_set_is_known() {
 }
 
 #[tokio::test]
-async fn vaults_memory_begins_4095_deposits_before_its_last() {
+async fn oldest_remembered_deposit_is_4095_before_the_last() {
     let parent = FakeParent::start().await;
     let submitter = submitter(&parent).await;
     for (taken, oldest) in [(0u64, 0u64), (1, 0), (4_095, 0), (4_096, 1), (5_000, 905)] {
@@ -173,7 +173,8 @@ async fn vaults_memory_begins_4095_deposits_before_its_last() {
     }
 }
 
-/// What was sent: the nonces linked, with the number of leaves, and whether the leaves lead from each accumulator to the end.
+/// The sent links: the linked nonces with the number of leaves. Also checks that the leaves lead from each accumulator to
+/// the end.
 fn links(parent: &FakeParent) -> Vec<(u64, usize)> {
     let chain = parent.chain();
     let call = |raw: &alloy_primitives::Bytes| {
@@ -198,10 +199,10 @@ fn acc_after(nonce: u64) -> B256 {
 }
 
 #[tokio::test]
-async fn long_history_is_linked_from_its_end_and_goes_on_where_it_was_left() {
+async fn long_history_is_linked_from_its_end_and_resumes_where_it_stopped() {
     let parts = usize::try_from(MAX_LEAVES).unwrap();
     let leaves: Vec<B256> = (101..=7_600).map(leaf).collect();
-    // Linked before, and what is linked then: the nonce, with the number of leaves.
+    // The nonces linked before, and the expected new links with their numbers of leaves.
     let cases = [
         (vec![], vec![(6_000u64, 1_600usize), (3_000, parts)]),
         (vec![6_000u64], vec![(3_000, parts)]),
@@ -232,7 +233,7 @@ async fn history_that_fits_one_transaction_is_not_linked() {
         assert_eq!(own, leaves.len());
     }
     assert!(parent.chain().sent.is_empty());
-    // One more does not fit, and a history that ends at a cut needs no link there.
+    // One more deposit does not fit, and a history that ends at a cut needs no link there.
     parent.chain().includes_all = true;
     let leaves: Vec<B256> = (3_001..=6_001).map(leaf).collect();
     assert_eq!(submitter.link_history(REGISTRY, 3_000, acc_after(3_000), &leaves).await.unwrap(), 3_000);

@@ -1,11 +1,11 @@
-//! Leads the registry on the parent through the epochs and submits certified checkpoints to it.
+//! Submits certified checkpoints to the registry on the parent, epoch by epoch.
 //!
-//! The registry accepts a checkpoint of its own epoch or of the next one, so it needs one checkpoint of each epoch, in order:
-//! the handovers recorded on the sidechain, however many it is behind. In the present epoch a further checkpoint is worth its
-//! gas when it settles something: new withdrawals, newly minted deposits, or nothing for a long time.
+//! The registry accepts a checkpoint of its own epoch or of the next one, so it needs one checkpoint of each epoch, in
+//! order: the handovers recorded on the sidechain, however far behind it is. In the current epoch a further checkpoint is
+//! worth its gas only if it settles something: new withdrawals, newly minted deposits, or a long time without a checkpoint.
 //!
-//! Nothing is remembered between two looks but the chains themselves, so a relayer stops anywhere and goes on after a restart.
-//! Several may relay; each waits its own delay, and looks again whether another has been faster.
+//! A relayer keeps no state between two runs and reads everything from both chains, so it can stop at any point and continue
+//! after a restart. Several relayers may run; each waits for its own delay and then checks whether another one was faster.
 
 use crate::{
     peg_calls::Submission,
@@ -15,15 +15,16 @@ use alloy_primitives::{Address, B256};
 use causeway_peg::{CertificateSig, Checkpoint, PegValidatorSet, RegistryState};
 use std::time::Duration;
 
-/// A checkpoint that settles nothing is submitted all the same when the registry's is this many checkpoints old.
+/// A checkpoint that settles nothing is submitted anyway when the registry's is this many checkpoints old.
 pub const IDLE_CHECKPOINTS: u64 = 60;
-/// How far above the oldest deposit the vault remembers a proof of history ends: room for deposits made meanwhile.
+/// A proof of history ends this many deposits above the oldest one that the vault stores, to allow for new deposits
+/// meanwhile.
 const HISTORY_MARGIN: u64 = 512;
 
-/// Why the sidechain could not be read. Local.
+/// Why the sidechain could not be read. A local failure.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A checkpoint with everything its submission takes.
+/// A checkpoint with all data that its submission needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certified {
     /// The checkpoint.
@@ -34,7 +35,7 @@ pub struct Certified {
     pub set: PegValidatorSet,
 }
 
-/// The sidechain as a relayer looks at it.
+/// A relayer's view of the sidechain.
 pub trait Source: Sync {
     /// Epoch of the set in force.
     ///
@@ -53,24 +54,26 @@ pub trait Source: Sync {
     fn deposit_leaf(&self, nonce: u64) -> Result<B256, SourceError>;
 }
 
-/// Why nothing could be relayed. Trying again later is right in every case.
+/// Why nothing could be relayed. The caller should always try again later.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The parent's side.
+    /// The parent's endpoint or contracts failed.
     #[error(transparent)]
     Submit(#[from] SubmitError),
     /// This node's own database.
     #[error("the sidechain could not be read: {0}")]
     Source(#[from] SourceError),
-    /// An endpoint that does not show what it has accepted: going on would send the same again.
-    #[error("the registry accepted checkpoint {accepted} and shows {shown}: the endpoint lags behind itself")]
+    /// The endpoint does not show a checkpoint that it accepted. Continuing would send the same checkpoint again.
+    #[error(
+        "the registry accepted checkpoint {accepted}, but the endpoint shows {shown}: its reads lag behind its transactions"
+    )]
     LaggingEndpoint {
-        /// Number accepted just now.
+        /// Number of the checkpoint just accepted.
         accepted: u64,
-        /// The registry's latest number, as the endpoint has it.
+        /// The registry's latest number, as the endpoint shows it.
         shown: u64,
     },
-    /// The vault has forgotten deposits that this chain has not minted yet.
+    /// The vault no longer stores deposits that this chain has not minted yet.
     #[error(
         "checkpoint {checkpoint} is older than the deposits the vault remembers, the oldest of which is {oldest}, and this \
          chain has minted {minted} so far: waiting until it has caught up"
@@ -85,26 +88,27 @@ pub enum RelayError {
     },
 }
 
-/// One relayer's view of both chains.
+/// One relayer's access to both chains.
 #[derive(Debug)]
 pub struct Relay<'a, S> {
     /// The sidechain.
     pub source: &'a S,
-    /// The way to the parent.
+    /// The submitter for the parent.
     pub submitter: &'a Submitter,
     /// The registry.
     pub registry: Address,
     /// The vault.
     pub vault: Address,
-    /// How long others are let go first.
+    /// How long to wait for faster relayers.
     pub delay: Duration,
 }
 
 impl<S: Source> Relay<'_, S> {
-    /// Submits what the registry needs, one checkpoint after the other, until it needs nothing or another relayer is at it.
+    /// Submits the checkpoints that the registry needs, one after another, until it needs no more or another relayer is
+    /// active.
     ///
     /// # Errors
-    /// [`RelayError`]. Losing a race is none.
+    /// [`RelayError`]. It is not an error when another relayer was faster.
     pub async fn look(&self) -> Result<(), RelayError> {
         let mut accepted = None;
         while let Some(needed) = self.needed(accepted).await? {
@@ -124,7 +128,7 @@ impl<S: Source> Relay<'_, S> {
         Ok(())
     }
 
-    /// The checkpoint the registry needs next. `accepted` is the one it took just now.
+    /// The checkpoint that the registry needs next. `accepted` is the one it just accepted.
     async fn needed(&self, accepted: Option<u64>) -> Result<Option<Certified>, RelayError> {
         let registry = self.submitter.registry_state(self.registry).await?;
         if let Some(accepted) = accepted.filter(|accepted| registry.number < *accepted) {
@@ -146,7 +150,7 @@ impl<S: Source> Relay<'_, S> {
         Ok(Some(handover))
     }
 
-    /// The latest recorded checkpoint, when it settles something that the accepted one does not.
+    /// The latest recorded checkpoint, if it settles something that the accepted one does not.
     fn worthwhile(&self, accepted: u64) -> Result<Option<Certified>, SourceError> {
         let Some(latest) = self.source.latest()?.filter(|latest| latest.checkpoint.number > accepted) else {
             return Ok(None);
@@ -177,8 +181,8 @@ impl<S: Source> Relay<'_, S> {
         }
     }
 
-    /// Leaves of the deposits after the checkpoint's, up to one that the registry can verify: none unless thousands of
-    /// deposits were made since.
+    /// Leaves of the deposits after the checkpoint's last one, up to a deposit that the registry can verify: none unless
+    /// thousands of deposits were made since.
     async fn later_deposits(&self, checkpoint: &Checkpoint) -> Result<Vec<B256>, RelayError> {
         let oldest = self.submitter.oldest_remembered_deposit(self.vault).await?;
         let nonce = checkpoint.depositNonce;

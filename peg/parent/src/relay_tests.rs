@@ -1,4 +1,4 @@
-//! The relayer against a scripted parent whose registry follows what is submitted.
+//! The relayer against a scripted parent whose registry applies submitted checkpoints.
 #![allow(clippy::unwrap_used)]
 
 use crate::{
@@ -18,7 +18,7 @@ use causeway_peg::{
 use serde_json::json;
 use std::time::Duration;
 
-/// A sidechain with two recorded checkpoints an epoch: 1 and 2 of epoch 0, 3 and 4 of epoch 1, and so on.
+/// A sidechain with two recorded checkpoints in each epoch: 1 and 2 of epoch 0, 3 and 4 of epoch 1, and so on.
 #[derive(Clone, Default)]
 pub(crate) struct Side {
     checkpoints: Vec<Checkpoint>,
@@ -26,7 +26,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// All of the epochs before `epoch`, and `recorded` (0 to 2) of it.
+    /// All checkpoints of the epochs before `epoch`, and `recorded` (0 to 2) of `epoch` itself.
     pub(crate) fn in_epoch(epoch: u64, recorded: u64) -> Self {
         let of = |number: u64| {
             let epoch = (number - 1) / 2;
@@ -88,7 +88,7 @@ async fn look(side: &Side, submitter: &Submitter, delay: Duration) -> Result<(),
     Relay { source: side, submitter, registry: REGISTRY, vault: VAULT, delay }.look().await
 }
 
-/// Numbers of the checkpoints submitted since the last call, with the leaves given.
+/// Numbers of the checkpoints submitted since the last call, with the number of leaves.
 fn submitted(parent: &FakeParent) -> Vec<(u64, usize)> {
     let take = |raw: Bytes| {
         let transaction = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
@@ -134,7 +134,7 @@ async fn after_the_handovers_a_checkpoint_is_submitted_when_it_settles_something
     for (number, expected) in [(2 + IDLE_CHECKPOINTS, vec![]), (3 + IDLE_CHECKPOINTS, vec![3 + IDLE_CHECKPOINTS])] {
         side.checkpoints.last_mut().unwrap().number = number;
         look(&side, &submitter, Duration::ZERO).await.unwrap();
-        assert_eq!(numbers(&parent), expected, "nothing for a long time");
+        assert_eq!(numbers(&parent), expected, "no checkpoint for a long time");
     }
 }
 
@@ -148,7 +148,7 @@ async fn epoch_without_a_recorded_checkpoint_is_waited_for() {
 }
 
 #[tokio::test]
-async fn outage_in_the_middle_sends_nothing_twice_and_is_gone_on_after() {
+async fn outage_sends_nothing_twice_and_relaying_continues_after_it() {
     let (parent, submitter) = started().await;
     let side = Side::in_epoch(6, 1);
     let outage = async {
@@ -160,22 +160,22 @@ async fn outage_in_the_middle_sends_nothing_twice_and_is_gone_on_after() {
     let (result, ()) = tokio::join!(look(&side, &submitter, Duration::ZERO), outage);
     assert!(matches!(result, Err(RelayError::Submit(_))), "{result:?}");
     for _ in 0..3 {
-        assert!(look(&side, &submitter, Duration::ZERO).await.is_err(), "one failure a look, and no loop");
+        assert!(look(&side, &submitter, Duration::ZERO).await.is_err(), "one failure in each run, and no loop");
     }
     let before = numbers(&parent);
     parent.chain().mood = Mood::Honest;
-    // A relayer that was started anew knows only what the chains say.
+    // A restarted relayer knows only what it reads from the chains.
     look(&side, &submitter, Duration::ZERO).await.unwrap();
     assert_eq!([before, numbers(&parent)].concat(), [1, 3, 5, 7, 9, 11, 13]);
 }
 
 #[tokio::test]
-async fn who_waits_its_delay_leaves_the_rest_to_the_faster_one() {
+async fn slower_relayer_leaves_the_rest_to_the_faster_one() {
     let (parent, submitter) = started().await;
     let side = Side::in_epoch(3, 1);
     parent.chain().requests.clear();
     let faster = async {
-        // The slower one has read the registry and waits.
+        // The slower relayer has read the registry and waits.
         while parent.chain().requests.get("eth_call").is_none_or(|calls| *calls < 2) {
             tokio::task::yield_now().await;
         }
@@ -184,7 +184,7 @@ async fn who_waits_its_delay_leaves_the_rest_to_the_faster_one() {
     let (result, ()) = tokio::join!(look(&side, &submitter, Duration::from_millis(200)), faster);
     result.unwrap();
     assert_eq!(numbers(&parent), [0u64; 0]);
-    // Alone, it waits once and then does all of it.
+    // Alone, it waits once and then does everything.
     look(&side, &submitter, Duration::from_millis(1)).await.unwrap();
     assert_eq!(numbers(&parent), [3, 5, 7]);
 }
@@ -205,11 +205,11 @@ async fn lost_race_ends_the_look_without_an_error() {
     };
     let (result, ()) = tokio::join!(look(&side, &submitter, Duration::ZERO), faster);
     result.unwrap();
-    assert_eq!(numbers(&parent), [1], "its transaction failed behind the other one");
+    assert_eq!(numbers(&parent), [1], "its transaction failed after the other one");
 }
 
 #[tokio::test]
-async fn endpoint_that_does_not_show_what_it_accepted_is_not_fed_on() {
+async fn endpoint_that_does_not_show_an_accepted_checkpoint_gets_no_more() {
     let (parent, submitter) = started().await;
     parent.chain().follows = false;
     let result = look(&Side::in_epoch(2, 0), &submitter, Duration::ZERO).await;
@@ -222,7 +222,7 @@ async fn checkpoint_the_vault_has_forgotten_is_submitted_with_the_leaves_since()
     let (parent, submitter) = started().await;
     let mut side = Side::in_epoch(0, 1);
     side.checkpoints[0].depositNonce = 5;
-    // The vault remembers deposit 905 and later ones of 5,000.
+    // The vault stores the accumulators of deposits 905 to 5,000.
     let deposits = U256::from(5_000);
     let answers: [(u64, usize); 5] = [(0, 0), (904, 0), (905, 900), (1_000, 995), (5_000, 905 + 512 - 5)];
     for (minted, leaves) in answers {
@@ -247,7 +247,7 @@ async fn checkpoint_the_vault_has_forgotten_is_submitted_with_the_leaves_since()
             assert_eq!(submitted(&parent), [(1, leaves)], "{minted}");
         }
     }
-    // Before the first deposit nothing has to be proven.
+    // Before the first deposit there is nothing to prove.
     side.checkpoints[0].depositNonce = 0;
     parent.chain().script.clear();
     parent.chain().follows = true;

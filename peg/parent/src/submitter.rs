@@ -1,4 +1,4 @@
-//! Sends transactions to the parent: one at a time per key, with capped fees, until they are in a block.
+//! Sends transactions to the parent: one at a time for each key, with capped fees, until they are in a block.
 
 use crate::{
     config::{ConfigError, redact},
@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// Times a transaction is sent again with other fees or another nonce before the submitter gives up.
+/// How often a transaction is sent again with other fees or another nonce before the submitter gives up.
 const MAX_ATTEMPTS: usize = 8;
-/// Tip offered when the endpoint suggests none, wei per gas.
+/// Tip used when the endpoint suggests none, wei per gas.
 const DEFAULT_TIP: u128 = 1_000_000_000;
 
 /// Settings of a [`Submitter`]. [`SubmitterConfig::new`] gives the defaults.
@@ -32,22 +32,22 @@ const DEFAULT_TIP: u128 = 1_000_000_000;
 pub struct SubmitterConfig {
     /// HTTP(S) JSON-RPC endpoint.
     pub endpoint: String,
-    /// Chain id it has to serve; also signed into every transaction.
+    /// Chain id that the endpoint must serve; also signed into every transaction.
     pub chain_id: u64,
-    /// Most ever paid, wei per gas.
+    /// Highest price paid, wei per gas.
     pub max_fee_per_gas: u128,
     /// How long an attempt may wait for its receipt before its fees are raised, ms.
     pub receipt_timeout_ms: u64,
-    /// Pause between two looks for a receipt, ms.
+    /// Pause between two queries for a receipt, ms.
     pub poll_ms: u64,
     /// Deadline of a single request, ms.
     pub request_timeout_ms: u64,
-    /// Largest answer read, bytes.
+    /// Longest answer read, bytes.
     pub max_response_bytes: usize,
 }
 
 impl SubmitterConfig {
-    /// Defaults: at most 500 gwei, 60 s an attempt, a look each 500 ms, 10 s and 16 MiB an answer.
+    /// Defaults: at most 500 gwei, 60 s per attempt, a query every 500 ms, 10 s and 16 MiB per answer.
     pub fn new(endpoint: String, chain_id: u64) -> Self {
         Self {
             endpoint,
@@ -61,7 +61,7 @@ impl SubmitterConfig {
     }
 }
 
-/// Why a transaction is not on the parent. The text says what to do.
+/// Why a transaction failed. The text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// Settings that can never work.
@@ -72,16 +72,16 @@ pub enum SubmitError {
     Endpoint {
         /// The endpoint without secrets.
         endpoint: String,
-        /// What happened.
+        /// The failure.
         error: EndpointError,
     },
-    /// The local key does not sign.
+    /// The local key cannot sign.
     #[error("the parent key cannot sign: {0}")]
     Key(String),
-    /// The parent is too expensive at present.
-    #[error("the parent's base fee is {base_fee} wei per gas, the limit is {cap}: wait, or raise the limit")]
+    /// The parent is too expensive at the moment.
+    #[error("the parent's base fee of {base_fee} wei per gas is above the limit of {cap}: wait, or raise the limit")]
     FeeAboveCap {
-        /// Present base fee.
+        /// Current base fee.
         base_fee: u128,
         /// The configured cap.
         cap: u128,
@@ -91,7 +91,7 @@ pub enum SubmitError {
     InsufficientFunds {
         /// The key's address.
         address: Address,
-        /// What the endpoint said.
+        /// The endpoint's message.
         reason: String,
     },
     /// The call would revert, so it was not sent.
@@ -101,14 +101,14 @@ pub enum SubmitError {
         reason: String,
     },
     /// The transaction is in a block and failed.
-    #[error("transaction {hash} failed in parent block {height}: another one came first, or the gas ran out")]
+    #[error("transaction {hash} failed in parent block {height}: another transaction came first, or the gas ran out")]
     Reverted {
         /// Transaction hash.
         hash: B256,
         /// Block number.
         height: u64,
     },
-    /// No attempt came into a block in time.
+    /// No attempt was included in a block in time.
     #[error("transaction {hash} is in no parent block after {attempts} attempts: check the endpoint and the fee limit")]
     NotIncluded {
         /// Hash of the last attempt; it may still be included.
@@ -117,14 +117,14 @@ pub enum SubmitError {
         attempts: usize,
     },
     /// Another process uses the key.
-    #[error("nonce {nonce} of {address} was used by someone else: give each process its own parent key")]
+    #[error("nonce {nonce} of {address} was used by another process: give each process its own parent key")]
     NonceTaken {
         /// The key's address.
         address: Address,
         /// The nonce.
         nonce: u64,
     },
-    /// The chain says something that contradicts a successful transaction or the deployment.
+    /// The chain's state contradicts a successful transaction or the deployment.
     #[error("{0}")]
     Unexpected(String),
 }
@@ -172,7 +172,7 @@ struct RawHead {
     base_fee_per_gas: Option<U256>,
 }
 
-/// What the endpoint thought of a signed transaction.
+/// The endpoint's reaction to a signed transaction.
 enum Offer {
     Taken,
     Underpriced,
@@ -186,12 +186,12 @@ pub struct Submitter {
     provider: RootProvider,
     wire: Arc<dyn Wire>,
     signer: PrivateKeySigner,
-    /// One permit: a nonce belongs to one transaction at a time.
+    /// One permit: only one transaction at a time may use a nonce.
     turn: Semaphore,
 }
 
 impl Submitter {
-    /// Makes the client and checks that the endpoint serves the configured chain.
+    /// Creates the client and checks that the endpoint serves the configured chain.
     ///
     /// # Errors
     /// `Config`, `Endpoint`.
@@ -215,7 +215,7 @@ impl Submitter {
         self.signer.address()
     }
 
-    /// The wire it sends over, whose time it lives in.
+    /// The wire that it uses, with its clock.
     pub fn wire(&self) -> &Arc<dyn Wire> {
         &self.wire
     }
@@ -236,7 +236,7 @@ impl Submitter {
         self.request("eth_getBalance", (of, "latest")).await
     }
 
-    /// Transactions of an account in blocks so far: its next nonce.
+    /// Number of an account's transactions in blocks: its next nonce.
     ///
     /// # Errors
     /// `Endpoint`.
@@ -255,20 +255,20 @@ impl Submitter {
     /// Calls a view at the latest block.
     ///
     /// # Errors
-    /// `WouldRevert`, `Endpoint` (also when no contract is there).
+    /// `WouldRevert`, `Endpoint` (also when there is no contract at the address).
     pub async fn view<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, SubmitError> {
         let transaction = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
         let output: Bytes = self.attempt("eth_call", (transaction, "latest")).await.map_err(|e| self.explained(e))?;
         C::abi_decode_returns_validate(&output).map_err(|e| {
             let text = format!("{to} is not the expected contract: {}: {}", C::SIGNATURE, quote(&e.to_string()));
-            self.failed(EndpointError::Nonsense(text))
+            self.failed(EndpointError::InvalidAnswer(text))
         })
     }
 
-    /// Sends a transaction and waits until it is in a block with success. Nothing is sent that would revert now.
+    /// Sends a transaction and waits until it is included with success. A transaction that would revert now is not sent.
     ///
     /// # Errors
-    /// All variants of [`SubmitError`] but `Config`.
+    /// All variants of [`SubmitError`] except `Config`.
     pub async fn send(&self, to: TxKind, value: U256, input: Bytes) -> Result<Included, SubmitError> {
         let _turn = self.turn.acquire().await.map_err(|e| SubmitError::Unexpected(e.to_string()))?;
         let gas_limit = self.gas_limit(to, value, &input).await?;
@@ -303,19 +303,25 @@ impl Submitter {
                     if !sent.is_empty() {
                         return Err(SubmitError::NonceTaken { address: self.address(), nonce });
                     }
-                    // Nothing of ours is out: the count was stale (a node behind a balancer).
+                    // None of our transactions is pending: the nonce was stale (a node behind a load balancer).
                     nonce = self.nonce(self.address()).await?.max(nonce.saturating_add(1));
                     continue;
                 }
             }
-            // At the cap the same transaction is offered again, as pools forget.
+            // At the cap the same transaction is sent again, because pools drop transactions.
             fees = fees.bumped(self.config.max_fee_per_gas).unwrap_or(fees);
-            tracing::info!(nonce, max_fee = fees.max_fee, "parent transaction is not included yet: raising its fees");
+            tracing::info!(
+                nonce,
+                max_fee = fees.max_fee,
+                "the parent transaction is not included yet; raising its fees"
+            );
         }
         match sent.last() {
             Some(hash) => Err(SubmitError::NotIncluded { hash: *hash, attempts: MAX_ATTEMPTS }),
             None => Err(SubmitError::WouldRevert {
-                reason: format!("{MAX_ATTEMPTS} offers of nonce {nonce} were refused as underpriced or used"),
+                reason: format!(
+                    "{MAX_ATTEMPTS} attempts with nonce {nonce} were refused as underpriced or already used"
+                ),
             }),
         }
     }
@@ -335,7 +341,7 @@ impl Submitter {
             call["to"] = json!(to);
         }
         let estimate: U64 = self.attempt("eth_estimateGas", (call,)).await.map_err(|e| self.explained(e))?;
-        // State may change before inclusion: a quarter more, which is not paid unless used.
+        // State may change before inclusion, so a quarter is added; unused gas is not paid.
         let estimate = estimate.to::<u64>();
         Ok(estimate.saturating_add(estimate / 4))
     }
@@ -344,8 +350,8 @@ impl Submitter {
         let head: RawHead = self.request("eth_getBlockByNumber", ("latest", false)).await?;
         let base_fee = head.base_fee_per_gas.unwrap_or_default();
         let base_fee = u128::try_from(base_fee)
-            .map_err(|_| self.failed(EndpointError::Nonsense(format!("base fee {base_fee}"))))?;
-        // Suggestions are optional in the protocol and wild at times; the cap bounds what is believed.
+            .map_err(|_| self.failed(EndpointError::InvalidAnswer(format!("base fee {base_fee}"))))?;
+        // Suggestions are optional in the protocol and sometimes far too high; the cap limits them.
         let tip = match self.request::<_, U256>("eth_maxPriorityFeePerGas", ()).await {
             Ok(tip) => u128::try_from(tip).unwrap_or(DEFAULT_TIP),
             Err(_) => DEFAULT_TIP,
@@ -360,7 +366,7 @@ impl Submitter {
             Err(error) => error,
         };
         let TransportError::ErrorResp(payload) = &error else {
-            // Whether it arrived is unknown; the receipt will tell.
+            // The transaction may have arrived or not; the receipt will show it.
             return match EndpointError::from(error) {
                 EndpointError::Exchange(ExchangeError::Deadline(_)) => Ok(Offer::Taken),
                 error => Err(self.failed(error)),
@@ -388,7 +394,7 @@ impl Submitter {
                 return Ok(Some(included));
             }
             if self.wire.now() >= deadline {
-                // Included by another's hand? Then no receipt of ours will ever come.
+                // If another process used the nonce, no receipt of ours will ever come.
                 if self.nonce(self.address()).await? > nonce && self.find(sent).await?.is_none() {
                     return Err(SubmitError::NonceTaken { address: self.address(), nonce });
                 }
@@ -402,13 +408,13 @@ impl Submitter {
         for hash in sent {
             let receipt: Option<RawReceipt> = match self.attempt("eth_getTransactionReceipt", (*hash,)).await {
                 Ok(receipt) => receipt,
-                // Some servers answer with an error while a transaction is pending or being indexed.
+                // Some servers answer with an error while a transaction is pending or not indexed yet.
                 Err(TransportError::ErrorResp(_)) => None,
                 Err(error) => return Err(self.failed(error.into())),
             };
             let Some(receipt) = receipt else { continue };
             if receipt.transaction_hash != *hash {
-                return Err(self.failed(EndpointError::Nonsense("a receipt of another transaction".to_owned())));
+                return Err(self.failed(EndpointError::InvalidAnswer("a receipt of another transaction".to_owned())));
             }
             let height = receipt.block_number.to();
             if receipt.status.to::<u64>() != 1 {
@@ -441,7 +447,7 @@ impl Submitter {
         SubmitError::Endpoint { endpoint: redact(&self.config.endpoint), error }
     }
 
-    /// An error answer to a call: a revert with its reason, or a failure of the endpoint.
+    /// Converts an error answer to a call: a revert with its reason, or a failure of the endpoint.
     fn explained(&self, error: TransportError) -> SubmitError {
         if let TransportError::ErrorResp(payload) = &error {
             let data = payload.data.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
@@ -462,7 +468,7 @@ impl Submitter {
     }
 }
 
-/// Revert data in words: the peg contracts' own errors, `Error(string)`, `Panic(uint256)`, or the bytes.
+/// Describes revert data: the peg contracts' own errors, `Error(string)`, `Panic(uint256)`, or the bytes.
 fn explain_revert(data: &Bytes) -> String {
     if let Ok(error) = PegVault::PegVaultErrors::abi_decode(data) {
         return format!("{error:?}");

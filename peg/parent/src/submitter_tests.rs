@@ -23,7 +23,7 @@ fn key() -> PrivateKeySigner {
 
 async fn submitter(parent: &FakeParent) -> Submitter {
     let mut config = SubmitterConfig::new(parent.url.clone(), CHAIN_ID);
-    // An attempt waits for one look, so that the tests need no clock.
+    // An attempt makes only one query, so the tests need no clock.
     config.receipt_timeout_ms = 0;
     config.poll_ms = 1;
     Submitter::connect(config, key(), http()).await.unwrap()
@@ -164,7 +164,7 @@ async fn the_vaults_own_error_is_named_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_deposit_is_believed_only_with_the_vaults_event() {
+async fn a_deposit_counts_only_with_the_vaults_event() {
     let parent = FakeParent::start().await;
     parent.chain().deposit(11, 1);
     parent.chain().included = Some((0, 1));
@@ -177,7 +177,7 @@ async fn a_deposit_is_believed_only_with_the_vaults_event() {
     assert!(matches!(error, SubmitError::Unexpected(_)), "{error}");
 }
 
-/// A one-validator set and its signature on nothing in particular.
+/// A set of one validator, and its signature on arbitrary bytes.
 fn certificate() -> (PegValidatorSet, Vec<CertificateSig>) {
     let secret = B256::repeat_byte(9);
     let signer = address_of(&secret).unwrap();
@@ -220,7 +220,7 @@ async fn losing_the_race_to_another_relayer_is_not_an_error() {
 }
 
 #[tokio::test]
-async fn nonsense_and_silence_are_errors_not_panics() {
+async fn invalid_and_missing_answers_are_errors_not_panics() {
     for mood in [
         Mood::Http500,
         Mood::NotJson,

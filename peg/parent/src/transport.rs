@@ -1,4 +1,4 @@
-//! JSON-RPC over a [`Wire`], as alloy's client wants it.
+//! JSON-RPC over a [`Wire`], in the form that alloy's client needs.
 
 use crate::{
     config::{ConfigError, redact},
@@ -30,7 +30,7 @@ impl Transport {
         let body = serde_json::to_vec(&request).map_err(|_| ExchangeError::NotJsonRpc)?;
         let Answer { status, body } =
             self.wire.exchange(&self.endpoint, body, self.deadline, self.max_response_bytes).await?;
-        // Many servers put a JSON-RPC error into the body of a 4xx or 5xx: that says more than the status.
+        // Many servers put a JSON-RPC error into the body of a 4xx or 5xx answer; it is more precise than the status.
         match serde_json::from_slice(&body) {
             Ok(packet) => Ok(packet),
             Err(_) if !(200..300).contains(&status) => Err(ExchangeError::Status(status)),
@@ -54,7 +54,7 @@ impl Service<RequestPacket> for Transport {
     }
 }
 
-/// An alloy provider over `wire`. Of the provider only requests are used, which need no runtime.
+/// An alloy provider over `wire`. Only its requests are used, which need no runtime.
 pub(crate) fn provider(
     endpoint: &str,
     deadline: Duration,
@@ -64,13 +64,13 @@ pub(crate) fn provider(
     let bad = |reason: String| ConfigError::BadUrl { endpoint: redact(endpoint), reason };
     let url = Url::parse(endpoint).map_err(|e| bad(e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(bad("it needs a host and the scheme http or https".to_owned()));
+        return Err(bad("a host and the scheme http or https are required".to_owned()));
     }
     let transport = Transport { wire, endpoint: url, deadline, max_response_bytes };
     Ok(RootProvider::new(RpcClient::new(transport, false)))
 }
 
-/// The transport's own reason inside an alloy error, if it gave one.
+/// The transport's own error inside an alloy error, if there is one.
 pub(crate) fn exchange_error(error: &TransportError) -> Option<&ExchangeError> {
     match error {
         TransportError::Transport(kind) => kind.as_custom()?.downcast_ref(),

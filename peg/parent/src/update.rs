@@ -1,4 +1,4 @@
-//! What the watcher tells its owner.
+//! The watcher's reports.
 
 use alloy_primitives::B256;
 use causeway_peg::{Deposit, ParentView};
@@ -14,7 +14,7 @@ pub struct BlockRef {
     pub timestamp: u64,
 }
 
-/// An event of the parent chain, in order.
+/// An event of the parent chain. Events come in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParentUpdate {
     /// All endpoints agree that the parent is final up to here, and every deposit up to here has been reported.
@@ -34,15 +34,15 @@ pub enum ParentUpdate {
         /// Deposits after the previous cut, by nonce; the last one's nonce is `view.depositNonce`.
         deposits: Vec<Deposit>,
     },
-    /// The sources contradict each other or themselves. No deposit is reported until they agree again. An alarm.
+    /// The sources contradict each other or themselves. No deposit is reported until they agree again. This is an alarm.
     Conflict(Conflict),
-    /// The sources are back: the opposite of [`Self::Conflict`] and [`Self::Unreachable`].
+    /// The sources work and agree again: ends [`Self::Conflict`] and [`Self::Unreachable`].
     Recovered,
-    /// A source does not answer, lags, or answers nonsense. Deposits wait; they are not lost.
+    /// A source does not answer, lags, or gives invalid answers. Deposits wait; they are not lost.
     Unreachable {
-        /// Since when, Unix milliseconds of the local clock.
+        /// Start of the outage, Unix milliseconds of the local clock.
         since_ms: u64,
-        /// What happened, for a person.
+        /// The reason, as text for operators.
         reason: String,
     },
     /// The registry's latest checkpoint at the finalised block changed. Number 0 means none yet.
@@ -52,12 +52,12 @@ pub enum ParentUpdate {
         /// Its digest.
         digest: B256,
     },
-    /// The validator set that the registry has in force at the finalised block, agreed on by all sources: reported when it
+    /// The validator set that the registry has in force at the finalised block, equal at all sources. It is reported when it
     /// changes, and once after every start.
     ///
-    /// In force is the set of the latest accepted checkpoint's epoch. The registry may already know the set after it, but
-    /// until it accepts a checkpoint of that next epoch it still hears this one, so only a set in force says that all
-    /// earlier ones have no power at the parent any more.
+    /// The set in force is the set of the latest accepted checkpoint's epoch. The registry may already know the next set,
+    /// but it still accepts checkpoints of the current set until it accepts one of the next epoch. So only the set in force
+    /// shows that all earlier sets have no power at the parent any more.
     SetCommitted {
         /// Epoch of the set.
         epoch: u64,
@@ -69,7 +69,7 @@ pub enum ParentUpdate {
 /// How finalised data of the parent contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// Two endpoints give different hashes for a block both call final.
+    /// Two endpoints give different hashes for a block that both finalised.
     #[error(
         "finalised block {height} is {a_hash} at {a} and {b_hash} at {b}: find out which source is wrong and remove it"
     )]
@@ -107,30 +107,30 @@ pub enum Conflict {
         /// The other endpoint.
         b: String,
     },
-    /// A block that was final has another hash now.
+    /// A block that was final now has another hash.
     #[error(
-        "{endpoint}: block {height} was final as {was} and is now {now}: the parent broke finality, or the source lies"
+        "{endpoint}: finalised block {height} changed its hash from {was} to {now}: the parent broke finality, or the source is wrong"
     )]
     FinalityBroken {
         /// The endpoint.
         endpoint: String,
         /// Block number.
         height: u64,
-        /// The hash it had.
+        /// The old hash.
         was: B256,
-        /// The hash it has.
+        /// The new hash.
         now: B256,
     },
-    /// An endpoint's finalised height went back.
+    /// The finalised height of an endpoint decreased.
     #[error(
-        "{endpoint}: finalised height went back from {from} to {to}: the source was reset or sits behind a balancer"
+        "{endpoint}: the finalised height decreased from {from} to {to}: the source was reset, or is behind a load balancer"
     )]
     Regressed {
         /// The endpoint.
         endpoint: String,
-        /// The greatest height it had called final.
+        /// The greatest height that it had finalised.
         from: u64,
-        /// The height it calls final now.
+        /// The height that it finalises now.
         to: u64,
     },
     /// The vault's deposit history contradicts what the sidechain has imported, or itself.
@@ -138,10 +138,10 @@ pub enum Conflict {
     History {
         /// The endpoint.
         endpoint: String,
-        /// What does not fit.
+        /// The contradiction.
         fault: crate::cuts::CutError,
     },
-    /// The vault knows fewer deposits than the sidechain has imported.
+    /// The vault has fewer deposits than the sidechain has imported.
     #[error(
         "{endpoint}: the vault counts {count} deposits and {known} were known before: the parent was reset, or this is \
          not the parent this chain is pegged to"
@@ -156,21 +156,21 @@ pub enum Conflict {
     },
 }
 
-/// What the watcher knows right now; for RPC status, metrics and logs.
+/// The watcher's current state; for RPC status, metrics and logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParentStatus {
     /// The finalised block all endpoints agree on.
     pub finalized: Option<BlockRef>,
     /// Nonce of the last deposit reported.
     pub deposit_nonce: u64,
-    /// Next block whose logs are to be read.
+    /// Next block whose logs will be read.
     pub next_height: u64,
     /// Latest checkpoint on the registry at the finalised block: number and digest.
     pub checkpoint: Option<(u64, B256)>,
     /// Validator set the registry has in force at the finalised block: epoch and commitment.
     pub set_in_force: Option<(u64, B256)>,
-    /// The conflict that holds reporting, if any.
+    /// The conflict that blocks reports, if any.
     pub conflict: Option<Conflict>,
-    /// The failure that holds reporting, if any: since when (Unix ms), and why.
+    /// The failure that blocks reports, if any: its start (Unix ms) and the reason.
     pub unreachable: Option<(u64, String)>,
 }

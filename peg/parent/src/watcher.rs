@@ -1,8 +1,8 @@
 //! The task that follows the parent's finalised blocks.
 //!
-//! Each poll asks every endpoint for its finalised block, settles on the lowest height, demands one hash for it from
-//! all, reads the vault's logs up to it from all, and reports the deposits once they fit the vault's own accumulator.
-//! Whatever goes wrong, nothing of the doubtful range is reported, and the next poll reads it again.
+//! Each poll asks every endpoint for its finalised block, chooses the lowest height, requires the same hash for it from all
+//! endpoints, reads the vault's logs up to it from all, and reports the deposits after they match the vault's own
+//! accumulator. After any failure nothing of the doubtful range is reported, and the next poll reads it again.
 
 use crate::{
     config::{ConfigError, ParentConfig, UPDATE_CHANNEL, WatchFrom},
@@ -18,10 +18,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Block hashes asked for at once while checking the blocks that hold deposits.
+/// Block hashes requested at the same time while checking the blocks that hold deposits.
 const CONCURRENT_BLOCKS: usize = 8;
 
-/// How many of its last accumulators the vault remembers (`PegVault.SNAPSHOTS`).
+/// Number of latest accumulators that the vault stores (`PegVault.SNAPSHOTS`).
 pub(crate) const VAULT_SNAPSHOTS: u64 = 4096;
 
 /// Follows the parent chain. See [`ParentWatcher::new`].
@@ -37,18 +37,18 @@ pub struct ParentWatcher {
     start_checked: bool,
     range: u64,
     anchor: Option<BlockRef>,
-    /// Finalised block at which the registry was read last.
+    /// Finalised block at which the registry was last read.
     registry_read: Option<BlockRef>,
     failures: u32,
 }
 
-/// An endpoint and what is remembered of it.
+/// An endpoint and its remembered state.
 #[derive(Debug)]
 struct Source {
     endpoint: Endpoint,
     /// Whether the chain id has been checked since the last failed exchange.
     chain_checked: bool,
-    /// Greatest height it has called final.
+    /// Greatest height that it has finalised.
     finalized: u64,
 }
 
@@ -60,12 +60,12 @@ pub struct ParentHandle {
 }
 
 impl ParentHandle {
-    /// What the watcher knows right now.
+    /// The watcher's current state.
     pub fn status(&self) -> ParentStatus {
         self.status.borrow().clone()
     }
 
-    /// A receiver that follows the status; usable after the handle is gone.
+    /// A receiver that follows the status; it can be used after the handle is dropped.
     pub fn subscribe(&self) -> watch::Receiver<ParentStatus> {
         self.status.clone()
     }
@@ -77,7 +77,7 @@ impl Drop for ParentHandle {
     }
 }
 
-/// What ended a poll early.
+/// Why a poll ended early.
 #[derive(Debug)]
 enum Fault {
     /// The receiver is gone.
@@ -93,7 +93,7 @@ impl Fault {
 }
 
 impl ParentWatcher {
-    /// Makes a watcher and starts it as a task of tokio's runtime.
+    /// Creates a watcher and starts it as a tokio task.
     ///
     /// # Errors
     /// As [`ParentWatcher::new`].
@@ -107,11 +107,11 @@ impl ParentWatcher {
         Ok((ParentHandle { status, task }, receiver))
     }
 
-    /// Makes a watcher, which does nothing before it [runs](Self::run). Updates come in order through a channel of
-    /// [`UPDATE_CHANNEL`]; a full channel makes the watcher wait, it never drops one.
+    /// Creates a watcher, which does nothing until it [runs](Self::run). Updates come in order through a channel of
+    /// [`UPDATE_CHANNEL`]; when the channel is full, the watcher waits and drops nothing.
     ///
     /// # Errors
-    /// Settings that can never work. An unreachable endpoint is not an error here but an update later.
+    /// [`ConfigError`] for settings that can never work. An unreachable endpoint is not an error here; it is reported later.
     pub fn new(
         config: ParentConfig,
         start: WatchFrom,
@@ -150,7 +150,7 @@ impl ParentWatcher {
         while self.poll().await {
             let pause = self.wire.sleep(self.pause());
             tokio::select! {
-                // In order, not at random: a run of the simulator is replayed from its seed.
+                // In order, not at random: a simulator run must replay exactly from its seed.
                 biased;
                 () = self.updates.closed() => return,
                 () = pause => {}
@@ -165,7 +165,7 @@ impl ParentWatcher {
         Duration::from_millis(backoff.max(self.config.poll_ms))
     }
 
-    /// One round. False when nobody listens any more.
+    /// One round. False when the receiver is gone.
     pub(crate) async fn poll(&mut self) -> bool {
         let outcome = self.advance().await;
         let reported = match outcome {
@@ -220,11 +220,11 @@ impl ParentWatcher {
         self.read_registry(target).await
     }
 
-    /// The highest block that all endpoints call final and give the same hash for, and what each calls final.
+    /// The highest block that all endpoints have finalised with the same hash, and the finalised block of each endpoint.
     async fn settle(&mut self) -> Result<(BlockRef, Vec<BlockRef>), Fault> {
         let heads = try_join_all(self.endpoints.iter_mut().map(|source| async move {
             let head = source.head().await;
-            // After any failure the other end may be another server: ask again whom we talk to.
+            // After any failure another server may answer: check the chain id again.
             source.chain_checked = head.is_ok();
             head.map_err(|error| Fault::at(&source.endpoint, &error))
         }))
@@ -260,7 +260,7 @@ impl ParentWatcher {
         Ok((first, heads))
     }
 
-    /// The block last agreed on must still stand at every endpoint; `blocks` are their blocks at the new height.
+    /// Checks that the last agreed block is still the same at every endpoint; `blocks` are their blocks at the new height.
     async fn check_anchor(&self, blocks: &[BlockRef]) -> Result<(), Fault> {
         let Some(anchor) = self.anchor else { return Ok(()) };
         try_join_all(self.endpoints.iter().zip(blocks).map(|(source, block)| async move {
@@ -287,7 +287,7 @@ impl ParentWatcher {
             Ok(logs) => logs,
             Err((_, error)) if error.may_be_range() && self.range > 1 => {
                 self.range = (to.saturating_sub(from).saturating_add(1) / 2).max(1);
-                tracing::debug!(from, to, range = self.range, %error, "parent refused a log range");
+                tracing::debug!(from, to, range = self.range, %error, "the parent refused a log range");
                 return Ok(());
             }
             Err((position, error)) => return Err(Fault::at(&self.endpoints[position].endpoint, &error)),
@@ -323,7 +323,7 @@ impl ParentWatcher {
         .await
     }
 
-    /// The logs, if all endpoints gave the same.
+    /// The logs, if all endpoints gave the same ones.
     fn agree(&self, answers: Vec<Vec<DepositLog>>, from: u64, to: u64) -> Result<Vec<DepositLog>, Fault> {
         let mut answers = answers.into_iter();
         let first = answers.next().unwrap_or_default();
@@ -342,7 +342,7 @@ impl ParentWatcher {
 
     fn fold(&self, logs: Vec<DepositLog>) -> Result<(Vec<Cut>, Folded), Fault> {
         self.folded.fold(logs).map_err(|fault| match fault {
-            // An endpoint that has not indexed everything yet leaves logs out: that passes.
+            // An endpoint that has not indexed everything yet leaves out logs; this is temporary.
             CutError::Gap { .. } => Fault::Unreachable(format!("deposit logs are missing: {fault}")),
             fault => self.history(fault),
         })
@@ -353,13 +353,13 @@ impl ParentWatcher {
         Fault::Conflict(Conflict::History { endpoint, fault })
     }
 
-    /// Reads again from the last deposit reported: some log after it was left out or wrong.
+    /// Continues reading at the last reported deposit: a later log was missing or wrong.
     fn rewind(&mut self) {
         self.next_height = self.folded.height.max(self.config.from_height);
     }
 
-    /// Compares the folded accumulator with the vault's own snapshot, at every endpoint. An older one than the vault
-    /// remembers is bound by the accumulators after it, down to the one checked here at the end of the catch-up.
+    /// Compares the folded accumulator with the vault's own snapshot at every endpoint. An accumulator older than the
+    /// vault's snapshots is fixed by the later ones, down to the one that is checked here at the end of the catch-up.
     async fn check_accumulator(&self, folded: Folded, count: u64, target: BlockRef) -> Result<(), Fault> {
         if folded.nonce == 0 || count.saturating_sub(folded.nonce) >= VAULT_SNAPSHOTS {
             return Ok(());
@@ -377,7 +377,7 @@ impl ParentWatcher {
         Ok(())
     }
 
-    /// The blocks named by the logs must be the blocks of the finalised chain.
+    /// Checks that the blocks named by the logs are blocks of the finalised chain.
     async fn check_blocks(&self, cuts: &[Cut]) -> Result<(), Fault> {
         let source = &self.endpoints[0];
         let mut named: Vec<_> = cuts.iter().map(|cut| (cut.view.parentHeight, cut.view.parentHash)).collect();
@@ -389,7 +389,7 @@ impl ParentWatcher {
                     return Ok(());
                 }
                 Err(Fault::Unreachable(format!(
-                    "{}: its logs put a deposit into block {height} {hash}, which is {}",
+                    "{}: its logs contain a deposit of block {height} {hash}, but that block is {}",
                     source.endpoint.name(),
                     block.hash
                 )))
@@ -399,9 +399,9 @@ impl ParentWatcher {
         Ok(())
     }
 
-    /// The vault's own count of deposits at the end of the block, the same at every endpoint.
+    /// The vault's own count of deposits at the end of the block, equal at every endpoint.
     ///
-    /// Read before the logs: when it is what is known already, no log has to be read however far the parent went on.
+    /// It is read before the logs: if it has not changed, no log must be read, however far the parent has advanced.
     async fn count(&self, target: BlockRef) -> Result<u64, Fault> {
         let counts =
             try_join_all(self.endpoints.iter().map(|source| source.read(source.endpoint.deposit_nonce(target.height))))
@@ -424,10 +424,10 @@ impl ParentWatcher {
         Ok(first)
     }
 
-    /// All logs are read and do not give the vault's own count: the source leaves logs out.
+    /// The fault when all logs are read but do not reach the vault's own count: the source leaves out logs.
     fn miscounted(&mut self, count: u64, target: BlockRef) -> Fault {
         let reason = format!(
-            "{}: the vault counts {count} deposits at block {}, its logs give {}: logs are missing",
+            "{}: the vault counts {count} deposits at block {}, but its logs give {}: logs are missing",
             self.endpoints[0].endpoint.name(),
             target.height,
             self.folded.nonce
@@ -436,8 +436,8 @@ impl ParentWatcher {
         Fault::Unreachable(reason)
     }
 
-    /// Reads the registry once for each finalised block, the same at every endpoint, and reports what changed. A read that
-    /// failed is tried again in the next poll, also when the parent stands still.
+    /// Reads the registry once for each finalised block, requires equal answers from all endpoints, and reports changes. A
+    /// failed read is repeated in the next poll, even if the parent does not advance.
     async fn read_registry(&mut self, target: BlockRef) -> Result<(), Fault> {
         if self.registry_read == Some(target) {
             return Ok(());
@@ -484,7 +484,7 @@ impl ParentWatcher {
         if !troubled {
             return Ok(());
         }
-        tracing::info!("parent endpoints are back and agree");
+        tracing::info!("the parent endpoints work and agree again");
         self.status.send_modify(|status| {
             status.conflict = None;
             status.unreachable = None;
@@ -496,13 +496,13 @@ impl ParentWatcher {
         if self.status.borrow().conflict.as_ref() == Some(&conflict) {
             return Ok(());
         }
-        tracing::error!(%conflict, "parent sources conflict: deposits are held back");
+        tracing::error!(%conflict, "the parent endpoints contradict each other: deposits wait");
         let update = ParentUpdate::Conflict(conflict.clone());
         self.status.send_modify(|status| status.conflict = Some(conflict));
         self.send(update).await
     }
 
-    /// Reports the first failure of an outage; later ones only change the status.
+    /// Reports the first failure of an outage; later failures only change the status.
     async fn report_unreachable(&mut self, reason: String) -> Result<(), Fault> {
         let known = self.status.borrow().unreachable.clone();
         let since_ms = known.as_ref().map_or_else(|| self.wire.unix_ms(), |(since, _)| *since);
@@ -510,7 +510,7 @@ impl ParentWatcher {
         if known.is_some() {
             return Ok(());
         }
-        tracing::warn!(%reason, "parent is not readable: deposits wait");
+        tracing::warn!(%reason, "the parent cannot be read: deposits wait");
         self.send(ParentUpdate::Unreachable { since_ms, reason }).await
     }
 }

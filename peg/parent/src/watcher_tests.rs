@@ -1,5 +1,5 @@
-//! The watcher against scripted endpoints. Each test drives the polls itself; nothing waits for a clock but the
-//! deadline under test.
+//! The watcher against scripted endpoints. Each test drives the polls itself; no test waits for a clock, except for the
+//! deadline that it tests.
 #![allow(clippy::unwrap_used)]
 
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) fn setup(parents: &[&FakeParent]) -> Setup {
 }
 
 impl Setup {
-    /// One poll, and the updates it gave.
+    /// One poll; returns its updates.
     pub(crate) async fn poll(&mut self) -> Vec<ParentUpdate> {
         assert!(self.watcher.poll().await);
         let mut updates = Vec::new();
@@ -50,7 +50,7 @@ impl Setup {
     }
 }
 
-/// Nonces at the cuts reported.
+/// Nonces at the reported cuts.
 fn cuts(updates: &[ParentUpdate]) -> Vec<u64> {
     let cut = |update: &ParentUpdate| match update {
         ParentUpdate::Deposits { view, .. } => Some(view.depositNonce),
@@ -161,7 +161,7 @@ async fn a_refusal_of_a_single_block_is_an_outage_not_a_loop() {
 }
 
 #[tokio::test]
-async fn nonsense_of_every_kind_delays_deposits_and_never_loses_or_changes_them() {
+async fn invalid_answers_delay_deposits_and_never_lose_or_change_them() {
     let huge = json!("0x".to_owned() + &"f".repeat(64));
     let deposit = json!({
         "address": VAULT, "topics": [], "data": "0x", "blockNumber": "0x5", "blockHash": B256::ZERO, "logIndex": "0x0",
@@ -369,7 +369,7 @@ async fn two_endpoints_with_other_hashes_report_no_deposits_until_they_agree() {
 }
 
 #[tokio::test]
-async fn a_source_that_invents_or_alters_deposits_is_outvoted_by_silence() {
+async fn deposits_invented_or_altered_by_one_source_are_not_reported() {
     let (a, b) = (FakeParent::start().await, FakeParent::start().await);
     a.chain().deposit(5, 2);
     b.chain().deposit(5, 1);
@@ -382,7 +382,7 @@ async fn a_source_that_invents_or_alters_deposits_is_outvoted_by_silence() {
 }
 
 #[tokio::test]
-async fn one_silent_endpoint_of_two_holds_deposits_back() {
+async fn one_silent_endpoint_of_two_delays_deposits() {
     let (a, b) = (FakeParent::start().await, FakeParent::start().await);
     for parent in [&a, &b] {
         parent.chain().deposit(5, 1);
@@ -433,7 +433,7 @@ async fn a_full_channel_makes_the_watcher_wait_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn the_task_ends_when_nobody_listens() {
+async fn the_task_ends_when_the_receiver_is_dropped() {
     let parent = FakeParent::start().await;
     let Setup { mut watcher, updates, .. } = setup(&[&parent]);
     drop(updates);
@@ -452,7 +452,7 @@ async fn a_spawned_watcher_reports_through_its_channel() {
     while updates.recv().await.is_some() {}
 }
 
-/// JSON of every shape, biased to what the watcher looks at.
+/// JSON of any shape, mostly with the fields that the watcher reads.
 fn any_json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "0x[0-9a-f]{0,66}",
@@ -490,7 +490,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever one method answers, only deposits that happened are ever reported, and honesty afterwards is enough.
+    /// Whatever one method answers, only real deposits are ever reported, and reading works again once the answers are
+    /// correct.
     #[test]
     fn no_answer_panics_the_watcher_or_invents_a_deposit(method in 0usize..4, answer in any_json()) {
         let method = ["eth_chainId", "eth_getBlockByNumber", "eth_getLogs", "eth_call"][method];
@@ -506,7 +507,7 @@ proptest! {
             updates.extend(setup.poll().await);
             parent.chain().mood = Mood::Honest;
             updates.extend(setup.poll().await);
-            // A well-formed lie about a block is a broken finality afterwards, and stays one.
+            // A well-formed wrong block counts as broken finality afterwards, permanently.
             let lied = updates.iter().any(|update| matches!(update, ParentUpdate::Conflict(_)));
             assert!(cuts(&updates) == [2] || (lied && cuts(&updates).is_empty()), "{updates:?}");
             for update in updates {

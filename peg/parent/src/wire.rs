@@ -1,17 +1,17 @@
-//! What this crate needs of the world: requests that reach an endpoint, and time that passes.
+//! The interface to the outside: requests to an endpoint, and time.
 //!
-//! [`crate::Http`] is the wire of a running node. The simulator has one of its own, under which the same watcher, submitter and
-//! relay run without a runtime: none of their futures waits for anything but the wire's futures and tokio's channels.
+//! [`crate::Http`] is the production implementation. The simulator has its own, with which the same watcher, submitter and
+//! relay run without a runtime: their futures wait only for the wire's futures and for tokio's channels.
 
 use futures::future::BoxFuture;
 use reqwest::Url;
 use std::time::Duration;
 
-/// The way to the parent's endpoints, and the clock that goes with it.
+/// Sends requests to the parent's endpoints, and provides the clock.
 pub trait Wire: Send + Sync + std::fmt::Debug + 'static {
     /// Posts one JSON-RPC request and reads the whole answer.
     ///
-    /// The wire keeps both limits: after `deadline` it gives up, and it never reads more than `max_bytes`.
+    /// The wire enforces both limits: it gives up after `deadline`, and never reads more than `max_bytes`.
     ///
     /// # Errors
     /// `Connection`, `Deadline` and `TooLarge` of [`ExchangeError`].
@@ -23,26 +23,26 @@ pub trait Wire: Send + Sync + std::fmt::Debug + 'static {
         max_bytes: usize,
     ) -> BoxFuture<'static, Result<Answer, ExchangeError>>;
 
-    /// Is ready when `time` has passed.
+    /// Completes when `time` has passed.
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 
-    /// Time since a fixed moment; never goes back.
+    /// Time since a fixed moment; it never decreases.
     fn now(&self) -> Duration;
 
-    /// Milliseconds since the Unix epoch by the local clock, which may be set.
+    /// Milliseconds since the Unix epoch by the local clock, which may be adjusted.
     fn unix_ms(&self) -> u64;
 }
 
-/// What an endpoint answered, not yet believed to be JSON-RPC.
+/// An endpoint's answer, not yet checked to be JSON-RPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Content, at most as long as was asked for.
+    /// The body, at most as long as the requested limit.
     pub body: Vec<u8>,
 }
 
-/// Why an exchange with an endpoint gave no JSON-RPC answer.
+/// Why a request to an endpoint gave no JSON-RPC answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeError {
     /// Connection refused, name not found, TLS failure, connection cut.

@@ -21,7 +21,7 @@ fn view_message(federation: &Federation, position: usize, nonce: u64) -> PegMess
     federation.message(position, Attestation::ParentView(view(nonce)))
 }
 
-/// A checkpoint of this number on a chain that `fork` names.
+/// A checkpoint of this number on the chain named by `fork`.
 fn checkpoint(number: u64, fork: &str) -> Checkpoint {
     let height = number.saturating_mul(10);
     Checkpoint { number, height, blockHash: keccak256(fork), epoch: 7, ..Checkpoint::default() }

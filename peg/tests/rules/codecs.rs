@@ -1,4 +1,4 @@
-//! Everything that comes from a peer or a disk: round trips, canonical bytes, no panics.
+//! All data from a peer or a disk: round trips, canonical bytes, no panics.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolInterface;
@@ -33,7 +33,7 @@ fn messages_round_trip_within_the_size_limit() {
 
 #[test]
 fn message_encoding_is_golden() {
-    // One more byte here is a new wire format for every node.
+    // A changed length is a new wire format for every node.
     let lengths = messages().map(|message| message.encode().len());
     assert_eq!(lengths, [1 + 80 + 20 + 65, 1 + 232 + 20 + 65, 1 + 40 + 20 + 65]);
     assert_eq!(messages().map(|message| message.encode()[0]), [0, 1, 2]);

@@ -6,7 +6,7 @@ use causeway_peg::{
 
 use crate::federation::{Federation, Memory, REGISTRY, deposit, deposits, domain, genesis, view};
 
-/// A chain that may import, and the honest import of deposits 1 to 3.
+/// A chain that can import, and the honest import of deposits 1 to 3.
 struct Desk {
     federation: Federation,
     module: PegModule,
@@ -24,7 +24,7 @@ impl Desk {
         self.federation.sign(domain().parent_view_digest(view), [0, 1, 2])
     }
 
-    /// Imports what an honest quorum certifies.
+    /// Imports with the certificate of an honest quorum.
     fn import(&mut self, view: &ParentView, deposits: &[Deposit]) -> Result<Vec<Mint>, PegFault> {
         let signatures = self.sign(view);
         self.import_with(view, &signatures, deposits)

@@ -27,7 +27,7 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// Powers must fall.
+    /// Powers must be in descending order.
     pub fn new(powers: &[u64]) -> Self {
         Self::of_epoch(0, 0, powers)
     }
@@ -50,7 +50,7 @@ impl Federation {
             .collect()
     }
 
-    /// By the first `count` members, or all when there are fewer.
+    /// Signatures of the first `count` members, or of all when there are fewer.
     pub fn first(&self, digest: B256, count: usize) -> Vec<CertificateSig> {
         self.sign(digest, 0..count.min(self.signers.len()))
     }
@@ -64,7 +64,7 @@ impl Federation {
     }
 }
 
-/// The peg key `number`. Kept, because the random histories ask for a few of them thousands of times.
+/// The peg key `number`. Cached, because the random histories use a few of them thousands of times.
 fn key(number: usize) -> LocalPegSigner {
     static KEYS: Mutex<BTreeMap<usize, LocalPegSigner>> = Mutex::new(BTreeMap::new());
     let mut keys = KEYS.lock().unwrap();
@@ -72,7 +72,7 @@ fn key(number: usize) -> LocalPegSigner {
     keys.entry(number).or_insert_with(make).clone()
 }
 
-/// The block `number` as its child sees it.
+/// The header of block `number` for the next block.
 pub fn header(number: u64) -> ParentHeaderInfo {
     ParentHeaderInfo {
         number,

@@ -1,5 +1,5 @@
-//! `contracts/vectors/digests.json`, computed by a script of its own with another keccak, fixes every encoding
-//! that is hashed or signed. The contracts' tests read the same file.
+//! `contracts/vectors/digests.json` fixes every hashed or signed encoding. A separate script with another keccak
+//! computes it. The contracts' tests read the same file.
 
 use std::str::FromStr;
 

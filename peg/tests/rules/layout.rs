@@ -1,4 +1,4 @@
-//! Slots are what `eth_getProof` and the auditor read: moving one is a new layout version.
+//! `eth_getProof` and the auditor read these slots: moving one needs a new layout version.
 
 use std::collections::BTreeSet;
 

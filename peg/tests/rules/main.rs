@@ -1,4 +1,4 @@
-//! The peg's rules, each both ways, against golden vectors, naive oracles and random sequences.
+//! The peg's rules, each with a positive and a negative test, against golden vectors, naive oracles and random sequences.
 // Decoders are fed garbage for their panics alone, hence the results that nobody looks at.
 #![allow(clippy::unwrap_used, clippy::let_underscore_must_use, missing_docs, unreachable_pub)]
 

@@ -2,9 +2,9 @@
 //! lists. After every step: I7 (locked = supply + deposited-unminted + burned-unclaimed) and I8 (each deposit and
 //! each withdrawal happens at most once).
 //!
-//! Validator sets rotate meanwhile. Whoever holds the signatures of a set submits any checkpoint that it could have signed,
-//! recorded or not: the model's registry never meets a second name for one epoch's set, follows a relayer through all
-//! epochs, and hears no set that has left.
+//! Validator sets rotate meanwhile. A holder of a set's signatures submits any checkpoint that the set could have signed,
+//! recorded or not. The model's registry never gets a second commitment for one epoch's set, can follow a relayer through all
+//! epochs, and accepts nothing from former sets.
 
 use std::collections::BTreeSet;
 
@@ -111,7 +111,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// The registry's rules about epochs and numbers, and nothing else of it.
+/// The registry's rules about epochs and numbers only.
 struct Registry {
     number: u64,
     epoch: u64,
@@ -370,7 +370,7 @@ impl World {
         }
     }
 
-    /// The registry's rules, on a checkpoint certified by its epoch's set. Whether it was accepted.
+    /// Applies the registry's rules to a checkpoint certified by its epoch's set. Returns whether it was accepted.
     fn submit(&mut self, checkpoint: &Checkpoint) -> bool {
         let registry = &mut self.registry;
         let known = registry.sets.get(Self::place(checkpoint.epoch)).copied();
@@ -398,7 +398,7 @@ impl World {
             assert_eq!((checkpoint.epoch, Some(handover)), (epoch, self.handovers[Self::place(epoch)]));
             assert!(self.submit(&checkpoint), "every step is accepted");
         }
-        // It is in the last epoch that has a handover, and the latest recorded checkpoint is of use to it.
+        // It is in the last epoch that has a handover, so it can accept the latest recorded checkpoint.
         assert!(self.registry.epoch + 1 >= self.epoch);
         let handed_over = self.handovers.last().unwrap().is_some();
         assert!(self.registry.epoch == self.epoch || !handed_over);

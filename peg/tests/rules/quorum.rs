@@ -1,4 +1,4 @@
-//! The boundary powers of `contracts/vectors/quorum.json`, which the registry's and consensus's tests read as well.
+//! The boundary powers of `contracts/vectors/quorum.json`. The tests of the registry and of consensus read the same file.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_peg::{
@@ -24,7 +24,7 @@ impl Vector {
         serde_json::from_str(include_str!("../../contracts/vectors/quorum.json")).unwrap()
     }
 
-    /// Those whose sets the peg accepts.
+    /// The cases whose sets the peg accepts.
     fn accepted() -> impl Iterator<Item = Self> {
         Self::all().into_iter().filter(|vector| !vector.is_refused_by("peg"))
     }
@@ -128,7 +128,7 @@ fn sets_that_the_vectors_call_refused_are_refused() {
     assert!(refused > 10);
 }
 
-/// What a rule may look at.
+/// The inputs of a rule.
 #[derive(Clone, Copy)]
 struct Tally {
     signed: u128,

@@ -1,4 +1,4 @@
-//! What a registry that lags behind is given next.
+//! The next checkpoint for a registry that lags behind.
 
 use causeway_peg::{HandoverRecord, PegModule, RegistryState, next_handover};
 

@@ -1,4 +1,4 @@
-//! Rotating the set: what may be announced until when, who signs when, and what the parent's acknowledgement takes.
+//! Rotation of the set: until when a set may be announced, which set signs when, and the conditions of an acknowledgement.
 
 use alloy_primitives::U256;
 use alloy_sol_types::SolError;
@@ -33,7 +33,7 @@ impl Chain {
         &self.sets[epoch]
     }
 
-    /// The block at checkpoint `number`'s height is final, and its child begins.
+    /// The block at checkpoint `number`'s height is final, and the next block begins.
     fn build(&mut self, number: u64) -> causeway_peg::Checkpoint {
         self.module.begin_block(&mut self.slots, &header(number * INTERVAL)).unwrap().unwrap()
     }
@@ -123,7 +123,7 @@ fn announced_set_changes_until_a_checkpoint_of_the_epoch_is_due_and_never_after(
     chain.announce(Federation::of_epoch(1, 1, &[9, 1])).unwrap();
     let named = chain.build(1).nextValset;
     assert_eq!(named, chain.sets[1].set.commitment());
-    // Nobody has signed it yet, nothing is recorded: anyone may have both a moment later.
+    // Nothing is signed or recorded yet, but both can happen at any moment.
     assert!(!PegModule::next_is_open(&mut chain.slots).unwrap());
     assert!(!PegModule::handover_ready(&mut chain.slots).unwrap());
     assert_eq!(chain.announce(other(1)), Err(PegFault::NextSetFixed { epoch: 1 }));
@@ -182,7 +182,7 @@ fn first_recorded_checkpoint_of_an_epoch_is_its_handover() {
 
 #[test]
 fn checkpoint_that_does_not_name_the_announced_set_hands_over_nothing() {
-    // It cannot be built while the rules hold; broken slots must stop the rotation, not the parent.
+    // The rules exclude this state; with broken slots the sidechain's rotation must stop, so that the parent does not.
     for named in [U256::ZERO, U256::from(7)] {
         let mut chain = Chain::new();
         chain.build(1);
@@ -190,7 +190,7 @@ fn checkpoint_that_does_not_name_the_announced_set_hands_over_nothing() {
         chain.record(1, 12).unwrap();
         assert_eq!(chain.rotate(), Err(PegFault::HandoverNotReady { epoch: 0 }));
     }
-    // Nobody was announced.
+    // No set was announced.
     let mut chain = Chain::new();
     chain.slots.remove(&layout::validator_set(1, SetField::Commitment));
     assert!(chain.build(1).nextValset.is_zero());
@@ -211,7 +211,7 @@ fn new_set_signs_from_its_epoch_on_and_the_old_one_no_more() {
     chain.record(1, 23).unwrap();
     chain.rotate().unwrap();
     assert_eq!(PegModule::validator_set(&mut chain.slots).unwrap(), other(1).set);
-    // Certified by those who were the set, but the epoch is over.
+    // Certified by the set of that epoch, but the epoch is over.
     let late = chain.record_with(2, 24, &old.all(digest));
     assert_eq!(late, Err(PegFault::StaleEpoch { current: 1, epoch: 0 }));
     chain.announce(other(2)).unwrap();

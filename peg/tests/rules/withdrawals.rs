@@ -84,7 +84,7 @@ fn chain_without_a_peg_burns_nothing() {
     );
 }
 
-/// Slots that fail at the n-th access, as a journal out of gas does.
+/// Slots that fail at the n-th access, like a journal that is out of gas.
 struct Failing {
     slots: Memory,
     accesses_left: u32,

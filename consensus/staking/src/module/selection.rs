@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_bounds_those_who_follow_a_set_that_is_gone() {
+    fn joiners_are_unbounded_when_no_member_of_the_old_set_is_left() {
         assert_eq!(select(&[(100, 0), (90, 0), (80, 0)], 150, 2), [100, 90, 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Bonding, and what is refused.
+//! Bonding stake, and refused delegations.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolEvent;
@@ -13,7 +13,7 @@ fn delegated_stake_is_bonded_and_logged() {
     world.delegate(who, to, stake(5)).unwrap();
     assert_eq!((world.liquid(who), world.bonded(who, to)), (stake(995), stake(5)));
     assert_eq!(world.tokens(to), stake(105));
-    assert_eq!(world.liquid(STAKING), stake(305), "what is not liquid is the module's");
+    assert_eq!(world.liquid(STAKING), stake(305), "stake that is not liquid belongs to the module");
     let [token, staking] = &world.logs[..] else { panic!("{:?}", world.logs) };
     assert_eq!((token.address, staking.address), (STAKE_TOKEN, STAKING));
     let token = IStakeToken::Transfer::decode_log(token).unwrap().data;
@@ -62,7 +62,7 @@ fn nothing_can_be_delegated_where_everything_was_slashed() {
     let slashed = world.validator(operator(1));
     assert!(slashed.jailed && slashed.tokens.is_zero() && !slashed.shares.is_zero());
     assert_eq!(world.delegate(who, operator(1), stake(1)), Err(StakingFault::FullySlashed { operator: operator(1) }));
-    // Worthless shares can be given up, and give nothing.
+    // Worthless shares can be unbonded, and yield nothing.
     assert_eq!(
         world.undelegate(who, operator(1), U256::ONE),
         Err(StakingFault::InsufficientStake { available: U256::ZERO, needed: U256::ONE })
@@ -97,7 +97,7 @@ fn issuance_must_be_below_the_price_that_rounds_to_no_share() {
     let params = StakingParams { min_delegation: U256::ONE, issuance_ppm: 10_000, ..params() };
     let mut world = World::under(params, 2);
     world.blocks(10);
-    // A share is worth more than one unit now, so one unit buys none.
+    // A share is worth more than one unit now, so one unit buys no share.
     let refused = world.delegate(account(1), operator(1), U256::ONE);
     assert!(matches!(refused, Err(StakingFault::BelowMinimum { .. })), "{refused:?}");
     assert!(world.delegate(account(1), operator(1), U256::from(3)).is_ok());

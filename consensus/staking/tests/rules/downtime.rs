@@ -1,4 +1,4 @@
-//! Windows, jail, and the way back.
+//! Downtime windows, jail, and the return from jail.
 
 use alloy_primitives::U256;
 use causeway_staking::{BlockContext, StakingFault, StakingParams, views};
@@ -18,7 +18,7 @@ fn a_member_that_is_down_for_a_window_is_jailed_and_slashed() {
     assert_eq!(jailed.jailed_until, world.time + 30);
     assert_eq!(jailed.tokens, stake(100) - stake(1) / U256::from(100), "100 parts per million");
     assert!((1..=4).filter(|number| *number != 3).all(|number| !world.validator(operator(number)).jailed));
-    assert!(world.sets().concat().contains(&operator(3)), "until the next set that is computed");
+    assert!(world.sets().concat().contains(&operator(3)), "it stays until the next set is computed");
     world.reach(4);
     assert!(!world.sets().concat().contains(&operator(3)));
     world.audit();
@@ -36,7 +36,7 @@ fn a_member_that_is_down_for_a_window_is_jailed_and_slashed() {
 }
 
 #[test]
-fn one_proposal_or_a_tenth_of_the_signatures_is_alive() {
+fn one_proposal_or_a_tenth_of_the_signatures_avoids_jail() {
     for (signed, proposes, jailed) in [(1, false, true), (2, false, false), (0, true, false), (0, false, true)] {
         let mut world = World::new(4);
         let mut signatures = 0;
@@ -64,7 +64,7 @@ fn one_proposal_or_a_tenth_of_the_signatures_is_alive() {
 }
 
 #[test]
-fn who_joined_in_the_middle_of_a_window_is_not_judged_by_it() {
+fn a_member_that_joined_within_a_window_is_not_jailed_for_it() {
     let mut world = World::new(3);
     world.register(11, stake(50)).unwrap();
     world.down.insert(operator(11));
@@ -77,7 +77,7 @@ fn who_joined_in_the_middle_of_a_window_is_not_judged_by_it() {
     assert_eq!(world.height, 21);
     assert!(!world.validator(operator(11)).jailed);
     world.blocks(20);
-    assert!(world.validator(operator(11)).jailed, "a whole window");
+    assert!(world.validator(operator(11)).jailed, "after a whole window");
     world.audit();
 }
 
@@ -99,7 +99,7 @@ fn records_follow_their_members_through_rotations() {
 }
 
 #[test]
-fn nobody_is_jailed_twice_without_returning_and_shorter_sets_leave_no_records() {
+fn a_jailed_member_is_not_jailed_again_and_shorter_sets_leave_no_records() {
     let mut world = World::new(12);
     for number in 7..=12 {
         world.down.insert(operator(number));
@@ -113,10 +113,10 @@ fn nobody_is_jailed_twice_without_returning_and_shorter_sets_leave_no_records() 
 }
 
 #[test]
-fn when_all_are_down_the_old_set_goes_on() {
+fn when_all_members_are_down_the_old_set_stays() {
     let mut world = World::new(3);
     world.down.extend((1..=3).map(operator));
-    // Certificates exist, signed by keys that are nobody's.
+    // Certificates exist, signed by keys of no validator.
     for _ in 0..60 {
         world.height += 1;
         world.time += 1;

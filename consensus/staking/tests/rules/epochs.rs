@@ -1,4 +1,4 @@
-//! Rotations and the bounds between two sets.
+//! Rotations, and the bounds on the change from one set to the next.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn an_epoch_waits_for_its_handover_block_by_block() {
     let info = views::epoch(&mut world.slots).unwrap();
     assert_eq!((info.start_height, info.extended), (17, 0));
     world.blocks(9);
-    assert_eq!(world.epoch(), 1, "the next one has its whole length");
+    assert_eq!(world.epoch(), 1, "the next epoch has its full length");
     world.block();
     assert_eq!(world.epoch(), 2);
 }
@@ -82,12 +82,12 @@ fn the_largest_are_selected_and_ties_go_to_the_lower_address() {
     let mut tied: Vec<Address> = (1..=3).chain([11]).map(operator).collect();
     tied.sort_unstable();
     assert_eq!(active.len(), 3);
-    // Displacing one member of 300 is a third, no more; equal stake displaces nobody.
+    // Displacing one member of 300 is exactly a third; equal stake displaces no member.
     assert!(!active.contains(&operator(11)), "{active:?} {tied:?}");
     world.audit();
 }
 
-/// What the new set gained over the old one, and what it lost.
+/// The stake that the new set gained over the old one, and the stake that it lost.
 pub fn change(old: &[Member], new: &[Member]) -> (U256, U256) {
     let stakes = |set: &[Member]| -> BTreeMap<Address, U256> {
         set.iter().map(|member| (member.operator, member.stake)).collect()
@@ -110,7 +110,7 @@ fn all_validators_are_replaced_within_the_bounds() {
     for number in 1..=3 {
         world.exit(operator(number)).unwrap();
     }
-    assert_eq!(world.exit(operator(4)), Err(StakingFault::ExitQueueFull), "nobody has come yet");
+    assert_eq!(world.exit(operator(4)), Err(StakingFault::ExitQueueFull), "no joiner yet");
     let mut old = views::active_set(&mut world.slots).unwrap();
     let mut epochs = 0;
     while world.sets()[0].iter().any(|member| (1..=4).any(|number| *member == operator(number))) {
@@ -137,7 +137,7 @@ fn all_validators_are_replaced_within_the_bounds() {
 }
 
 #[test]
-fn validators_that_are_gone_leave_the_list() {
+fn exited_validators_move_to_the_former_ones() {
     let mut world = World::new(4);
     world.delegate(account(1), operator(4), stake(30)).unwrap();
     world.reach(2);
@@ -146,7 +146,7 @@ fn validators_that_are_gone_leave_the_list() {
     world.reach(4);
     assert!(!world.sets()[0].contains(&operator(4)));
     let listed = views::validators(&mut world.slots).unwrap();
-    assert_eq!(listed.last(), Some(&operator(4)), "after the candidates");
+    assert_eq!(listed.last(), Some(&operator(4)), "listed after the candidates");
     assert_eq!(world.validator(operator(4)).exit_epoch, Some(4));
     world.undelegate(account(1), operator(4), U256::MAX).unwrap();
     world.audit();
@@ -176,8 +176,8 @@ fn issuance_grows_the_pools_by_power_and_pays_the_commission_in_shares() {
     while issued.is_zero() {
         issued = world.block().issued;
     }
-    // 1 % of 500, three quarters of it to the first: its power is that of its 300 in epoch 0.
-    assert_eq!(issued, stake(5) - U256::ONE, "what divisions leave is not issued");
+    // 1 % of 500 is issued, three quarters of it to the first: its power is that of its 300 in epoch 0.
+    assert_eq!(issued, stake(5) - U256::ONE, "remainders of divisions are not issued");
     assert_eq!(world.totals().issued, stake(500) + issued);
     let first = world.tokens(operator(1));
     let expected = stake(400) + stake(15) / U256::from(4);

@@ -1,4 +1,4 @@
-//! What a genesis file may say, and what comes of it.
+//! The rules for genesis files, and the resulting state.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use causeway_staking::{
 use crate::world::{START, World, account, member, operator, params, stake};
 
 #[test]
-fn genesis_bonds_the_validators_and_gives_the_rest() {
+fn genesis_bonds_the_validators_and_allocates_liquid_stake() {
     let members = [member(1, stake(3)), member(2, stake(9))];
     let mut world = World::with(params(), &members, &[(account(1), stake(5)), (operator(1), stake(1))]);
     let info = views::epoch(&mut world.slots).unwrap();

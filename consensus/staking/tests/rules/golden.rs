@@ -1,4 +1,4 @@
-//! Bytes that others rely on: messages to sign, slots to prove, selectors to call.
+//! Bytes that other programs rely on: signed messages, proven slots, called selectors.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn registration_messages_are_fixed() {
 }
 
 #[test]
-fn records_sit_where_solidity_would_put_them() {
+fn records_have_the_slots_of_a_solidity_layout() {
     let map = |key: U256, base: U256| {
         U256::from_be_bytes(keccak256([key.to_be_bytes::<32>(), base.to_be_bytes::<32>()].concat()).0)
     };

@@ -1,4 +1,4 @@
-//! The rules of staking, each both ways, against golden vectors and a naive oracle in rational numbers.
+//! The rules of staking, each with a positive and a negative test, golden vectors, and a naive oracle in rational numbers.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod delegation;

@@ -43,7 +43,7 @@ fn registrations_that_break_a_rule_are_refused() {
         register(&mut world, who, consensus_key(12), peg_address(12), 0),
         Err(StakingFault::AlreadyRegistered { operator: who })
     );
-    // Keys stay taken when their holder is gone.
+    // Keys stay taken after their owner has left.
     world.exit(who).unwrap();
     world.reach(4);
     assert_eq!(
@@ -55,14 +55,14 @@ fn registrations_that_break_a_rule_are_refused() {
 }
 
 #[test]
-fn there_is_a_last_place() {
+fn the_number_of_validators_is_limited() {
     let mut world = World::new(1);
     for number in 0..1_023u64 {
         let who = account(10_000 + number);
         world.act(account(1), |module, slots, env| module.transfer(slots, env, who, U256::from(1))).unwrap();
         world.accounts.insert(who);
     }
-    // Straight into the slots: what matters is the length of the list.
+    // Written directly to the slots: only the length of the list matters.
     let list = causeway_staking::layout::CANDIDATES;
     world.slots.insert(list, U256::from(1_023));
     assert!(world.register(11, stake(1)).is_ok());
@@ -70,7 +70,7 @@ fn there_is_a_last_place() {
 }
 
 #[test]
-fn a_commission_changes_once_a_day_and_by_little() {
+fn a_commission_changes_once_a_day_by_a_limited_step() {
     let mut world = World::new(2);
     let who = operator(1);
     let refused = |bps| Err(StakingFault::CommissionRefused { bps });
@@ -89,14 +89,14 @@ fn a_commission_changes_once_a_day_and_by_little() {
 }
 
 #[test]
-fn an_exit_takes_the_self_bond_along() {
+fn an_exit_undelegates_the_self_bond() {
     let mut world = World::new(4);
     world.delegate(account(1), operator(2), stake(20)).unwrap();
     assert_eq!(world.exit(operator(2)), Ok(2));
     assert_eq!(world.exit(operator(2)), Err(StakingFault::Exiting { operator: operator(2) }));
     assert_eq!(world.exit(account(1)), Err(StakingFault::UnknownValidator { operator: account(1) }));
     assert_eq!(world.unbondings(operator(2))[0].tokens, stake(100));
-    assert_eq!(world.undelegate(account(1), operator(2), stake(20)), Ok((2, 2)), "its room is promised already");
+    assert_eq!(world.undelegate(account(1), operator(2), stake(20)), Ok((2, 2)), "its room is already reserved");
     world.reach(2);
     assert!(!world.sets()[0].contains(&operator(2)));
     world.reach(13);

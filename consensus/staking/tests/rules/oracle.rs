@@ -1,7 +1,8 @@
-//! A second implementation without pools, shares, indices or laziness: what everybody owns, in rational numbers.
+//! A second implementation without pools, shares, indices or lazy updates: it keeps the exact property of every account in
+//! rational numbers.
 //!
-//! A slash multiplies what every single holder has, at once and wherever it went; rewards are shared out block by
-//! block. The rules may differ from it by rounding alone. Fractions are cut at 2^-200, so that they stay short.
+//! A slash at once reduces the stake of every holder, wherever it has moved; rewards are distributed block by block. The
+//! rules may differ from it only by rounding. Fractions are rounded to 2^-200 to keep them short.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ pub struct Oracle {
     pub bonded: BTreeMap<(Address, Address), Q>,
     pub moves: BTreeMap<u64, Move>,
     pub leaving: BTreeMap<(Address, Address, u64), Q>,
-    /// Everything earned so far.
+    /// All coin earned so far.
     pub coin: BTreeMap<Address, Q>,
 }
 
@@ -73,7 +74,7 @@ impl Oracle {
         *self.bonded.entry((who, with)).or_default() += amount;
     }
 
-    /// Takes free stake out; all of it where `all`.
+    /// Takes free stake; all of it if `all`.
     pub fn take(&mut self, who: Address, with: Address, amount: Q, all: bool) -> Q {
         let free = self.bonded.entry((who, with)).or_default();
         let taken = if all { free.clone() } else { amount };
@@ -81,14 +82,14 @@ impl Oracle {
         taken
     }
 
-    /// A move that answers for nothing any more.
+    /// Ends a redelegation that no longer answers for its old validator.
     pub fn free(&mut self, id: u64) {
         if let Some(made) = self.moves.remove(&id) {
             self.bond(made.delegator, made.to, &made.amount);
         }
     }
 
-    /// Slashes what is with a validator or left it later than `epoch`; what was slashed.
+    /// Slashes the stake that is bonded with a validator or left it later than `epoch`; returns the slashed amount.
     pub fn slash(&mut self, validator: Address, epoch: u64, fraction: &Q) -> Q {
         let mut slashed = Q::default();
         let mut burn = |amount: &mut Q| {
@@ -103,14 +104,14 @@ impl Oracle {
         slashed
     }
 
-    /// Slashes what moved away from a validator and took effect later than `epoch`.
+    /// Slashes the stake that moved away from a validator with effect after `epoch`.
     pub fn slash_moved(&mut self, validator: Address, epoch: u64, fraction: &Q) {
         for made in self.moves.values_mut().filter(|made| made.from == validator && made.leave > epoch) {
             made.amount = cut(&(&made.amount - &made.amount * fraction));
         }
     }
 
-    /// Shares out a validator's earnings.
+    /// Distributes a validator's earnings.
     pub fn earn(&mut self, validator: Address, earned: &Q, commission: &Q) {
         let holders = self.holders(validator);
         let total: Q = holders.values().sum();

@@ -1,4 +1,4 @@
-//! Moves, and the slashes that follow them.
+//! Redelegations, and slashes that apply to them later.
 
 use alloy_primitives::U256;
 use causeway_staking::{StakingFault, StakingParams, views};
@@ -24,9 +24,9 @@ fn stake_moves_at_once_and_is_locked() {
     assert_eq!(
         world.redelegate(account(1), operator(2), operator(3), stake(1)),
         locked(stake(1)).map(|()| 0),
-        "no chain of moves"
+        "locked stake cannot move again"
     );
-    // Free stake beside it moves as ever.
+    // Other free stake can still move.
     world.delegate(account(1), operator(2), stake(5)).unwrap();
     assert!(world.undelegate(account(1), operator(2), stake(5)).is_ok());
     world.reach(2);
@@ -49,7 +49,7 @@ fn the_lock_ends_with_the_unbonding_time() {
     world.settle(id).unwrap();
     assert_eq!(world.redelegations(account(1)).len(), 1);
     world.block();
-    assert!(world.undelegate(account(1), operator(2), stake(60)).is_ok(), "touching settles");
+    assert!(world.undelegate(account(1), operator(2), stake(60)).is_ok(), "any action on the delegation settles it");
     assert_eq!(world.settle(id), Err(StakingFault::UnknownRedelegation { id }));
     world.audit();
 }
@@ -108,7 +108,11 @@ fn no_more_than_a_third_of_the_set_moves_with_an_epoch() {
     assert!(world.redelegate(account(1), operator(1), operator(2), room).is_ok());
     let limit = Err(StakingFault::RedelegationLimit { room: U256::ZERO });
     assert_eq!(world.redelegate(account(1), operator(1), operator(2), stake(1)), limit);
-    assert_eq!(world.undelegate(account(1), operator(1), stake(1)), Ok((9, 9)), "the queue is one");
+    assert_eq!(
+        world.undelegate(account(1), operator(1), stake(1)),
+        Ok((9, 9)),
+        "moves and undelegations share one queue"
+    );
     world.reach(7);
     assert!(world.redelegate(account(1), operator(1), operator(2), stake(1)).is_ok());
     world.audit();
@@ -128,7 +132,7 @@ fn a_fault_before_the_move_took_effect_burns_what_moved() {
     world.settle(id).unwrap();
     assert_eq!(world.bonded(account(1), operator(2)), stake(54), "once");
     world.audit();
-    // The delegator's own touch does the same as anyone's call.
+    // The delegator's own action has the same effect as a settle call by anyone.
     let mut touched = World::under(params, 4);
     moved(&mut touched);
     touched.punish(1, 1, 0).unwrap();
@@ -137,14 +141,14 @@ fn a_fault_before_the_move_took_effect_burns_what_moved() {
 }
 
 #[test]
-fn a_fault_after_the_move_took_effect_is_not_its_own() {
+fn a_fault_after_the_move_took_effect_does_not_burn_it() {
     let mut world = World::new(4);
     let id = moved(&mut world);
     world.reach(2);
     let height = world.height;
-    assert!(world.punish(1, height, 1).is_ok(), "the last block of epoch 1");
+    assert!(world.punish(1, height, 1).is_ok(), "a fault in the last block of epoch 1");
     world.settle(id).unwrap();
-    assert_eq!(world.bonded(account(1), operator(2)), stake(57), "epoch 1 is before");
+    assert_eq!(world.bonded(account(1), operator(2)), stake(57), "epoch 1 is before the move took effect");
 
     let mut world = World::new(4);
     let id = moved(&mut world);
@@ -153,12 +157,12 @@ fn a_fault_after_the_move_took_effect_is_not_its_own() {
     let height = world.height;
     world.punish(1, height, 2).unwrap();
     world.settle(id).unwrap();
-    assert_eq!(world.bonded(account(1), operator(2)), stake(60), "epoch 2 is after");
+    assert_eq!(world.bonded(account(1), operator(2)), stake(60), "epoch 2 is after the move took effect");
     world.audit();
 }
 
 #[test]
-fn old_faults_found_late_reach_through_newer_downtime() {
+fn an_old_double_signature_slashes_a_move_after_newer_downtime() {
     let params = StakingParams { downtime_slash_ppm: 100_000, jail_seconds: 0, ..params() };
     let params = StakingParams { unbonding_seconds: 1_000, ..params };
     let mut world = World::under(params, 4);
@@ -177,14 +181,14 @@ fn old_faults_found_late_reach_through_newer_downtime() {
 }
 
 #[test]
-fn everything_that_moved_can_burn() {
+fn a_full_slash_burns_all_moved_stake() {
     let params = StakingParams { double_sign_slash_ppm: 1_000_000, ..params() };
     let mut world = World::under(params, 4);
     let id = moved(&mut world);
     world.punish(1, 1, 0).unwrap();
     world.settle(id).unwrap();
     assert_eq!(world.bonded(account(1), operator(2)), U256::ZERO);
-    assert_eq!(world.settle(id), Err(StakingFault::UnknownRedelegation { id }), "nothing left to lock");
+    assert_eq!(world.settle(id), Err(StakingFault::UnknownRedelegation { id }), "no shares are left to lock");
     assert_eq!(world.tokens(operator(2)), stake(100));
     world.audit();
 }

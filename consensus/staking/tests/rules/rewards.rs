@@ -1,4 +1,4 @@
-//! Fees to power, commission, shares; to the last unit.
+//! The distribution of fees by power, commission and shares, exact to the last unit.
 
 use alloy_primitives::U256;
 use causeway_staking::{StakingParams, views};
@@ -19,7 +19,7 @@ fn fees_are_shared_by_power_and_shares_after_the_commission() {
     world.delegate(account(1), operator(1), stake(100)).unwrap();
     world.fees(coin(4_000));
     world.block();
-    // A quarter to the first: powers are those of epoch 0. A tenth of it is commission, the rest is halved.
+    // A quarter goes to the first: powers are those of epoch 0. A tenth of it is commission, and the rest is halved.
     let pending = |world: &mut World, who, with| views::pending_rewards(&mut world.slots, who, with).unwrap();
     assert_eq!(pending(&mut world, account(1), operator(1)), coin(449));
     assert_eq!(pending(&mut world, operator(1), operator(1)), coin(449));
@@ -62,7 +62,7 @@ fn rounding_favours_the_pool_and_never_the_claimant() {
 }
 
 #[test]
-fn claiming_often_gains_nothing_over_claiming_once() {
+fn many_claims_pay_no_more_than_one() {
     let mut often = World::new(3);
     for number in 1..=5 {
         often.delegate(account(number), operator(1), stake(3) + coin(number * number)).unwrap();
@@ -82,14 +82,14 @@ fn claiming_often_gains_nothing_over_claiming_once() {
         once.claim_rewards(account(number), operator(1)).unwrap();
         let paid = |world: &World| world.paid.get(&account(number)).copied().unwrap_or_default();
         assert!(paid(&often) <= paid(&once), "{} {}", paid(&often), paid(&once));
-        // And what it lost is less than one unit for each claim.
+        // Claiming often loses less than one unit per claim.
         assert!(paid(&once) - paid(&often) < coin(300));
     }
     once.audit();
 }
 
 #[test]
-fn only_rewards_after_a_delegation_are_its_own() {
+fn a_delegation_earns_only_from_its_start() {
     let mut world = World::new(2);
     world.fees(coin(1_000_000));
     world.block();
@@ -104,13 +104,13 @@ fn only_rewards_after_a_delegation_are_its_own() {
 }
 
 #[test]
-fn rewards_outlive_the_delegation_and_the_power() {
+fn rewards_remain_after_the_delegation_and_the_power_end() {
     let mut world = World::new(4);
     world.delegate(account(1), operator(1), stake(100)).unwrap();
     world.fees(coin(8_000));
     world.block();
     world.undelegate(account(1), operator(1), U256::MAX).unwrap();
-    assert_eq!(views::delegations(&mut world.slots, account(1)).unwrap().len(), 1, "rewards alone");
+    assert_eq!(views::delegations(&mut world.slots, account(1)).unwrap().len(), 1, "only unclaimed rewards remain");
     world.exit(operator(1)).unwrap();
     world.reach(4);
     assert_eq!(world.claim_rewards(account(1), operator(1)), Ok(coin(999)));
@@ -120,11 +120,11 @@ fn rewards_outlive_the_delegation_and_the_power() {
 }
 
 #[test]
-fn what_nobody_can_own_becomes_dust() {
+fn coin_without_an_owner_becomes_dust() {
     let mut world = World::new(4);
     world.exit(operator(1)).unwrap();
     assert_eq!(world.validator(operator(1)).shares, U256::ZERO);
-    // Still a member until epoch 2, without shares.
+    // Still a member until epoch 2, but without shares.
     world.fees(coin(4_000));
     world.reach(2);
     assert_eq!(views::rewards(&mut world.slots).unwrap().dust, coin(999));
@@ -132,7 +132,7 @@ fn what_nobody_can_own_becomes_dust() {
 }
 
 #[test]
-fn a_new_commission_is_for_new_rewards() {
+fn a_new_commission_applies_to_later_rewards_only() {
     let params = StakingParams { max_commission_change_bps: 10_000, ..params() };
     let mut world = World::under(params, 2);
     world.fees(coin(2_000));
@@ -147,7 +147,7 @@ fn a_new_commission_is_for_new_rewards() {
 }
 
 #[test]
-fn coin_beyond_counting_becomes_dust_and_stops_nothing() {
+fn coin_above_the_counting_limit_becomes_dust() {
     let mut world = World::with(
         StakingParams { min_self_bond: U256::ONE, min_delegation: U256::ONE, ..params() },
         &[member(1, U256::ONE)],

@@ -1,4 +1,4 @@
-//! Random sequences of everything that can happen, over many epochs.
+//! Random sequences of all actions over many epochs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::{
 /// Sequences compared with the oracle, and their steps.
 const CASES: u64 = 1_600;
 const STEPS: u64 = 40;
-/// Sequences of extreme parameters, for conservation alone.
+/// Sequences with extreme parameters, which only check conservation.
 const EXTREME_CASES: u64 = 800;
 
 /// Sebastiano Vigna's splitmix64.
@@ -53,16 +53,16 @@ struct Run {
     world: World,
     oracle: Oracle,
     dice: Dice,
-    /// Whoever slashes settles all moves at once, as the oracle does.
+    /// Whether every slash settles all redelegations at once, as the oracle does.
     keeper: bool,
-    /// Steps and blocks so far: each may round once for everybody.
+    /// Steps and blocks so far: each may add one rounding error for every account.
     events: u64,
     blocks: u64,
     next_number: u64,
     /// Epoch of the last fault.
     fault_epoch: Option<u64>,
     previous_set: Option<(u64, Vec<causeway_staking::Member>)>,
-    /// Changes of the set that were compared with the bounds.
+    /// Number of set changes that were compared with the bounds.
     changes: u64,
 }
 
@@ -179,8 +179,8 @@ impl Run {
         }
     }
 
-    /// More than two thirds of a set hold more than a third of the set before, but for faults: slashes, and members
-    /// that are in jail, tombstoned, or slashed below their minimum.
+    /// Members with more than two thirds of a set hold more than a third of the previous set. Exceptions are faults:
+    /// slashes, and members that are jailed, tombstoned, or slashed below their minimum.
     fn check_change(&mut self, epoch: u64, next: Vec<causeway_staking::Member>) {
         if let Some((before, old)) = self.previous_set.take()
             && before + 1 == epoch
@@ -189,7 +189,7 @@ impl Run {
         {
             let total = old.iter().fold(U256::ZERO, |sum, member| sum + member.stake);
             let (gained, lost) = change(&old, &next);
-            // What pools that end leave as dust needs no room in the queue.
+            // Dust of pools that end needs no room in the queue.
             let slack = U256::from(4 * self.events);
             assert!(gained + lost + lost <= total + slack, "epoch {epoch}: {gained} {lost} of {total}");
             self.changes += 1;
@@ -219,7 +219,7 @@ impl Run {
         self.forget_settled();
     }
 
-    /// Moves that ended are ordinary stake.
+    /// Redelegations that ended become ordinary stake.
     fn forget_settled(&mut self) {
         let live = self.live_moves();
         let ended: Vec<u64> = self.oracle.moves.keys().filter(|id| !live.contains_key(id)).copied().collect();
@@ -231,7 +231,7 @@ impl Run {
         held.shares - held.locked
     }
 
-    /// Stake that the logs say started to leave.
+    /// Records stake that started to leave, according to the logs.
     fn leave(&mut self, who: Address, from: Address) {
         let parts: Vec<(u64, U256)> = self
             .world
@@ -387,7 +387,7 @@ impl Run {
         }
     }
 
-    /// Rounding never favours who acts, and takes nothing from others.
+    /// Rounding never favours the acting account, and takes nothing from other accounts.
     fn step_without_gain(&mut self) {
         let (kind, who, with) = (self.dice.below(11), self.anyone(), self.validator());
         let holders = self.holders();
@@ -424,7 +424,7 @@ impl Run {
                 coin += self.world.validator(*who).commission;
             }
             let exact = self.oracle.coin.get(who).cloned().unwrap_or_default();
-            // Fees are below 2^64, and stake that is off by a unit in 10^15 shifts them by as much.
+            // Fees are below 2^64, and an error of one unit in 10^15 of stake changes them by the same fraction.
             near(coin, &exact, 50_000 * (self.events + self.blocks), "coin");
             for part in self.world.unbondings(*who) {
                 let exact = &self.oracle.leaving[&(*who, part.validator, part.leave_epoch)];
@@ -433,7 +433,7 @@ impl Run {
         }
     }
 
-    /// Everybody takes everything: the accounts hold to the last unit.
+    /// Every account withdraws everything: the accounts balance to the last unit.
     fn drain(&mut self) {
         self.world.down.clear();
         let (holders, operators) = (self.holders(), self.operators());
@@ -471,7 +471,7 @@ fn parameters(dice: &mut Dice) -> StakingParams {
     }
 }
 
-/// Runs `cases`, naming the first that fails; how many changes of sets were bounded.
+/// Runs `cases` and names the first that fails; returns the number of set changes that were compared with the bounds.
 fn run_all(cases: std::ops::Range<u64>, start: impl Fn(u64) -> Run, go: impl Fn(&mut Run)) -> u64 {
     let mut changes = 0;
     for case in cases {
@@ -515,7 +515,7 @@ fn random_sequences_agree_with_the_oracle() {
     agree(0..CASES / 2);
 }
 
-// In two halves, for two cores.
+// Split into two tests, to use two cores.
 #[test]
 fn more_random_sequences_agree_with_the_oracle() {
     agree(CASES / 2..CASES);

@@ -1,4 +1,4 @@
-//! Double signatures: what is slashed, who is out, and which evidence counts.
+//! Double signatures: slashed stake, tombstoned validators, and valid evidence.
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent;
@@ -21,7 +21,7 @@ fn a_double_signer_is_slashed_tombstoned_and_out_of_the_open_next_set() {
     assert_eq!((slashed.operator, slashed.epoch, slashed.amount), (operator(2), 0, stake(10)));
     let tombstoned = IStaking::Tombstoned::decode_log(&logs[2]).unwrap().data;
     assert_eq!((tombstoned.operator, tombstoned.consensusKey, tombstoned.height), (operator(2), consensus_key(2), 1));
-    assert!(world.sets()[1].contains(&operator(2)), "until the next hook");
+    assert!(world.sets()[1].contains(&operator(2)), "it stays until the next hook");
     let outcome = world.block();
     let (epoch, members) = outcome.next.unwrap();
     assert_eq!((epoch, members.len(), outcome.rotated_to), (1, 3, None));
@@ -69,9 +69,9 @@ fn evidence_must_name_a_known_key_and_its_epoch() {
     let key = consensus_key(99);
     assert_eq!(world.punish(99, 1, 0), Err(StakingFault::UnknownConsensusKey { consensus_key: key }));
     let wrong = |height, epoch| Err(StakingFault::WrongEvidenceEpoch { height, epoch });
-    assert_eq!(world.punish(1, 0, 0), wrong(0, 0), "no height of the chain");
-    assert_eq!(world.punish(1, 2, 0), wrong(2, 0), "in the future");
-    assert_eq!(world.punish(1, 1, 1), wrong(1, 1), "no epoch yet");
+    assert_eq!(world.punish(1, 0, 0), wrong(0, 0), "height 0 is not decided by consensus");
+    assert_eq!(world.punish(1, 2, 0), wrong(2, 0), "the height is in the future");
+    assert_eq!(world.punish(1, 1, 1), wrong(1, 1), "the epoch has not begun");
     assert_eq!(world.punish(1, 1, u64::MAX), wrong(1, u64::MAX));
     world.reach(2);
     world.block();
@@ -111,7 +111,7 @@ fn evidence_of_the_current_epoch_never_expires() {
 }
 
 #[test]
-fn nobody_outruns_evidence_by_leaving() {
+fn leaving_does_not_escape_evidence() {
     for leave_first in [true, false] {
         let mut world = World::new(4);
         world.delegate(account(1), operator(1), stake(50)).unwrap();
@@ -143,7 +143,7 @@ fn stake_that_had_left_before_the_fault_is_spared() {
 }
 
 #[test]
-fn a_full_slash_leaves_nothing_and_breaks_nothing() {
+fn a_full_slash_leaves_no_stake_and_consistent_accounts() {
     let params = StakingParams { double_sign_slash_ppm: 1_000_000, reporter_ppm: 1_000_000, ..params() };
     let mut world = World::under(params, 4);
     world.delegate(account(1), operator(1), stake(50)).unwrap();
@@ -160,7 +160,7 @@ fn a_full_slash_leaves_nothing_and_breaks_nothing() {
 }
 
 #[test]
-fn a_tombstoned_validator_is_left_alone_and_its_stake_can_go() {
+fn a_tombstoned_validator_cannot_act_but_its_stake_can_leave() {
     let mut world = World::new(4);
     world.delegate(account(1), operator(1), stake(50)).unwrap();
     world.punish(1, 1, 0).unwrap();
@@ -168,7 +168,7 @@ fn a_tombstoned_validator_is_left_alone_and_its_stake_can_go() {
     assert_eq!(world.unjail(operator(1)), Err(tombstoned));
     assert_eq!(world.exit(operator(1)), Err(tombstoned));
     assert_eq!(world.undelegate(account(1), operator(1), U256::MAX), Ok((2, 2)));
-    assert_eq!(world.undelegate(operator(1), operator(1), U256::MAX), Ok((2, 2)), "also below the minimum");
+    assert_eq!(world.undelegate(operator(1), operator(1), U256::MAX), Ok((2, 2)), "even below the minimum");
     world.register(11, stake(5)).unwrap();
     assert_eq!(world.register(1, stake(5)), Err(StakingFault::AlreadyRegistered { operator: operator(1) }));
     world.audit();
@@ -187,7 +187,7 @@ fn a_validator_that_exits_is_still_punished() {
 }
 
 #[test]
-fn the_last_members_go_on_even_when_tombstoned() {
+fn a_set_of_tombstoned_members_only_stays_active() {
     let mut world = World::new(1);
     world.punish(1, 1, 0).unwrap();
     assert_eq!(world.block().next, None);

@@ -1,4 +1,4 @@
-//! No action gains by being split into many, and no order of actions and slashes gains over another.
+//! Splitting an action into many never gains, and no order of actions and slashes gains over another.
 
 use alloy_primitives::{Address, U256};
 use causeway_staking::{StakingParams, layout};
@@ -80,7 +80,7 @@ fn many_undelegations_are_worth_no_more_than_one() {
                     continue;
                 }
                 let (once, split) = once_and_split(&world, amount, parts, |world, who, part| {
-                    // The last part may be short of what earlier roundings took.
+                    // The last part may be smaller by the amount of earlier rounding.
                     let left = world.bonded(who, operator(1));
                     world.undelegate(who, operator(1), part.min(left)).unwrap();
                 });
@@ -107,7 +107,7 @@ fn many_moves_are_worth_no_more_than_one() {
 }
 
 #[test]
-fn going_round_in_circles_gains_nothing() {
+fn moving_in_circles_gains_nothing() {
     for ppm in PRICES {
         let mut world = odd(ppm);
         let who = account(3);
@@ -122,8 +122,8 @@ fn going_round_in_circles_gains_nothing() {
 }
 
 #[test]
-fn no_order_of_slash_and_leaving_escapes() {
-    // What happens to account 1's stake with validator 1, in the epoch of the fault.
+fn no_order_of_actions_escapes_a_slash() {
+    // The events for account 1's stake with validator 1 in the epoch of the fault.
     type Step = fn(&mut World);
     let leave: Step = |world| {
         let owned = world.bonded(account(1), operator(1));
@@ -169,7 +169,7 @@ fn no_order_of_slash_and_leaving_escapes() {
     }
 }
 
-/// What account 1 has with validator 1.
+/// The stake of account 1 with validator 1.
 fn bonded(world: &mut World) -> Q {
     let shares = world.slot(layout::delegation(account(1), operator(1), layout::DelegationField::Shares));
     let tokens = world.slot(layout::validator(operator(1), layout::ValidatorField::Tokens));

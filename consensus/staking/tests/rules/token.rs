@@ -1,4 +1,4 @@
-//! ERC-20.
+//! The ERC-20 functions of the stake token.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolEvent;
@@ -27,7 +27,7 @@ fn liquid_stake_moves_and_logs() {
     let event = IStakeToken::Transfer::decode_log(&world.logs[0]).unwrap().data;
     assert_eq!((event.from, event.to, event.value), (account(1), account(2), stake(3)));
     transfer(&mut world, account(1), account(1), stake(997)).unwrap();
-    assert_eq!(world.liquid(account(1)), stake(997), "to oneself");
+    assert_eq!(world.liquid(account(1)), stake(997), "a transfer to oneself changes nothing");
     transfer(&mut world, account(1), account(2), U256::ZERO).unwrap();
     assert_eq!(views::total_supply(&mut world.slots).unwrap(), world.totals().issued);
     world.audit();
@@ -46,7 +46,7 @@ fn transfers_that_break_a_rule_are_refused() {
 }
 
 #[test]
-fn allowances_are_used_up_but_for_the_largest() {
+fn allowances_are_used_up_except_the_largest() {
     let mut world = World::new(2);
     let (owner, spender, to) = (account(1), account(2), account(3));
     approve(&mut world, owner, spender, stake(5)).unwrap();

@@ -1,4 +1,4 @@
-//! Leaving: amounts, epochs, bounds, and when it can be claimed.
+//! Undelegation: amounts, epochs, bounds, and the time of the claim.
 
 use alloy_primitives::U256;
 use alloy_sol_types::SolEvent;
@@ -15,7 +15,7 @@ fn stake_leaves_two_epochs_later_and_is_claimed_after_the_unbonding_time() {
     assert_eq!((world.bonded(who, from), world.totals().unbonding), (stake(30), stake(20)));
     let event = IStaking::Undelegated::decode_log(&world.logs[0]).unwrap().data;
     assert_eq!((event.delegator, event.validator, event.amount, event.leaveEpoch), (who, from, stake(20), 2));
-    assert_eq!(world.unbondings(who)[0].claimable_at, None, "not before its epoch has begun");
+    assert_eq!(world.unbondings(who)[0].claimable_at, None, "unknown before its epoch has begun");
     assert_eq!(world.claim_unbonded(who, from, 3), Err(StakingFault::NothingUnbonding));
     assert_eq!(world.claim_unbonded(account(2), from, 2), Err(StakingFault::NothingUnbonding));
     world.reach(2);
@@ -55,7 +55,7 @@ fn undelegations_that_break_a_rule_are_refused() {
 }
 
 #[test]
-fn everything_leaves_at_once_when_it_fits() {
+fn all_stake_leaves_in_one_epoch_when_the_bound_allows() {
     let mut world = World::new(4);
     world.delegate(account(1), operator(1), stake(50)).unwrap();
     assert_eq!(world.undelegate(account(1), operator(1), U256::MAX), Ok((2, 2)));
@@ -77,7 +77,7 @@ fn at_most_a_third_of_the_set_leaves_with_an_epoch() {
     let parts: Vec<(u64, U256)> =
         world.unbondings(operator(1)).iter().map(|part| (part.leave_epoch, part.tokens)).collect();
     assert_eq!(parts, [(5, stake(40)), (6, stake(59))]);
-    // Whatever is taken in small parts meets the same bound.
+    // Undelegating in small parts meets the same bound.
     for _ in 0..4 {
         world.undelegate(operator(2), operator(2), stake(10)).unwrap();
     }
@@ -88,18 +88,18 @@ fn at_most_a_third_of_the_set_leaves_with_an_epoch() {
 }
 
 #[test]
-fn stake_without_power_needs_no_place_in_the_queue() {
+fn stake_without_power_needs_no_room_in_the_queue() {
     let mut world = World::new(3);
     world.register(11, stake(1_000)).unwrap();
     world.delegate(account(1), operator(11), stake(1_000)).unwrap();
     assert_eq!(world.undelegate(account(1), operator(11), U256::MAX), Ok((2, 2)), "not selected yet");
     world.reach(1);
-    assert_eq!(world.undelegate(operator(11), operator(11), stake(900)), Ok((3, 3)), "what does not count yet");
+    assert_eq!(world.undelegate(operator(11), operator(11), stake(900)), Ok((3, 3)), "stake that does not count yet");
     world.reach(2);
     for number in 1..=3 {
         world.undelegate(operator(number), operator(number), stake(60)).unwrap();
     }
-    assert_eq!(world.undelegate(operator(11), operator(11), stake(99)), Ok((5, 6)), "what counts");
+    assert_eq!(world.undelegate(operator(11), operator(11), stake(99)), Ok((5, 6)), "stake that counts");
     world.audit();
 }
 
@@ -108,7 +108,7 @@ fn the_queue_has_an_end() {
     let params = StakingParams { min_self_bond: U256::ONE, ..params() };
     let mut world = World::with(params, &[member(1, stake(1_000_000)), member(2, U256::from(3))], &[]);
     world.block();
-    assert_eq!(world.exit(operator(1)), Err(StakingFault::ExitQueueFull), "nearly all of the set");
+    assert_eq!(world.exit(operator(1)), Err(StakingFault::ExitQueueFull), "it has nearly all stake of the set");
     assert!(world.undelegate(operator(1), operator(1), stake(500_000)).is_ok());
 }
 
@@ -158,7 +158,7 @@ fn a_pegged_chain_waits_for_the_parent_but_not_for_ever() {
 }
 
 #[test]
-fn stake_is_free_after_the_hard_bound_although_no_epoch_begins() {
+fn stake_is_claimable_after_the_hard_bound_even_if_no_epoch_begins() {
     let params = StakingParams { pegged: true, ..params() };
     let mut world = World::under(params, 4);
     let (who, from) = (account(1), operator(1));
@@ -177,7 +177,7 @@ fn stake_is_free_after_the_hard_bound_although_no_epoch_begins() {
 }
 
 #[test]
-fn stake_that_still_backs_a_set_is_not_free_however_long_the_epoch() {
+fn stake_that_still_backs_a_set_is_not_claimable_however_long_the_epoch() {
     let params = StakingParams { unbonding_seconds: 10, ..StakingParams::new(200, false) };
     let mut world = World::under(params, 4);
     let (who, from) = (account(1), operator(1));
@@ -187,14 +187,14 @@ fn stake_that_still_backs_a_set_is_not_free_however_long_the_epoch() {
     while world.time <= asked + 100 {
         world.block();
     }
-    assert_eq!(views::epoch(&mut world.slots).unwrap().extended, 0, "nothing stands still");
+    assert_eq!(views::epoch(&mut world.slots).unwrap().extended, 0, "no epoch is extended");
     assert_eq!(world.unbondings(who)[0].claimable_at, None);
     assert_eq!(world.claim_unbonded(who, from, 2), Err(StakingFault::NotClaimable { leave_epoch: 2 }));
     world.reach(2);
     assert_eq!(
         world.claim_unbonded(who, from, 2),
         Err(StakingFault::NotClaimable { leave_epoch: 2 }),
-        "evidence may come"
+        "evidence may still arrive"
     );
     world.time += 10;
     assert_eq!(world.claim_unbonded(who, from, 2), Ok(stake(20)));
@@ -202,7 +202,7 @@ fn stake_that_still_backs_a_set_is_not_free_however_long_the_epoch() {
 }
 
 #[test]
-fn parts_of_one_delegator_are_listed_and_forgotten() {
+fn unbondings_of_a_delegator_are_listed_until_claimed() {
     let mut world = World::new(6);
     let who = account(1);
     for number in 1..=4 {

@@ -1,4 +1,4 @@
-//! A chain without blocks: slots, a clock, a reward pool, and who is awake.
+//! A chain without blocks: slots, a clock, a reward pool, and the validators that are online.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ pub struct World {
     pub open: bool,
     /// Balance of the reward pool.
     pub pool: U256,
-    /// What it took in since the hook last saw it.
+    /// Coin that the pool received since the hook last ran.
     pub unseen: U256,
     pub paid: BTreeMap<Address, U256>,
     pub accounts: BTreeSet<Address>,
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// Blocks until the epoch is at least `number`.
+    /// Produces blocks until the epoch is at least `number`.
     pub fn reach(&mut self, number: u64) {
         while self.epoch() < number {
             self.block();
@@ -156,13 +156,13 @@ impl World {
         views::epoch(&mut self.slots).unwrap().number
     }
 
-    /// Coin arrives in the reward pool.
+    /// Adds coin to the reward pool.
     pub fn fees(&mut self, amount: U256) {
         self.pool += amount;
         self.unseen += amount;
     }
 
-    /// Takes what an action answers: pays, keeps the logs; a refused one must have changed nothing.
+    /// Applies the result of an action: pays and keeps the logs. A refused action must have changed nothing.
     pub fn act<T>(
         &mut self,
         sender: Address,
@@ -181,9 +181,9 @@ impl World {
                 Ok(done.value)
             }
             Err(ModuleError::Refused(fault)) => {
-                assert_eq!(before, self.slots, "a refused action wrote");
+                assert_eq!(before, self.slots, "a refused action changed a slot");
                 assert!(fault.revert_data().len() >= 4);
-                assert_ne!(fault, StakingFault::Accounting, "the accounts are broken");
+                assert_ne!(fault, StakingFault::Accounting, "the accounts do not balance");
                 Err(fault)
             }
             Err(ModuleError::Slots(never)) => match never {},
@@ -247,7 +247,7 @@ impl World {
         views::balance_of(&mut self.slots, who).unwrap()
     }
 
-    /// What a delegation is worth.
+    /// The value of a delegation.
     pub fn bonded(&mut self, who: Address, with: Address) -> U256 {
         views::delegation(&mut self.slots, who, with).unwrap().tokens
     }
@@ -284,7 +284,7 @@ impl World {
         self.slots.get(&slot).copied().unwrap_or_default()
     }
 
-    /// What an account owns of the stake, exactly: shares are worth fractions.
+    /// The exact stake of an account: shares are worth fractions of a unit.
     pub fn wealth(&mut self, who: Address) -> Q {
         let mut sum = q(self.liquid(who));
         for operator in views::validators(&mut self.slots).unwrap() {
@@ -304,7 +304,7 @@ impl World {
         sum
     }
 
-    /// Every account is exact: stake, coin, shares, sets.
+    /// Checks that all accounts balance exactly: stake, coin, shares, sets.
     pub fn audit(&mut self) {
         let totals = self.totals();
         let operators = views::validators(&mut self.slots).unwrap();
@@ -330,7 +330,7 @@ impl World {
             owed += field(*operator, ValidatorField::Rewards) + field(*operator, ValidatorField::Commission);
             let last = self.slot(layout::EPOCH).as_limbs()[0] + 67;
             let bits = |leave: u64| self.slot(layout::leaving_bits(*operator, leave / 256));
-            // A pool without its bit would be missing in the sum.
+            // The sum would miss a pool without its bit.
             for leave in (0..=last).filter(|leave| bits(*leave).bit(usize::try_from(leave % 256).unwrap())) {
                 let pool = self.slot(layout::leaving_pool(*operator, leave));
                 unbonding += pool;
@@ -343,7 +343,11 @@ impl World {
         assert_eq!(unbonding, totals.unbonding);
         assert_eq!(owed, self.slot(layout::COIN_OWED));
         let coin = views::rewards(&mut self.slots).unwrap();
-        assert_eq!(coin.owed + coin.undistributed + coin.dust + self.unseen, self.pool, "the reward pool is accounted");
+        assert_eq!(
+            coin.owed + coin.undistributed + coin.dust + self.unseen,
+            self.pool,
+            "owed + undistributed + dust + new coin = balance of the pool"
+        );
 
         for set in [views::active_set(&mut self.slots).unwrap(), views::next_set(&mut self.slots).unwrap()] {
             assert!(!set.is_empty());

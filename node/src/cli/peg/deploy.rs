@@ -54,8 +54,8 @@ impl DeployArgs {
     }
 }
 
-/// Refuses before anything is sent: a wrong key, a passed or coming nonce, contracts that stand already. A registry alone is
-/// a deployment that was cut short, which goes on.
+/// Refuses before anything is sent: a wrong key, a nonce that has passed or is not reached, or existing contracts. If only the
+/// registry exists, an interrupted deployment is continued.
 pub(super) async fn deployable(parent: &Parent) -> eyre::Result<()> {
     let (peg, submitter) = (&parent.peg, &parent.submitter);
     if submitter.address() != peg.deployer {

@@ -49,10 +49,10 @@ impl Parent {
         Ok(Self { submitter, genesis, peg, validators })
     }
 
-    /// Refuses a registry of another sidechain, and a node of one.
+    /// Refuses a registry or a node of another sidechain.
     ///
     /// # Errors
-    /// Names who is of which chain, by genesis hash.
+    /// Names the mismatch and both genesis hashes.
     pub(super) async fn same_chain(&self, node: Option<&RpcClient>) -> eyre::Result<()> {
         let (registry, expected) = (self.peg.registry, self.genesis.hash);
         if self.submitter.code(registry).await?.is_empty() {
@@ -81,10 +81,10 @@ impl Parent {
         Ok(())
     }
 
-    /// Checks that exactly the contracts of this release stand on the parent for this genesis.
+    /// Checks that the parent has exactly the contracts of this release for this genesis.
     ///
     /// # Errors
-    /// Names what differs.
+    /// Names the difference.
     pub(super) async fn verify(&self) -> eyre::Result<causeway_parent::Deployment> {
         let (registry, vault) = (self.peg.registry, self.peg.vault);
         Ok(self.submitter.verify_deployment(self.genesis.hash, &self.validators, registry, vault).await?)

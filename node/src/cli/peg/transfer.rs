@@ -39,19 +39,19 @@ impl TransferArgs {
     }
 }
 
-/// A transfer that has left.
+/// A transfer that was sent.
 struct Sent {
     /// `deposit` or `withdrawal`.
     what: &'static str,
-    /// What its number is called.
+    /// Name of its number.
     numbered: &'static str,
     number: u64,
-    /// What the block's height is called.
+    /// Name of the block's height.
     height_name: &'static str,
     height: u64,
     hash: B256,
     gas_used: u64,
-    /// What happened and what comes next, in a sentence.
+    /// The result and the next step, in a sentence.
     story: String,
 }
 
@@ -83,7 +83,7 @@ impl DepositArgs {
         let amount = self.transfer.amount()?;
         let parent = self.parent.connect(self.transfer.account.signer()?).await?;
         let node = self.rpc.as_deref().map(RpcClient::new).transpose()?;
-        // Coin that is locked in a stranger's vault is lost: everything is checked first.
+        // Coin locked in a wrong vault is lost, so everything is checked first.
         parent.same_chain(node.as_ref()).await?;
         parent.verify().await?;
         let recipient = self.transfer.to.unwrap_or_else(|| parent.submitter.address());

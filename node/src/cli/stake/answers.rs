@@ -1,4 +1,4 @@
-//! What the commands read of the `staking_` methods' answers.
+//! The fields of the `staking_` methods' answers that the commands use.
 
 use alloy_primitives::{Address, B256, U64, U256};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
-    /// The epoch `ahead` of this one, and the height at which it begins unless an epoch is extended.
+    /// The epoch `ahead` of this one, and its first height if no epoch is extended.
     pub(super) fn ahead(&self, ahead: u64) -> (u64, u64) {
         let start = self.start_height.to::<u64>();
         let blocks = self.length.to::<u64>().saturating_mul(ahead).saturating_add(self.extended.to::<u64>());
@@ -30,7 +30,7 @@ impl Epoch {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Validator {
     pub(super) operator: Address,
-    /// The id that votes and evidence name.
+    /// The id used by votes and evidence.
     pub(super) validator: Address,
     pub(super) consensus_key: B256,
     pub(super) status: String,
@@ -46,7 +46,7 @@ pub(super) struct Validator {
     pub(super) uptime: Option<Uptime>,
 }
 
-/// How a member did in the present window of blocks.
+/// A member's record in the current window of blocks.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Uptime {
@@ -85,7 +85,7 @@ pub(super) struct Redelegation {
     pub(super) free_at: Option<U64>,
 }
 
-/// Time of the latest block, seconds: the time that the module goes by.
+/// Time of the latest block, seconds: the module's time.
 pub(super) async fn now(client: &RpcClient) -> eyre::Result<u64> {
     #[derive(Debug, Deserialize)]
     struct Head {
@@ -95,7 +95,7 @@ pub(super) async fn now(client: &RpcClient) -> eyre::Result<u64> {
     Ok(head.timestamp.to())
 }
 
-/// The present epoch.
+/// The current epoch.
 pub(super) async fn epoch(client: &RpcClient) -> eyre::Result<Epoch> {
     client.call("staking_epoch", ()).await
 }

@@ -31,7 +31,7 @@ pub(in crate::cli) struct ClaimArgs {
     send: SendArgs,
 }
 
-/// What was claimed so far.
+/// The results so far.
 struct Claims<'a> {
     sender: &'a Sender,
     /// Only from this validator.
@@ -55,7 +55,7 @@ impl ClaimArgs {
             stake: U256::ZERO,
         };
         let outcome = self.claim(&mut claims).await;
-        // Also when a later claim failed: the earlier ones are final.
+        // Also when a later claim failed: the earlier claims are final.
         claims.tell()?;
         outcome?;
         if claims.last.is_none() {
@@ -153,7 +153,7 @@ impl Claims<'_> {
         Ok(())
     }
 
-    /// Brings moves up to date whose time is over, so that their stake can move again.
+    /// Settles redelegations whose time is over, so that their stake is unlocked.
     async fn moves(&mut self) -> eyre::Result<()> {
         let client = self.sender.client();
         let moves: Vec<Redelegation> = client.call("staking_redelegations", (self.sender.address(),)).await?;

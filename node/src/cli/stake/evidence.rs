@@ -16,7 +16,7 @@ use super::{
 };
 use crate::cli::amount::whole;
 
-/// Largest file that is read, bytes; evidence has a few hundred.
+/// Largest evidence file, bytes; evidence has a few hundred.
 const MAX_EVIDENCE_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ impl ReportEvidenceArgs {
     }
 }
 
-/// Verifies the evidence here, so that a wrong file costs no gas and is told apart from a wrong chain.
+/// Verifies the evidence locally, so that a wrong file costs no gas and is distinguished from a wrong chain.
 async fn accused(sender: &Sender, evidence: &Evidence) -> eyre::Result<Validator> {
     let validators: Vec<Validator> = sender.client().call("staking_validators", ()).await?;
     let accused = validators
@@ -79,7 +79,7 @@ async fn accused(sender: &Sender, evidence: &Evidence) -> eyre::Result<Validator
     Ok(accused)
 }
 
-/// The epoch of a height: the one that holds after the block before it.
+/// The epoch of a height: the one in the state after the previous block.
 async fn epoch_of(sender: &Sender, height: u64) -> eyre::Result<u64> {
     let before = U64::from(height.saturating_sub(1));
     let epoch: Epoch = sender
@@ -97,7 +97,7 @@ fn read(path: &Path) -> eyre::Result<Vec<u8>> {
         return Err(eyre!("{} has {length} bytes: no evidence is longer than {MAX_EVIDENCE_BYTES}", path.display()));
     }
     let bytes = std::fs::read(path).wrap_err_with(cannot)?;
-    // Evidence begins with a byte of 0 or 1, which no hex text does.
+    // Evidence starts with a byte 0 or 1, and hex text does not.
     let text = std::str::from_utf8(&bytes).ok().and_then(|text| hex::decode(text.trim()).ok());
     Ok(text.unwrap_or(bytes))
 }

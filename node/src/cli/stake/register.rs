@@ -93,7 +93,7 @@ impl RegisterArgs {
     }
 }
 
-/// Both keys' consent to be registered for one operator on one chain.
+/// Both keys' signatures that agree to the registration for one operator on one chain.
 struct Proofs {
     consensus_key: B256,
     consensus_proof: Bytes,

@@ -1,4 +1,4 @@
-//! A call of the staking module, and telling what came of it.
+//! Calls the staking module and prints the result.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolEvent};
@@ -28,7 +28,7 @@ pub(super) struct SendArgs {
 /// A connection with the account that sends.
 pub(super) struct Sender {
     sidechain: Sidechain,
-    /// Whether scripts read what is printed.
+    /// Whether the output is for scripts.
     pub(super) json: bool,
 }
 
@@ -51,12 +51,12 @@ impl Sender {
         self.sidechain.client()
     }
 
-    /// Calls the module and waits until that is final.
+    /// Calls the module and waits until the call is final.
     pub(super) async fn call(&self, call: impl SolCall) -> eyre::Result<Landed> {
         self.sidechain.send(STAKING, U256::ZERO, call.abi_encode().into()).await
     }
 
-    /// Prints what happened: for people the story, for scripts the transaction and `facts`, an object.
+    /// Prints the result: for people `story`, for scripts the transaction and `facts`, an object.
     pub(super) fn tell(&self, landed: &Landed, facts: Value, story: &[String]) -> eyre::Result<()> {
         if self.json {
             let mut told = Map::from_iter([

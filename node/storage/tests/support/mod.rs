@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 pub const CHAIN_ID: u64 = 4_242;
 
-/// A standalone chain; `name` alone makes its genesis another.
+/// A standalone chain; another `name` gives another genesis.
 pub fn genesis(name: &str) -> Arc<Genesis> {
     let mut spec = ceremony::new_spec(CHAIN_ID, name, 1_700_000_000, None);
     let stake = U256::from(10u64).pow(U256::from(24));
@@ -48,7 +48,7 @@ pub fn address(number: u8) -> Address {
     Address::from_word(keccak256([number]))
 }
 
-/// Everything true after one block.
+/// The complete state after one block.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     pub accounts: BTreeMap<Address, Account>,
@@ -57,7 +57,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The diff that `changes` make, with trie nodes computed over `parent`, and the model after it.
+    /// The diff of `changes`, with trie nodes computed over `parent`, and the model after it.
     fn apply(&self, changes: &Changes, parent: &dyn StateSource) -> (StateDiff, Self) {
         let mut after = self.clone();
         let mut hashed = StateChanges::default();
@@ -118,7 +118,7 @@ impl Model {
     }
 }
 
-/// Where a database is.
+/// The location of a database.
 pub enum Place {
     Rocks(TempDir),
     Memory(Arc<MemoryTables>),
@@ -141,7 +141,7 @@ impl Place {
     }
 }
 
-/// Makes of each function of a [`Place`] a test over RocksDB and one over tables in memory.
+/// Generates from each function of a [`Place`] one test over RocksDB and one over tables in memory.
 macro_rules! in_each_place {
     ($($test:ident),+ $(,)?) => {
         mod rocks {
@@ -153,14 +153,14 @@ macro_rules! in_each_place {
     };
 }
 
-/// A database and what it should hold.
+/// A database and its expected content.
 pub struct TestChain {
     pub genesis: Arc<Genesis>,
     pub storage: Arc<Storage>,
     pub options: StorageOptions,
     /// By block number.
     pub models: Vec<Model>,
-    /// By block number less one.
+    /// By block number minus one.
     pub blocks: Vec<(Arc<ExecutedBlock>, CommitCertificate)>,
 }
 
@@ -199,7 +199,7 @@ impl TestChain {
         self.storage = place.open(&self.genesis, self.options).unwrap();
     }
 
-    /// Gives up the only handle, as a directory can be locked once: another database takes its place.
+    /// Drops the only handle, because a directory can be locked only once; another database replaces it.
     fn close(&mut self) {
         self.storage = Place::memory().open(&self.genesis, StorageOptions::default()).unwrap();
     }
@@ -286,7 +286,7 @@ impl TestChain {
         self.check_rows();
     }
 
-    /// The rows of the head's state are the model's, and give its root without any stored node.
+    /// Checks that the rows of the head's state equal the model's, and give its root without any stored node.
     pub fn check_rows(&self) {
         let model = &self.models[usize::try_from(self.head()).unwrap()];
         let (mut accounts, mut slots, mut codes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -310,7 +310,7 @@ impl TestChain {
     }
 }
 
-/// What a made-up block carries besides its diff.
+/// The content of a made-up block besides its diff.
 #[derive(Debug, Clone, Default)]
 pub struct Content {
     pub transactions: Vec<Transaction>,
@@ -358,7 +358,7 @@ pub fn certificate(executed: &ExecutedBlock) -> CommitCertificate {
     }
 }
 
-/// Opening must fail; the error.
+/// Opens a directory that must fail to open; returns the error.
 pub fn open_error(dir: &Path, genesis: &Genesis) -> StorageError {
     Storage::open(dir, genesis, StorageOptions::default()).unwrap_err()
 }

@@ -1,4 +1,4 @@
-//! Checks 1 to 4: what is locked on the parent is what exists on the sidechain or is under way.
+//! Checks 1 to 4: the coin locked on the parent equals the coin on the sidechain and in transit.
 
 use super::{STOP, require_slot, sum};
 use crate::{
@@ -9,7 +9,7 @@ use alloy_primitives::U256;
 use causeway_peg::layout;
 use std::collections::BTreeSet;
 
-/// Check 1: the vault holds at least what it owes.
+/// Check 1: the vault's balance is at least what it owes.
 pub(crate) fn backing(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(1, "the vault's balance covers what is locked");
     let values = &facts.bundle.parent.values;
@@ -22,7 +22,7 @@ pub(crate) fn backing(facts: &Facts<'_>) -> Check {
     check
 }
 
-/// Check 2: what is locked is deposits less claims, by the events and by the storage.
+/// Check 2: the locked amount equals deposits minus claims, in the events and in the storage.
 pub(crate) fn locked(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(2, "locked = deposits - claims, by events and by storage");
     let object = Object::Contract(facts.spec.vault);
@@ -48,7 +48,7 @@ pub(crate) fn locked(facts: &Facts<'_>) -> Check {
     check
 }
 
-/// Check 3: what exists on the sidechain is what was minted less what was burned.
+/// Check 3: the sidechain's supply equals minted minus burned coin.
 pub(crate) fn supply(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(3, "minted - burned = supply");
     let up_to = |height: u64| {

@@ -18,13 +18,13 @@ use causeway_peg::{
 };
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-/// Check 6 before anything is judged.
+/// An empty check 6.
 pub(crate) fn certificates_check() -> Check {
     Check::new(6, "every certificate is signed by more than two thirds of the validators of its epoch")
 }
 
-/// Check 6: every certificate verifies against the validator set of its epoch, each set is handed over to by the one before
-/// it, and the registry knows the same sets. Finds the latest certified checkpoint on the way.
+/// Check 6: every certificate verifies against the validator set of its epoch, the previous set hands over to each set,
+/// and the registry has the same sets. Also finds the latest certified checkpoint.
 pub(crate) fn certificates(facts: &mut Facts<'_>, check: &mut Check) {
     check.figure("parent view certificates", count(facts.chain.imports.len()));
     check.figure("checkpoint certificates", count(facts.chain.records.len()));
@@ -48,7 +48,7 @@ pub(crate) fn certificates(facts: &mut Facts<'_>, check: &mut Check) {
     sets::registry(facts, check);
 }
 
-/// Verifies the checkpoints' certificates epoch by epoch, each against the set that those of the epoch before it lead to.
+/// Verifies the checkpoints' certificates epoch by epoch, each against the set proven by the previous epoch's certificates.
 /// Returns the latest certified checkpoint.
 fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
     let (interval, head) = (facts.interval(), facts.chain.head);
@@ -75,8 +75,8 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
                 check.fail(object, reason, STOP);
                 continue;
             }
-            // Signatures over what the chain says it recorded are about the signers; whether that is the canonical
-            // checkpoint is the matter of check 8.
+            // This check concerns the signers of the digest that the chain recorded. Check 8 compares that digest with the canonical
+            // checkpoint.
             let recorded = chain.recorded_digests.get(&record.number).copied().unwrap_or(canonical.digest);
             let signed = verify(history, check, epoch..=epoch, recorded, &record.signatures, object, &what);
             if signed && recorded == canonical.digest {
@@ -92,7 +92,7 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
             check.fail(Object::ValidatorSet(next), reason, STOP);
         }
         if epoch < history.current() && history.set(next).is_none() {
-            // What follows can be verified against nothing.
+            // There is no proven set to verify the rest against.
             let next_step = "mend the sets named above first: certificates of this and later epochs were not verified";
             check.fail(Object::ValidatorSet(next), "it is not proven", next_step);
             break;
@@ -101,8 +101,8 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
     certified
 }
 
-/// Epochs whose set may have certified something in a block: one, unless a rotation lies between the checkpoints around the
-/// block and nothing proves in which block it was.
+/// Epochs whose set may have certified something in a block. It is one epoch, unless a rotation lies between the checkpoints
+/// around the block and nothing proves in which block it was.
 pub(super) fn epochs_in(facts: &Facts<'_>, check: &mut Check, block: u64) -> RangeInclusive<u64> {
     let around = facts.history.epochs_at(block, facts.interval(), facts.chain.head);
     let (mut first, last) = around.into_inner();
@@ -120,7 +120,7 @@ pub(super) fn epochs_in(facts: &Facts<'_>, check: &mut Check, block: u64) -> Ran
     first..=last
 }
 
-/// Verifies a certificate against the proven set of one of `epochs`. Where none of them is proven, that has failed already.
+/// Verifies a certificate against the proven set of one of `epochs`. If none is proven, another check has already failed.
 pub(super) fn verify(
     history: &History,
     check: &mut Check,
@@ -159,7 +159,7 @@ pub(super) fn verify(
     false
 }
 
-/// The peg's fixed values in the proven state are those of genesis.
+/// Checks that the peg's constants in the proven state equal those of genesis.
 fn peg_is_of_genesis(facts: &Facts<'_>, check: &mut Check) {
     let genesis = facts.genesis.alloc.get(&PEG).map(|account| &account.storage);
     for (slot, what) in [
@@ -174,7 +174,7 @@ fn peg_is_of_genesis(facts: &Facts<'_>, check: &mut Check) {
     }
 }
 
-/// Check 8: each checkpoint on either chain is the canonical one, and the chain of digests is unbroken.
+/// Check 8: each checkpoint on either chain is the canonical one, and the chain of digests is complete.
 pub(crate) fn checkpoints(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(8, "each checkpoint on the parent is the canonical one, and their chain is unbroken");
     check.figure("due", count(facts.canonical.len()));

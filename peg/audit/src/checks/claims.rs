@@ -9,7 +9,7 @@ use alloy_primitives::{Bytes, keccak256};
 use causeway_contracts::{RegistryArgs, VaultArgs, predicted_addresses, registry_runtime_code, vault_runtime_code};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Check 9: each claim pays one burned withdrawal, once, with its own fields, against a checkpoint that includes it.
+/// Check 9: each claim pays one burned withdrawal, once, with the same fields, against a checkpoint that includes it.
 pub(crate) fn claims(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(9, "each claim was burned once and paid once");
     check.figure("claims", count(facts.parent.claims.len()));
@@ -47,7 +47,7 @@ pub(crate) fn claims(facts: &Facts<'_>) -> Check {
     check
 }
 
-/// Check 10: the contracts are those of this release, at the addresses that genesis foresaw, committed to this genesis.
+/// Check 10: the contracts have this release's code and the addresses from genesis, and commit to this genesis.
 pub(crate) fn code(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(10, "the contracts on the parent are the pinned ones");
     let spec = facts.spec;

@@ -81,7 +81,7 @@ fn deposits_are_gapless(facts: &Facts<'_>, check: &mut Check) {
     }
 }
 
-/// The imports' calldata: what was certified is what was deposited and what was minted.
+/// Checks the imports' calldata: the certified, deposited and minted deposits are the same.
 fn imports_are_deposits(facts: &Facts<'_>, check: &mut Check) {
     let mut imported = 0u64;
     for import in &facts.chain.imports {

@@ -1,5 +1,5 @@
-//! Check 6 outside the certificates' own verification: what the state, the acknowledgements and the registry say of the
-//! validator sets.
+//! Check 6 without the verification of certificates: the validator sets in the state, in the acknowledgements and in
+//! the registry.
 
 use super::{
     STOP,
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const OTHER_SETS: &str = "do not deposit: this registry hears other validators";
 
-/// Each acknowledgement is certified by the set of its block's epoch, names the set of the history, and follows the parent.
+/// Checks that each acknowledgement is certified by the set of its block's epoch, names the history's set, and follows the parent.
 pub(super) fn acknowledgements(facts: &Facts<'_>, check: &mut Check) {
     let mut acked = facts.history.base();
     for call in &facts.chain.acknowledgements {
@@ -46,7 +46,7 @@ pub(super) fn acknowledgements(facts: &Facts<'_>, check: &mut Check) {
         let digest = facts.domain.set_acknowledged_digest(&SetAcknowledged { epoch, commitment });
         let what = format!("the acknowledgement of the set of epoch {epoch} in block {block}");
         verify(&facts.history, check, epochs, digest, &call.signatures, object, &what);
-        // A set is in force at the registry from the first checkpoint it accepted of that epoch on.
+        // The registry puts a set in force with the first checkpoint that it accepts of that epoch.
         let in_force = facts.parent.checkpoints.iter().map(|accepted| accepted.epoch).max();
         let in_force = in_force.unwrap_or(facts.history.base());
         if epoch > in_force {
@@ -65,7 +65,7 @@ pub(super) fn acknowledgements(facts: &Facts<'_>, check: &mut Check) {
     require_slot(facts, check, object, layout::ACKED_EPOCH, "acknowledged epoch", acked);
 }
 
-/// The proven state has the history's epoch in force, and its sets.
+/// Checks that the proven state has the history's epoch in force, and its sets.
 pub(super) fn state(facts: &Facts<'_>, check: &mut Check) {
     let epoch = |height| U256::from(facts.epoch_after(height));
     require_slot(facts, check, Object::Contract(PEG), layout::VALIDATOR_EPOCH, "epoch in force", epoch);
@@ -82,7 +82,7 @@ pub(super) fn state(facts: &Facts<'_>, check: &mut Check) {
     }
 }
 
-/// Where the staking module's state is proven to say when an epoch began, its first checkpoint is the first one after that.
+/// If the staking module's proven state contains the start of an epoch, checks that its first checkpoint is the first one after that.
 pub(super) fn beginnings(facts: &Facts<'_>, check: &mut Check) {
     for epoch in facts.history.base().saturating_add(1)..=facts.history.current() {
         let (rotation, first) = (facts.chain.rotation(epoch), facts.history.first_checkpoint(epoch));
@@ -96,7 +96,7 @@ pub(super) fn beginnings(facts: &Facts<'_>, check: &mut Check) {
     }
 }
 
-/// The registry's events and answers are the history's sets: genesis's, and those that accepted checkpoints name.
+/// Checks that the registry's events and views have the history's sets: genesis's, and those named by accepted checkpoints.
 pub(super) fn registry(facts: &Facts<'_>, check: &mut Check) {
     let endpoint = "read the parent from another endpoint";
     let accepted = &facts.parent.checkpoints;

@@ -1,4 +1,4 @@
-//! Check 11: how much is locked for each bonded token.
+//! Check 11: the locked amount for each bonded token.
 
 use crate::{
     audit::Facts,
@@ -7,8 +7,8 @@ use crate::{
 };
 use alloy_primitives::U256;
 
-/// Check 11: value locked against bonded stake. It informs and never fails: what the stake is worth is nothing that either
-/// chain knows, so the ratio is of coins to tokens, one for one.
+/// Check 11: locked coin against bonded stake. It informs and never fails: neither chain knows the value of the stake, so the
+/// ratio compares coins and tokens one to one.
 pub(crate) fn stake(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(11, "value locked against bonded stake (for information)");
     let proven =
@@ -28,7 +28,7 @@ pub(crate) fn stake(facts: &Facts<'_>) -> Check {
     check.figure("bonded stake", Figure::Tokens(bonded));
     check.figure("unbonding stake, still slashable", Figure::Tokens(slot(UNBONDING)));
     check.figure("at block", Figure::Count(height));
-    // No ratio where nothing is bonded, or more coin is locked than there can be.
+    // No ratio when nothing is bonded, or when more coin is locked than can exist.
     let ratio = locked.checked_mul(U256::from(RATIO_ONE)).and_then(|scaled| scaled.checked_div(bonded));
     if let Some(ratio) = ratio {
         check.figure("locked for each bonded token", Figure::Ratio(ratio));

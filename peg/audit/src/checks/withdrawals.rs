@@ -8,7 +8,7 @@ use crate::{
 use alloy_primitives::U256;
 use causeway_peg::{layout, tree, withdrawal::withdrawal_leaf};
 
-/// Check 7: the tree, rebuilt from the burns, gives each root and count that the parent accepted.
+/// Check 7: the tree rebuilt from the burns has each root and count that the parent accepted.
 pub(crate) fn withdrawals(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(7, "the withdrawal tree, rebuilt, gives each root and count");
     check.figure("withdrawals", count(facts.chain.burns.len()));

@@ -1,4 +1,4 @@
-//! Reading the parent.
+//! Reads the parent.
 
 use super::{CONCURRENT, CollectError, MAX_EPOCHS, raw_header};
 use crate::{
@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Everything about the peg on the parent, at its finalised block.
+/// All data of the peg on the parent, at its finalised block.
 pub(super) async fn read_parent(
     rpc: &Rpc,
     spec: &PegSpec,
@@ -74,7 +74,7 @@ async fn parent_proofs(rpc: &Rpc, spec: &PegSpec, values: &ParentValues, height:
     for (address, slots) in [(spec.vault, &vault[..]), (spec.registry, registry.as_slice())] {
         match rpc.proof(address, slots, height).await {
             Ok(proof) => proofs.push(proof),
-            // Many parent endpoints serve none; the report then says what is believed.
+            // Many parent endpoints provide none; the report then states which values are believed.
             Err(error) => tracing::info!(%address, %error, "the parent endpoint serves no storage proof"),
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice What client tests poke: storage, events, and each way a call can fail.
+/// @notice For client tests: storage, events, and each way a call can fail.
 contract TestProbe {
     uint256 public value;
     uint256 private depth;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice A recipient of claims that refuses payments or calls back what it was told while being paid; also a
-/// relayer that claims several in one transaction.
+/// @notice A recipient of claims that refuses payments, or makes a given call while it is paid; also a relayer that claims
+/// several withdrawals in one transaction.
 contract TestRecipient {
     bool public refusing;
     address public target;

@@ -1,4 +1,4 @@
-//! The bindings name exactly what the compiler's ABI names.
+//! The bindings have exactly the names of the compiler's ABI.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ fn agree<Calls: SolInterface, Errors: SolInterface, Events: SolEventInterface>(
 }
 
 #[test]
-fn bindings_name_what_the_compiler_names() {
+fn bindings_have_the_compilers_names() {
     agree::<
         CheckpointRegistry::CheckpointRegistryCalls,
         CheckpointRegistry::CheckpointRegistryErrors,
@@ -75,7 +75,7 @@ fn bindings_name_what_the_compiler_names() {
 }
 
 #[test]
-fn only_deposits_take_coin() {
+fn only_deposits_are_payable() {
     for artifact in [&artifact::REGISTRY, &artifact::VAULT] {
         for item in artifact.abi.as_array().unwrap() {
             let payable = item["stateMutability"] == "payable";

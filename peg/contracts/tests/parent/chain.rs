@@ -1,4 +1,4 @@
-//! A parent chain in memory: one transaction a block, Prague rules, no fees.
+//! A parent chain in memory: one transaction per block, Prague rules, no fees.
 
 use alloy_primitives::{Address, Bytes, Log, TxKind, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent};
@@ -18,7 +18,7 @@ pub struct Chain {
     db: CacheDB<EmptyDB>,
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug)]
 pub struct Outcome {
     pub gas: u64,
@@ -149,7 +149,7 @@ impl Chain {
         }
     }
 
-    /// A read: nothing it does stays.
+    /// A read: its effects are dropped.
     pub fn view<C: SolCall>(&mut self, to: Address, call: &C) -> C::Return {
         let outcome = self.try_view(to, call);
         C::abi_decode_returns_validate(outcome.output()).expect("the ABI's return type")
@@ -164,7 +164,7 @@ impl Chain {
 }
 
 impl Chain {
-    /// Coin that arrives without a call.
+    /// Adds coin without a call.
     pub fn fund_more(&mut self, account: Address, amount: U256) {
         let balance = self.balance(account) + amount;
         self.fund(account, balance);

@@ -20,7 +20,7 @@ fn world_with_checkpoint() -> (World, Checkpoint) {
 }
 
 #[test]
-fn certified_checkpoint_is_accepted_and_remembered() {
+fn certified_checkpoint_is_accepted_and_stored() {
     let (mut world, checkpoint) = world_with_checkpoint();
     world.withdraw(ALICE, BOB, U256::ONE, U256::ZERO);
     let timestamp = world.chain.timestamp;
@@ -71,7 +71,7 @@ fn signatures_in_another_order_are_refused() {
 }
 
 #[test]
-fn high_s_twin_of_a_signature_is_refused() {
+fn signature_with_high_s_is_refused() {
     let (mut world, checkpoint) = world_with_checkpoint();
     let mut call = world.submission(&checkpoint, &[0, 1, 2]);
     let mut signatures = call.signatures.to_vec();
@@ -191,7 +191,7 @@ fn broken_digest_chain_is_refused() {
 }
 
 #[test]
-fn heights_rise() {
+fn heights_must_increase() {
     let (mut world, first) = world_with_checkpoint();
     assert!(world.submit(&first, &[0, 1, 2]).ok());
     let second = world.checkpoint();
@@ -223,7 +223,7 @@ fn withdrawal_counts_never_fall_and_fit_the_tree() {
 }
 
 #[test]
-fn deposit_history_that_never_happened_is_refused_whoever_signed_it() {
+fn checkpoint_of_a_false_deposit_history_is_refused_whoever_signed_it() {
     let (mut world, checkpoint) = world_with_checkpoint();
     let forged = Checkpoint { depositAcc: B256::repeat_byte(9), ..checkpoint };
     world.submit(&forged, &[0, 1, 2, 3]).refused_with(CheckpointRegistry::DepositHistoryMismatch {
@@ -231,10 +231,10 @@ fn deposit_history_that_never_happened_is_refused_whoever_signed_it() {
         actual: checkpoint.depositAcc,
         claimed: B256::repeat_byte(9),
     });
-    // A deposit more than there were.
+    // The checkpoint claims one more deposit than happened.
     let forged = Checkpoint { depositNonce: 2, ..checkpoint };
     world.submit(&forged, &[0, 1, 2, 3]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 2 });
-    // A deposit fewer than the accumulator says.
+    // The checkpoint claims one deposit fewer than its accumulator.
     let forged = Checkpoint { depositNonce: 0, ..checkpoint };
     world.submit(&forged, &[0, 1, 2, 3]).refused_as::<CheckpointRegistry::DepositHistoryMismatch>();
 }
@@ -273,7 +273,7 @@ fn checkpoint_older_than_the_ring_is_still_accepted_with_the_leaves_since() {
     }
     let mut call = world.submission(&checkpoint, &[0, 1, 2]);
     send(&mut world, &call).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 1 });
-    // Any remembered nonce will do: a little below the latest, so that new deposits do not race the submission.
+    // Any stored nonce works; it is a little below the latest, so that new deposits do not interfere with the submission.
     call.laterDeposits = leaves[..20].to_vec();
     assert!(send(&mut world, &call).ok());
 }

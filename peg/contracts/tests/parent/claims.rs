@@ -36,7 +36,7 @@ fn claim_against_a_later_checkpoint_is_not_a_second_claim() {
     let call = world.claim_against(0, 2);
     world.claim_with(&call).refused_with(PegVault::AlreadyClaimed { index: 0 });
     let call = world.claim_against(1, 2);
-    assert!(world.claim_with(&call).ok(), "any accepted checkpoint that covers the index will do");
+    assert!(world.claim_with(&call).ok(), "any accepted checkpoint that covers the index works");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn every_changed_field_of_a_withdrawal_is_refused() {
 fn index_beyond_the_count_is_refused() {
     let mut world = World::with_claims(&[ether(1)], U256::ZERO);
     let honest = world.claim_against(0, 1);
-    // The second one would alias index 0 if only the tree's 32 bits were looked at.
+    // The second one would equal index 0 if only the tree's 32 bits were checked.
     for index in [1, 1 << 32, u64::MAX] {
         let mut call = honest.clone();
         call.w.index = index;
@@ -108,8 +108,8 @@ fn unknown_checkpoint_is_refused_and_so_is_number_zero() {
 }
 
 #[test]
-fn unknown_root_proves_nothing_even_when_all_is_zero() {
-    // Nomad: the default value of a mapping was an accepted root.
+fn unknown_checkpoint_proves_nothing_even_with_zero_values() {
+    // The Nomad bug: the default value of a mapping was an accepted root.
     let mut world = World::new(&[1]);
     world.deposit(ALICE, ALICE, ether(1));
     let call = PegVault::claimCall {
@@ -139,10 +139,9 @@ fn proof_of_another_leaf_or_root_is_refused() {
 }
 
 #[test]
-fn inner_node_is_no_leaf() {
-    // The proof one level short, with the withdrawal replaced by nothing that hashes to the inner node: the
-    // vault computes leaves itself from typed fields, so such a call cannot even be written. What can be
-    // written is a proof shifted by a level, and it proves nothing.
+fn inner_node_cannot_be_claimed() {
+    // An inner node cannot be given as a withdrawal, because the vault computes leaves itself from typed fields. The only
+    // possible call has a proof shifted by one level, and it is refused.
     let mut world = World::with_claims(&[ether(1), ether(2), ether(3)], U256::ZERO);
     let mut call = world.claim_against(0, 1);
     call.proof.rotate_left(1);
@@ -169,7 +168,7 @@ fn only_empty_subtrees_may_be_left_out_of_a_proof() {
 }
 
 #[test]
-fn unpayable_recipient_blocks_nobody_and_stays_claimable() {
+fn failed_payment_does_not_affect_other_claims_and_stays_claimable() {
     let mut world = World::new(&[1, 1, 1, 1]);
     let recipient = world.chain.create(ALICE, RECIPIENT.bytecode.clone()).created();
     for to in [recipient, BOB] {
@@ -196,9 +195,9 @@ fn contract_that_relays_gets_its_fee_and_cannot_reenter_while_it_is_paid() {
     let callback_ = world.claim_against(0, 1).abi_encode().into();
     let setup = TestRecipient::onPaymentCall { target_: world.vault, callback_ };
     world.chain.send(ALICE, relayer, U256::ZERO, &setup);
-    // Paid one wei, it claims as the relayer; paid its fee inside that, it claims again, and is refused.
+    // When it receives one wei, it claims as the relayer. When it then receives its fee, it claims again, and is refused.
     assert!(world.chain.transact(ALICE, TxKind::Call(relayer), Bytes::new(), U256::ONE).ok());
-    assert!(world.chain.view(relayer, &TestRecipient::callbackSucceededCall {}), "the outer claim");
+    assert!(world.chain.view(relayer, &TestRecipient::callbackSucceededCall {}), "the outer claim succeeded");
     assert!(world.chain.view(world.vault, &PegVault::isClaimedCall { index: 0 }));
     assert_eq!(world.chain.balance(relayer), U256::from(8));
     assert_eq!(world.locked(), U256::ZERO);
@@ -215,7 +214,7 @@ fn reentrant_recipient_gets_its_money_once() {
     }
     let checkpoint = world.checkpoint();
     assert!(world.submit(&checkpoint, &[0, 1, 2]).ok());
-    // While it is paid it claims the same withdrawal again, then (second run) another of its own.
+    // While it is paid it claims the same withdrawal again, then (second run) another withdrawal of its own.
     for reentered in [0, 1] {
         let mut world = clone_for(&world, recipient, reentered);
         assert!(world.claim(0).ok());
@@ -230,7 +229,7 @@ fn reentrant_recipient_gets_its_money_once() {
             U256::ZERO,
             &TestRecipient::onPaymentCall { target_: Address::ZERO, callback_: Bytes::new() },
         );
-        assert!(world.claim(1).ok(), "the guard is open again");
+        assert!(world.claim(1).ok(), "the guard is released again");
     }
 }
 
@@ -252,14 +251,14 @@ fn several_claims_fit_one_transaction() {
     let all = TestRecipient::batchCall { target_: world.vault, calls: claims(&[0, 1, 2]) };
     let repeated = TestRecipient::batchCall { target_: world.vault, calls: claims(&[0, 1, 0]) };
     world.chain.send(ALICE, relayer, U256::ZERO, &repeated).refused();
-    assert_eq!(world.locked(), ether(6), "the whole transaction is undone");
+    assert_eq!(world.locked(), ether(6), "the whole transaction is reverted");
     assert!(world.chain.send(ALICE, relayer, U256::ZERO, &all).ok());
     assert_eq!(world.chain.balance(relayer), U256::from(21));
     assert_eq!(world.locked(), U256::ZERO);
 }
 
 #[test]
-fn recipient_may_deposit_again_while_it_is_paid() {
+fn recipient_may_deposit_while_it_is_paid() {
     let mut world = World::new(&[1, 1, 1, 1]);
     let recipient = world.chain.create(ALICE, RECIPIENT.bytecode.clone()).created();
     world.deposit(ALICE, ALICE, ether(1));
@@ -267,7 +266,7 @@ fn recipient_may_deposit_again_while_it_is_paid() {
     world.withdraw(ALICE, recipient, ether(1), U256::ZERO);
     let checkpoint = world.checkpoint();
     assert!(world.submit(&checkpoint, &[0, 1, 2]).ok());
-    // The callback carries no value, so the vault refuses the deposit itself and not the claim.
+    // The callback carries no value, so the vault refuses the deposit but not the claim.
     let callback_ = PegVault::depositNativeCall { recipient: BOB }.abi_encode().into();
     let setup = TestRecipient::onPaymentCall { target_: world.vault, callback_ };
     world.chain.send(ALICE, recipient, U256::ZERO, &setup);
@@ -312,7 +311,7 @@ fn claims_work_across_words_of_the_nullifier_bitmap() {
 
 #[test]
 fn forged_claim_of_more_than_is_locked_fails() {
-    // Two thirds of the validators forge a tree; what limits them here is the vault's own accounting.
+    // Two thirds of the validators forge a tree; the vault's own accounting limits the damage.
     let mut world = World::new(&[1]);
     world.deposit(ALICE, ALICE, ether(1));
     world.chain.fund_more(world.vault, ether(10));
@@ -350,7 +349,7 @@ fn fee_above_the_amount_and_unknown_tokens_are_refused_even_when_proven() {
         let mut checkpoint = world.checkpoint();
         checkpoint.withdrawalRoot = tree::root_of(&world.leaves()).unwrap();
         checkpoint.withdrawalCount = 1;
-        // The forged checkpoint is the validators' own: the registry cannot know better.
+        // The validators signed the forged checkpoint, so the registry accepts it.
         checkpoint.depositNonce = 0;
         checkpoint.depositAcc = B256::ZERO;
         world.checkpoints[0] = checkpoint;

@@ -34,14 +34,14 @@ fn deposit_event_carries_every_field() {
 }
 
 #[test]
-fn deposit_of_nothing_is_refused() {
+fn deposit_of_zero_is_refused() {
     let mut world = World::new(&[1]);
     let call = PegVault::depositNativeCall { recipient: BOB };
     world.chain.send(ALICE, world.vault, U256::ZERO, &call).refused_with(PegVault::ZeroAmount {});
 }
 
 #[test]
-fn deposit_for_nobody_is_refused() {
+fn deposit_to_the_zero_address_is_refused() {
     let mut world = World::new(&[1]);
     let call = PegVault::depositNativeCall { recipient: Address::ZERO };
     world.chain.send(ALICE, world.vault, ether(1), &call).refused_with(PegVault::ZeroRecipient {});
@@ -70,7 +70,7 @@ fn plain_payments_and_unknown_calls_are_refused() {
 fn donated_coin_is_surplus_and_not_locked() {
     let mut world = World::new(&[1]);
     world.deposit(ALICE, BOB, ether(1));
-    // As a self-destructing contract would leave it.
+    // As a self-destructing contract can do.
     world.chain.fund_more(world.vault, ether(5));
     assert_eq!(world.locked(), ether(1));
     assert_eq!(world.chain.balance(world.vault), ether(6));
@@ -87,7 +87,7 @@ fn snapshot_of_a_future_nonce_is_refused() {
 }
 
 #[test]
-fn ring_forgets_only_what_is_4096_deposits_old() {
+fn ring_drops_only_accumulators_4096_deposits_old() {
     let mut world = World::new(&[1]);
     let ring = world.chain.view(world.vault, &PegVault::SNAPSHOTSCall {});
     let mut accs = vec![B256::ZERO];

@@ -1,4 +1,4 @@
-//! The same digests, leaves, accumulators and roots in Rust, in Solidity and in the vectors' script.
+//! Rust, Solidity and the vectors' script compute equal digests, leaves, accumulators and roots.
 
 use std::str::FromStr;
 

@@ -1,5 +1,5 @@
-//! What the contracts cost. `cargo test --release -p causeway-contracts gas -- --nocapture` prints the figures;
-//! the assertions are the goals (21,000 and calldata included).
+//! Gas costs of the contracts. `cargo test --release -p causeway-contracts gas -- --nocapture` prints the figures; the
+//! assertions are the goals (21,000 and calldata included).
 
 use alloy_primitives::{Address, U256};
 use causeway_contracts::PegVault;
@@ -44,7 +44,7 @@ fn gas_of_deposits_checkpoints_and_claims_stays_within_the_goals() {
     assert!(world.submit(&checkpoint, &[0, 1, 2]).ok());
     println!("claim with a relayer's fee: {}, to a fresh account: {}", world.claim(4).gas, world.claim(5).gas);
 
-    // The goals of a checkpoint that is not its epoch's first, which besides opens the next set's slot.
+    // Goals for a checkpoint that is not the first one of its epoch; the first one also writes the next set's slot.
     let goals = [(1usize, None), (4, Some(120_000)), (7, None), (21, Some(185_000)), (100, Some(480_000)), (256, None)];
     for (count, goal) in goals {
         let mut world = World::new(&vec![100; count]);

@@ -1,4 +1,4 @@
-//! Checkpoints older than the vault's memory of deposits, by more than one transaction can prove.
+//! Checkpoints that are older than the vault's stored accumulators by more deposits than one transaction can prove.
 
 use alloy_primitives::{B256, U256};
 use causeway_contracts::{CheckpointRegistry, PegVault, deposit_of};
@@ -12,7 +12,8 @@ use crate::{
     world::{ALICE, BOB, RELAYER, World, ether},
 };
 
-/// A checkpoint on one deposit, and so many deposits later that the vault forgot it. Their leaves follow it.
+/// A checkpoint with one deposit, followed by so many deposits that the vault no longer stores its accumulator. Also returns
+/// the leaves of these deposits.
 fn forgotten() -> (World, Checkpoint, Vec<B256>) {
     let mut world = World::new(&[1, 1, 1, 1]);
     world.deposit(ALICE, BOB, ether(1));
@@ -48,13 +49,13 @@ fn history_is_linked_backwards_part_by_part() {
     let (mut world, checkpoint, leaves) = forgotten();
     submit(&mut world, &checkpoint, &[]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 1 });
     submit(&mut world, &checkpoint, &leaves[..4]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 5 });
-    // Leaf i is of deposit i + 2. The vault remembers deposit 22 and later ones.
+    // Leaf i belongs to deposit i + 2. The vault stores the accumulators from deposit 22 on.
     let (tenth, fifth) = (acc(&world, 10), acc(&world, 5));
     link(&mut world, 5, fifth, &leaves[4..9]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 10 });
     let event: CheckpointRegistry::DepositHistoryLinked = link(&mut world, 10, tenth, &leaves[9..30]).event();
     assert_eq!((event.nonce, event.acc), (10, tenth));
     assert!(link(&mut world, 5, fifth, &leaves[4..9]).ok());
-    assert!(link(&mut world, 5, fifth, &leaves[4..9]).ok(), "again, by another relayer");
+    assert!(link(&mut world, 5, fifth, &leaves[4..9]).ok(), "another relayer may link it again");
     let call = CheckpointRegistry::linkedAccCall { nonce: 5 };
     assert_eq!(world.chain.view(world.registry, &call), fifth);
     assert!(submit(&mut world, &checkpoint, &leaves[..4]).ok());
@@ -75,7 +76,7 @@ fn checkpoint_whose_own_accumulator_is_linked_needs_no_leaves() {
 }
 
 #[test]
-fn nothing_is_linked_that_did_not_happen() {
+fn false_history_is_never_linked() {
     let (mut world, checkpoint, leaves) = forgotten();
     let (tenth, count) = (acc(&world, 10), u64::try_from(world.deposits.len()).unwrap());
     let mut wrong = leaves[9..30].to_vec();
@@ -89,7 +90,7 @@ fn nothing_is_linked_that_did_not_happen() {
         link(&mut world, nonce, B256::ZERO, &[]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce });
     }
     link(&mut world, u64::MAX, tenth, &leaves[..1]).refused();
-    // An accumulator of zero is no proof that there is none.
+    // A claimed accumulator of zero must not pass because no accumulator is stored.
     let forged = Checkpoint { depositAcc: B256::ZERO, ..checkpoint };
     submit(&mut world, &forged, &[]).refused_with(CheckpointRegistry::UnknownDepositHistory { nonce: 1 });
 }

@@ -1,6 +1,6 @@
-//! Both chains together under random histories, honest and not: the vault's bytecode, the registry's and the
-//! module's rules. After every step, I7 (locked = supply + deposited-unminted + burned-unclaimed) is compared with
-//! what the vault itself says, and I8 (each withdrawal is paid at most once) with what people hold.
+//! Both chains together under random histories, honest and malicious: the bytecode of vault and registry, and the module's
+//! rules. After every step, I7 (locked = supply + deposited-unminted + burned-unclaimed) is compared with the vault's own
+//! figures, and I8 (each withdrawal is paid at most once) with the recipients' balances.
 //!
 //! `PEG_INVARIANT_CASES=10000 cargo test --release -p causeway-contracts invariants` runs longer.
 
@@ -18,7 +18,7 @@ enum Step {
     Deposit {
         amount: u64,
     },
-    /// Mint up to this many pending deposits.
+    /// Mint up to this number of pending deposits.
     Import {
         count: usize,
     },
@@ -27,12 +27,12 @@ enum Step {
         fee: u64,
     },
     Checkpoint,
-    /// Submit one of the built checkpoints with these signers (a bitmap).
+    /// Submit one of the built checkpoints with the signers of this bitmap.
     Submit {
         pick: usize,
         signers: u8,
     },
-    /// The same, with a field changed and signed all the same by fewer than a quorum, or signed for the original.
+    /// The same with a changed field, signed by fewer than a quorum or only in its original form.
     Forge {
         pick: usize,
         field: u8,
@@ -41,7 +41,7 @@ enum Step {
         pick: usize,
         checkpoint: usize,
     },
-    /// A claim whose fields were changed.
+    /// A claim with changed fields.
     ForgeClaim {
         pick: usize,
         field: u8,
@@ -109,10 +109,10 @@ impl Model {
             parentHeight: self.world.chain.number,
             parentHash: B256::repeat_byte(1),
             depositNonce: batch.last().unwrap().nonce,
-            // The vault's own accumulator: what the module folds must meet it.
+            // The vault's own accumulator: the module must compute the same one.
             depositAcc: self.acc_on_parent(batch.last().unwrap().nonce),
         };
-        // Imports at one parent height must name one hash; heights rise with every transaction here.
+        // Imports at one parent height must have one hash; here heights increase with every transaction.
         let signatures = self.world.sign(self.world.domain().parent_view_digest(&view), &[0, 1, 2, 3]);
         let slots = &mut self.world.slots;
         self.world.module.import_deposits(slots, &view, &signatures, &batch).unwrap();
@@ -148,7 +148,7 @@ impl Model {
             1 => Checkpoint { withdrawalCount: honest.withdrawalCount + 1, ..honest },
             2 => Checkpoint { number: honest.number + 1000, ..honest },
             3 => Checkpoint { nextValset: junk, ..honest },
-            // This one even with everybody's signature.
+            // This one is refused even with all signatures.
             _ => Checkpoint { depositAcc: junk, number: honest.number + 1000, height: u64::MAX, ..honest },
         };
         if field >= 4 {
@@ -169,7 +169,7 @@ impl Model {
         let (index, number) = (pick % count, u64::try_from(checkpoint % built).unwrap() + 1);
         let covered = self.world.checkpoints[checkpoint % built].withdrawalCount;
         let covers = u64::try_from(index).unwrap() < covered;
-        // Without a proof that exists, one that does not.
+        // Uses the existing proof, or an invalid one if there is none.
         let call = if covers {
             self.world.claim_against(index, number)
         } else {
@@ -212,9 +212,9 @@ impl Model {
         let unminted = sum(&mut world.deposits[self.imported..].iter().map(|deposit| deposit.amount));
         let paid = sum(&mut self.claimed.iter().map(|index| world.withdrawals[*index].amount));
         let burned = sum(&mut world.withdrawals.iter().map(|withdrawal| withdrawal.amount));
-        assert_eq!(locked, deposited - paid, "the vault's accounting is its events'");
+        assert_eq!(locked, deposited - paid, "the vault's accounting equals its events");
         assert_eq!(locked, supply + unminted + (burned - paid), "I7");
-        assert_eq!(world.chain.balance(world.vault), locked, "nothing was donated, so nothing is surplus");
+        assert_eq!(world.chain.balance(world.vault), locked, "without donations there is no surplus");
         assert_eq!(world.chain.balance(BOB), self.bob, "I8");
         assert_eq!(world.chain.balance(RELAYER), self.relayer, "I8");
         let latest = self.accepted.last().copied().unwrap_or(0);

@@ -1,5 +1,5 @@
-//! The contracts, run by an EVM in memory, against the rules in `causeway-peg`. One binary: linking the EVM
-//! once is what these tests cost most.
+//! The contracts, run by an EVM in memory, tested against the rules in `causeway-peg`. They are one binary, because linking
+//! the EVM is the largest cost of these tests.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
 mod bindings;

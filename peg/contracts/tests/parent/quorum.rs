@@ -1,4 +1,4 @@
-//! The boundary powers of `vectors/quorum.json`, which the Rust verifier's and consensus's tests read as well.
+//! The boundary powers of `vectors/quorum.json`, which the tests of the Rust verifier and of consensus read as well.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Vector {
-    /// What is at the boundary: shown when a vector fails.
+    /// The kind of boundary: shown when a vector fails.
     #[allow(dead_code)]
     kind: String,
     powers: Vec<String>,
@@ -33,13 +33,13 @@ impl Vector {
     }
 }
 
-/// A vault without deposits: answers every call with one zero word.
+/// A vault without deposits: it answers every call with one zero word.
 const EMPTY_VAULT: [u8; 5] = [0x60, 0x20, 0x5f, 0xf3, 0x00];
 const GENESIS: B256 = B256::repeat_byte(1);
 
-/// Members, not all of which the Rust rules would take for a set, and their secrets by rising address.
+/// The members (the Rust rules may refuse them as a set) and their secrets in ascending order of addresses.
 fn members(vector: &Vector, keys: &[(Address, B256)]) -> (Vec<PegValidator>, Vec<B256>) {
-    // Any run of keys by rising address is in committed order for falling powers.
+    // Keys in ascending order of addresses are in committed order when powers descend.
     let keys = &keys[..vector.powers.len()];
     let powers = vector.powers.iter().map(|power| power.parse().unwrap());
     let members = keys.iter().zip(powers).map(|((address, _), power)| PegValidator { address: *address, power });

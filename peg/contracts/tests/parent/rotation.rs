@@ -1,4 +1,4 @@
-//! Validator-set rotation on the parent.
+//! Rotation of the validator set on the parent.
 
 use alloy_primitives::{B256, U256};
 use causeway_contracts::CheckpointRegistry;
@@ -9,8 +9,7 @@ use crate::{
     world::{ALICE, BOB, World, ether, validators},
 };
 
-/// The world after a checkpoint that announces the set of epoch 1, with that set's secrets swapped in by
-/// [`rotate`].
+/// The world after a checkpoint that announces the set of epoch 1; [`rotate`] replaces the secrets by those of that set.
 fn announced() -> World {
     let mut world = World::new(&[1, 1, 1, 1]);
     let next = validators(1, &[5, 3, 1]).0;
@@ -26,16 +25,16 @@ fn rotate(world: &mut World) {
     (world.set, world.secrets) = validators(1, &[5, 3, 1]);
 }
 
-/// A checkpoint after the announcement, linked by number with a gap so that the digest chain is not the point.
+/// A checkpoint after the announcement; its number leaves a gap, so the digest chain is not checked.
 fn after(world: &World, number: u64, epoch: u64) -> Checkpoint {
     Checkpoint { number, height: number * 100, epoch, nextValset: B256::ZERO, ..world.checkpoints[0] }
 }
 
 #[test]
-fn announced_set_takes_over_with_its_first_checkpoint_and_the_old_one_falls_silent() {
+fn announced_set_takes_over_with_its_first_checkpoint_and_the_old_one_is_refused() {
     let mut world = announced();
     let old = after(&world, 3, 0);
-    assert!(world.submit(&old, &[0, 1, 2]).ok(), "until then the outgoing set goes on");
+    assert!(world.submit(&old, &[0, 1, 2]).ok(), "until then the outgoing set may sign");
     let mut rotated = world.clone();
     rotate(&mut rotated);
     let new = after(&rotated, 5, 1);
@@ -88,7 +87,7 @@ fn announcement_may_be_repeated_but_not_changed() {
 
 #[test]
 fn malformed_next_set_can_be_announced_but_never_signs() {
-    // Only its hash is known when it is announced: what cannot be ordered cannot be used either.
+    // Only its hash is known when it is announced; a set that is not well-formed cannot be used later.
     let mut world = World::new(&[1, 1, 1, 1]);
     let (set, secrets) = validators(1, &[2, 1]);
     let packed = set.packed();
@@ -107,10 +106,11 @@ fn malformed_next_set_can_be_announced_but_never_signs() {
         .refused_with(CheckpointRegistry::InvalidValidatorSet {});
 }
 
-/// The sidechain's own rules and the contracts, over epochs. A checkpoint is kept with the certificate of its epoch's set.
+/// The sidechain's own rules and the contracts, over several epochs. A checkpoint is stored with the certificate of its
+/// epoch's set.
 struct Epochs {
     world: World,
-    /// By epoch, the announced one included.
+    /// The sets by epoch, including the announced one.
     sets: Vec<(PegValidatorSet, Vec<B256>)>,
 }
 
@@ -132,7 +132,7 @@ impl Epochs {
         PegModule::epoch(&mut self.world.slots).unwrap()
     }
 
-    /// Builds the next checkpoint and records it with everybody's signatures.
+    /// Builds the next checkpoint and records it with all signatures.
     fn recorded(&mut self) -> Checkpoint {
         let checkpoint = self.world.checkpoint();
         self.sign_as(checkpoint.epoch);
@@ -142,7 +142,7 @@ impl Epochs {
         checkpoint
     }
 
-    /// The announced set takes over, and a set of other keys and powers is announced.
+    /// The announced set takes over, and a set with other keys and powers is announced.
     fn rotate(&mut self) {
         let epoch = PegModule::rotate(&mut self.world.slots).unwrap();
         let powers: Vec<u64> = (1..=3 + epoch % 3).rev().collect();
@@ -151,7 +151,7 @@ impl Epochs {
         self.sets.push(next);
     }
 
-    /// `count` epochs of two checkpoints each, both recorded.
+    /// Passes `count` epochs with two checkpoints each, both recorded.
     fn pass(&mut self, count: usize) {
         for _ in 0..count {
             self.recorded();
@@ -160,7 +160,7 @@ impl Epochs {
         }
     }
 
-    /// Submits a checkpoint with its own set's certificate, as anybody can who has the signatures.
+    /// Submits a checkpoint with its own set's certificate, as anyone with the signatures can.
     fn submit(&mut self, number: u64) -> Outcome {
         let checkpoint = self.world.checkpoints[usize::try_from(number).unwrap() - 1];
         self.sign_as(checkpoint.epoch);
@@ -175,7 +175,7 @@ impl Epochs {
         RegistryState { number: latest.number, epoch: latest.epoch, knows_next }
     }
 
-    /// What a relayer does: one handover after the other, then the latest recorded checkpoint.
+    /// Acts as a relayer: submits one handover after another, then the latest recorded checkpoint.
     fn catch_up(&mut self) -> Vec<u64> {
         let mut submitted = Vec::new();
         loop {
@@ -192,7 +192,7 @@ impl Epochs {
         submitted
     }
 
-    /// The registry knows the sets of all epochs up to `epoch` as the sidechain has them, and none after it.
+    /// Checks that the registry knows the sidechain's sets of all epochs up to `epoch`, and none after it.
     fn knows_up_to(&mut self, last: u64) {
         for epoch in 0..last + 3 {
             let call = CheckpointRegistry::validatorSetOfCall { epoch };
@@ -212,7 +212,7 @@ fn registry_follows_the_sidechain_epoch_by_epoch() {
         assert_eq!(epochs.registry(), RegistryState { number: handover.number, epoch, knows_next: true });
         epochs.knows_up_to(epoch + 1);
         let later = epochs.recorded();
-        assert!(epochs.submit(later.number).ok(), "the same set is named again");
+        assert!(epochs.submit(later.number).ok(), "the same set is announced again");
         epochs.rotate();
     }
 }
@@ -228,20 +228,20 @@ fn registry_ten_epochs_behind_catches_up_by_one_checkpoint_of_each_and_claims_wo
     epochs.recorded();
     assert_eq!(epochs.epoch(), 10);
     assert_eq!(epochs.registry(), RegistryState { number: 0, epoch: 0, knows_next: false });
-    // Two checkpoints an epoch: 1 and 2 of epoch 0, 3 and 4 of epoch 1, ... 21 and 22 of epoch 10.
+    // Two checkpoints per epoch: 1 and 2 of epoch 0, 3 and 4 of epoch 1, ... 21 and 22 of epoch 10.
     let handovers: Vec<u64> = (0..=10).map(|epoch| 2 * epoch + 1).collect();
     assert_eq!(epochs.catch_up(), [handovers.as_slice(), &[22]].concat());
     assert_eq!(epochs.registry(), RegistryState { number: 22, epoch: 10, knows_next: true });
     epochs.knows_up_to(11);
     assert!(epochs.world.claim(0).ok());
-    assert_eq!(epochs.catch_up(), [0u64; 0], "nothing is left to do");
+    assert_eq!(epochs.catch_up(), [0u64; 0], "nothing is left to submit");
 }
 
 #[test]
-fn catching_up_goes_on_where_another_relayer_or_an_interruption_left_it() {
+fn catching_up_continues_after_an_interruption_or_another_relayer() {
     let mut epochs = Epochs::new();
     epochs.pass(4);
-    // Somebody submits the second checkpoint of epoch 0 and, later, both of epoch 2.
+    // Another relayer submits the second checkpoint of epoch 0 and, later, both of epoch 2.
     assert!(epochs.submit(2).ok());
     epochs.submit(1).refused_with(CheckpointRegistry::NumberNotNewer { latest: 2, number: 1 });
     assert!(epochs.submit(3).ok());
@@ -258,7 +258,7 @@ fn catching_up_goes_on_where_another_relayer_or_an_interruption_left_it() {
 fn epochs_are_not_skipped_and_numbers_do_not_go_back() {
     let mut epochs = Epochs::new();
     epochs.pass(4);
-    // A fresh registry knows the set of epoch 0 alone.
+    // A new registry knows only the set of epoch 0.
     for number in [3, 5, 7] {
         epochs.submit(number).refused_with(CheckpointRegistry::UnknownEpoch { epoch: (number - 1) / 2 });
     }
@@ -267,28 +267,28 @@ fn epochs_are_not_skipped_and_numbers_do_not_go_back() {
         epochs.submit(number).refused_with(CheckpointRegistry::UnknownEpoch { epoch: (number - 1) / 2 });
     }
     assert!(epochs.submit(3).ok());
-    // Epoch 0 is over at the parent, though its checkpoint 2 is certified; and so is checkpoint 1.
+    // At the parent epoch 0 is over, although checkpoints 1 and 2 are certified.
     for number in [1, 2, 3] {
         epochs.submit(number).refused_with(CheckpointRegistry::NumberNotNewer { latest: 3, number });
     }
-    assert!(epochs.submit(6).ok(), "the handover itself may be passed over by a later one of its epoch");
+    assert!(epochs.submit(6).ok(), "a later checkpoint of the same epoch may replace the handover");
     epochs.submit(5).refused_with(CheckpointRegistry::NumberNotNewer { latest: 6, number: 5 });
     assert!(epochs.submit(8).ok());
     assert_eq!(epochs.catch_up(), [0u64; 0]);
 }
 
 #[test]
-fn sets_that_left_are_refused_for_ever() {
+fn former_sets_are_refused_for_ever() {
     let mut epochs = Epochs::new();
     epochs.pass(3);
     let latest = epochs.recorded();
     epochs.catch_up();
     for epoch in 0..3 {
         epochs.sign_as(epoch);
-        // A new number of their old epoch, and one of the present epoch.
+        // A new number of their old epoch, and one of the current epoch.
         let own = Checkpoint { number: 99, height: 9_900, epoch, ..latest };
         let outcome = epochs.world.submit(&own, &epochs.world.everybody());
-        // The epoch before the registry's is over with the first checkpoint of the registry's own.
+        // The epoch before the registry's ends with the first checkpoint of the registry's own epoch.
         outcome.refused_with(CheckpointRegistry::UnknownEpoch { epoch });
         let present = Checkpoint { number: 99, height: 9_900, ..latest };
         epochs.world.submit(&present, &epochs.world.everybody()).refused_as::<CheckpointRegistry::WrongValidatorSet>();
@@ -296,8 +296,9 @@ fn sets_that_left_are_refused_for_ever() {
 }
 
 #[test]
-fn checkpoint_that_was_never_recorded_names_the_same_set_as_the_handover() {
-    // Certified by gossip alone, submitted by anyone, before or after the recorded one: no second name appears.
+fn checkpoint_that_was_never_recorded_announces_the_same_set_as_the_handover() {
+    // Certified by gossip only and submitted by anyone, before or after the recorded one: it never announces a different
+    // set.
     for first in [1u64, 2] {
         let mut epochs = Epochs::new();
         let other = validators(1, &[9, 5]);
@@ -320,9 +321,9 @@ fn checkpoint_that_was_never_recorded_names_the_same_set_as_the_handover() {
 }
 
 #[test]
-fn second_name_for_a_set_would_stop_the_registry_for_ever() {
-    // Why the module never lets a named set change: with another set on the sidechain, the parent waits for one that
-    // never signs.
+fn different_announced_set_would_stop_the_registry_for_ever() {
+    // The module must never let an announced set change: if the sidechain's set changed, the parent would wait for a set
+    // that never signs.
     let mut epochs = Epochs::new();
     let named = epochs.world.checkpoint();
     epochs.sign_as(0);

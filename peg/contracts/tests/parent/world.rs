@@ -1,4 +1,4 @@
-//! Both sides of one peg: the contracts on an EVM in memory, and the sidechain's module over slots in a map.
+//! Both sides of one peg: the contracts on an EVM in memory, and the sidechain's module with its slots in a map.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub fn ether(amount: u64) -> U256 {
 }
 
 /// The deploy code to test: the committed one, unless `planted-bugs.mjs` names a directory of other artifacts.
-#[allow(clippy::disallowed_methods, reason = "the planted bugs' only way in")]
+#[allow(clippy::disallowed_methods, reason = "planted-bugs.mjs passes its artifacts this way")]
 pub fn planted(committed: &Artifact, code: Bytes) -> Bytes {
     let Ok(directory) = std::env::var("PEG_PLANTED_ARTIFACTS") else { return code };
     let text = std::fs::read_to_string(format!("{directory}/{}.json", committed.contract_name)).unwrap();
@@ -37,14 +37,14 @@ pub fn planted(committed: &Artifact, code: Bytes) -> Bytes {
     [planted.bytecode.as_ref(), &code[committed.bytecode.len()..]].concat().into()
 }
 
-/// A validator set with the given powers (falling) and its secrets, in committed order.
+/// A validator set with the given powers (descending) and its secrets, in committed order.
 pub fn validators(epoch: u64, powers: &[u64]) -> (PegValidatorSet, Vec<B256>) {
     let mut secrets: BTreeMap<Address, B256> = BTreeMap::new();
     for seed in 0..powers.len() {
         let secret = keccak256(format!("peg key {seed} of epoch {epoch}"));
         secrets.insert(address_of(&secret).unwrap(), secret);
     }
-    // Addresses rise in the map, so equal powers come in committed order.
+    // The map is in ascending order of addresses, so equal powers are in committed order.
     let members = secrets.keys().zip(powers).map(|(address, power)| PegValidator { address: *address, power: *power });
     let set = PegValidatorSet::from_committed_order(epoch, members.collect()).unwrap();
     (set, secrets.into_values().collect())
@@ -179,7 +179,7 @@ impl World {
         };
         let due = self.module.checkpoint_due(&mut self.slots, &header).unwrap();
         let built = self.module.begin_block(&mut self.slots, &header).unwrap();
-        assert_eq!(due, built, "what is signed is what is stored");
+        assert_eq!(due, built, "the signed checkpoint must equal the stored one");
         let checkpoint = built.unwrap();
         assert_eq!(PegModule::checkpoint(&mut self.slots, number).unwrap(), built);
         self.checkpoints.push(checkpoint);
@@ -221,7 +221,7 @@ impl World {
         let call = self.submission(checkpoint, who);
         let signatures = self.sign(self.domain().checkpoint_digest(checkpoint), who);
         if let Ok(built) = submit_call(checkpoint, &self.set, &signatures, &[]) {
-            assert!(built.signers & call.signers == built.signers, "the library chooses among the signers");
+            assert!(built.signers & call.signers == built.signers, "the library must choose only from these signers");
         }
         self.chain.send(RELAYER, self.registry, U256::ZERO, &call)
     }
