@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use causeway_records::paths;
 use serde::{Deserialize, Serialize};
 
 use crate::trust::TrustedCheckpoint;
@@ -390,17 +391,17 @@ impl DataDir {
 
     /// `data/consensus.wal`: the write-ahead log.
     pub fn wal(&self) -> PathBuf {
-        self.0.join("data/consensus.wal")
+        paths::wal(&self.0)
     }
 
     /// `data/sign_state`: the last thing the consensus key signed.
     pub fn sign_state(&self) -> PathBuf {
-        self.0.join("data/sign_state")
+        paths::sign_state(&self.0)
     }
 
     /// `data/peg_sign_state`: the last things the peg key signed.
     pub fn peg_sign_state(&self) -> PathBuf {
-        self.0.join("data/peg_sign_state")
+        paths::peg_sign_state(&self.0)
     }
 
     /// `run/`: process id and addresses in use.

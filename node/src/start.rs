@@ -15,8 +15,9 @@ use causeway_parent::{
     Wire,
 };
 use causeway_peg::PegModule;
+use causeway_records::{DirLock, OsDisk};
 use causeway_rpc::{RpcConfig, RpcContext, RpcLimits};
-use causeway_storage::{DirLock, HistoryDepth, OsDisk, Storage, StorageOptions};
+use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 use eyre::{WrapErr, eyre};
 use tokio::sync::mpsc;
 

@@ -25,7 +25,7 @@ use causeway_genesis::{
     keys::{self, KeyRole, Password},
 };
 use causeway_peg::{Attestation, Checkpoint, ParentView, PegDomain, PegSigner, SetAcknowledged};
-use causeway_storage::{OsDisk, PegSignStateFile, SignStateFile};
+use causeway_records::{OsDisk, PegSignStateFile, SignStateFile};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Each room with the rooms it may import. What is not listed is forbidden.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("causeway-consensus", &[]),
     ("causeway-staking", &[]),
     ("causeway-peg", &[]),
@@ -18,9 +18,11 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "causeway-execution",
         &["causeway-consensus", "causeway-staking", "causeway-peg", "causeway-genesis", "causeway-trie"],
     ),
+    ("causeway-records", &["causeway-consensus", "causeway-peg"]),
     (
         "causeway-storage",
         &[
+            "causeway-records",
             "causeway-consensus",
             "causeway-staking",
             "causeway-peg",
@@ -54,6 +56,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "causeway-parent",
             "causeway-genesis",
             "causeway-execution",
+            "causeway-records",
             "causeway-storage",
             "causeway-mempool",
             "causeway-network",
@@ -77,6 +80,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "causeway-genesis",
             "causeway-trie",
             "causeway-execution",
+            "causeway-records",
             "causeway-storage",
             "causeway-mempool",
             "causeway-network",
@@ -94,6 +98,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "causeway-parent",
             "causeway-genesis",
             "causeway-execution",
+            "causeway-records",
             "causeway-storage",
             "causeway-mempool",
             "causeway-network",

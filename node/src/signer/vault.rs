@@ -15,7 +15,7 @@ use causeway_genesis::{
     keys::{self, AskPassword, KeyRole},
 };
 use causeway_peg::{Attestation, LocalPegSigner, PegDomain, PegSigner, Signature65};
-use causeway_storage::{DirLock, Disk, OsDisk, PegSignStateFile, SignStateFile};
+use causeway_records::{DirLock, Disk, OsDisk, PegSignStateFile, SignStateFile};
 use eyre::{WrapErr, eyre};
 
 use super::protocol::{Answer, PublicKeys, Request};
