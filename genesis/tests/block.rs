@@ -125,13 +125,13 @@ fn the_staking_module_starts_with_the_validators_and_the_liquid_stake() {
 fn the_modules_parameters_are_the_specs() {
     use causeway_staking::StakingParams;
     let genesis = Genesis::build(pegged_spec()).unwrap();
-    assert_eq!(genesis.staking_params(), StakingParams::new(3_600, true), "the defaults of both agree");
+    assert_eq!(genesis.schedule.first().staking, StakingParams::new(3_600, true), "the defaults of both agree");
     let mut spec = dev_spec();
     spec.epoch_length = 77_000;
     spec.staking.unbonding_seconds = 5;
     spec.staking.issuance_ppm = 9;
     let expected = StakingParams { unbonding_seconds: 5, issuance_ppm: 9, ..StakingParams::new(77_000, false) };
-    assert_eq!(Genesis::build(spec).unwrap().staking_params(), expected);
+    assert_eq!(Genesis::build(spec).unwrap().schedule.first().staking, expected);
 }
 
 #[test]

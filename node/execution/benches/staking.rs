@@ -105,7 +105,7 @@ fn validator_of(number: u64) -> Address {
 
 /// Changes the head's state as if as many accounts had got stake and delegated it, by the rules of staking.
 fn delegate(chain: &mut TestChain, count: u64) {
-    let module = StakingModule::new(chain.genesis.staking_params());
+    let module = StakingModule::new(chain.genesis.schedule.first().staking);
     let operators: Vec<Address> = (0..u64::from(VALIDATORS)).map(validator_of).collect();
     let mut slots = Written::over(&chain.state);
     for (number, operator) in (0..count).zip(operators.iter().cycle()) {
@@ -151,7 +151,7 @@ fn advance(chain: &mut TestChain) {
 
 /// The hook of the block after the head.
 fn hook(chain: &TestChain, group: &mut BenchmarkGroup<'_, WallTime>, name: &str) -> BlockOutcome {
-    let module = StakingModule::new(chain.genesis.staking_params());
+    let module = StakingModule::new(chain.genesis.schedule.first().staking);
     let keys = views::active_set(&mut staking_state(&chain.state)).unwrap();
     let keys: Vec<B256> = keys.iter().map(|member| member.consensus_key).collect();
     let slots = &mut causeway_execution::peg_state(&chain.state);

@@ -71,7 +71,7 @@ fn every_supported_transaction_type_executes() {
 #[test]
 fn the_effective_price_never_exceeds_the_fee_cap() {
     let mut chain = TestChain::standalone(1);
-    let base_fee = u128::from(causeway_execution::next_base_fee(&chain.head));
+    let base_fee = u128::from(chain.executor.next_base_fee(&chain.head).unwrap());
     let mut tx = wallet::eip1559(0, Address::ZERO.into(), U256::ZERO, Bytes::new(), 21_000);
     tx.max_fee_per_gas = base_fee + 5;
     tx.max_priority_fee_per_gas = base_fee;

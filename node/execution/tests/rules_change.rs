@@ -175,7 +175,9 @@ fn executor_under_the_first_rules(chain: &TestChain) -> Executor {
     let mut spec = chain.genesis.spec.clone();
     spec.rules.pop();
     let schedule = Arc::new(Schedule::of(&spec).unwrap());
-    Executor::new(Arc::new(Genesis { schedule, ..Genesis::clone(&chain.genesis) }))
+    let mut genesis = Genesis::clone(&chain.genesis);
+    genesis.schedule = schedule;
+    Executor::new(Arc::new(genesis))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::{
-    BLOCK_GAS, CHAIN_ID, account, config, legacy, paying, pool, recovered, rich, sender, signed, transfer,
+    BLOCK_GAS, CHAIN_ID, account, config, legacy, paying, pool, recovered, rich, rules, sender, signed, transfer,
 };
 use alloy_consensus::{Signed, TxEip1559, TxEip4844, TxEip7702, TxEnvelope};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};

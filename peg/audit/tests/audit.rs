@@ -1,7 +1,7 @@
 //! The audit against an honest history, altered evidence, and consistent frauds.
 
 use crate::world::{
-    Fraud, World, coins,
+    CHANGE, Fraud, World, coins,
     tools::{alter_call, alter_event, alter_log, decode, failing, names, system_transaction},
 };
 use alloy_consensus::Header;

@@ -19,7 +19,7 @@ fn serve(answers: Answers) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let genesis = crate::world::genesis();
+        let genesis = crate::world::genesis(Vec::new());
         for stream in listener.incoming().map_while(Result::ok) {
             // A client that goes away ends its connection, not the endpoint.
             let _gone = answer_all(stream, &genesis, answers);
@@ -95,7 +95,7 @@ fn parent(genesis: &Genesis, method: &str) -> Option<Value> {
 fn read(sidechain: String, parent: String, parent_from: u64, deadline: Duration) -> CollectError {
     let endpoints = Endpoints { sidechain, parent, parent_from, deadline };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(collect(&endpoints, &crate::world::genesis())).unwrap_err()
+    runtime.block_on(collect(&endpoints, &crate::world::genesis(Vec::new()))).unwrap_err()
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -67,7 +67,7 @@ async fn the_readme_lists_the_number_of_parameters_of_each_method() {
     for (method, count) in listed {
         // The library itself answers eth_unsubscribe.
         if method != "eth_unsubscribe" {
-            let message = message(&methods, &method, &json!([null; 20])).await;
+            let message = message(&methods, &method, &Value::Array(vec![Value::Null; 20])).await;
             assert_eq!(message, format!("too many arguments, want at most {count}"), "{method}");
         }
     }

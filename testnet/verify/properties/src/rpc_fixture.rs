@@ -23,6 +23,7 @@ pub(crate) struct Served {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) server: Unlistened,
     storage: Arc<Storage>,
+    executor: Arc<Executor>,
     pool: Arc<Mutex<Mempool>>,
     _handle: ServerHandle,
 }
@@ -106,7 +107,7 @@ impl Served {
             })
         };
         let ctx = RpcContext {
-            executor,
+            executor: executor.clone(),
             genesis,
             storage: storage.clone(),
             pool: pool.clone(),
@@ -119,7 +120,7 @@ impl Served {
         let config = RpcConfig { limits: limits(), ..RpcConfig::default() };
         let (server, handle) =
             runtime.block_on(async { Unlistened::new(&config, ctx, Arc::new(now_ms)) }).expect("a server");
-        Self { runtime, server, storage, pool, _handle: handle }
+        Self { runtime, server, storage, executor, pool, _handle: handle }
     }
 
     /// Requests do not change the chain; the pool is new each time.
@@ -127,7 +128,8 @@ impl Served {
         assert_eq!(self.storage.head_number(), BLOCKS);
         let mut pool = self.pool.lock();
         let config = pool.config().clone();
-        *pool = Mempool::new(config);
+        let rules = self.executor.next_rules(&self.storage.head()).expect("known rules");
+        *pool = Mempool::new(config, rules);
     }
 
     /// A transaction that the pool admits.

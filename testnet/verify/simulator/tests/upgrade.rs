@@ -53,7 +53,7 @@ fn every_machine_follows_the_rules_of_each_height() {
         let storage = machine.storage().unwrap();
         for height in 1..=THIRD + 1 {
             let limit = if height < SECOND { 60_000_000 } else { 30_000_000 };
-            assert_eq!(storage.header(height).unwrap().unwrap().gas_limit, limit, "block {height}");
+            assert_eq!(storage.block(height).unwrap().unwrap().header.gas_limit, limit, "block {height}");
         }
     }
     assert_eq!(world.coverage.count("rules_changed"), 2);
