@@ -1,9 +1,9 @@
-//! CPU time a host spends on one height: a proposal of one part, its verdict, every prevote and precommit of the others
-//! (each verified strictly once), its own two signatures, the certificate. Time is per height and node; inputs are one
-//! height of 4, 20 and 100 validators with equal power. Beside it verifying one commit certificate of as many: of the
-//! fewest signatures that are a quorum, and of all; of signatures that were never seen (cold), of those that were (warm), and
-//! of those that were while another thread does the same (warm, contended). Everything else is cold: each iteration decides
-//! another block, as signatures found valid are remembered.
+//! CPU time of one host for one height: a proposal of one part, its verdict, every prevote and precommit of the others (each
+//! strictly verified once), its own two signatures, the certificate. Time is per height and node; the inputs are one height
+//! of 4, 20 and 100 validators with equal power. Also: the time to verify one commit certificate of the same sets, with the
+//! smallest quorum of signatures and with all. The signatures were never seen (cold), or seen before (warm), or seen before
+//! while another thread verifies too (warm, contended). All other inputs are cold: each iteration decides another block,
+//! because valid signatures are cached.
 //!
 //! Run: `cargo bench -p causeway-consensus -p causeway-unify --bench votes`
 #![allow(clippy::unwrap_used)]
@@ -22,7 +22,7 @@ fn signer(n: u64) -> Ed25519Signer {
     Ed25519Signer::new(&secret)
 }
 
-/// A number that was never given before.
+/// A number that was not returned before.
 fn fresh() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)

@@ -1,5 +1,5 @@
-//! Block bodies on their way in: parts are checked against signed lists, collected, pulled when missing, and served to
-//! others (pitfalls 11 and 17). Works for one height at a time.
+//! Incoming block bodies of one height: their parts are checked against signed lists, collected, requested when missing, and
+//! served to other peers (pitfalls 11 and 17).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,50 +10,50 @@ use crate::io::PeerToken;
 use crate::message::PartRequest;
 use crate::proposal::{PART_BYTES, PartList, ProposalPart, split};
 
-/// Bodies of one height, whole or in the making. With 4 MiB each this bounds memory to 64 MiB.
+/// Bodies of one height, complete or incomplete. At 4 MiB each this bounds memory to 64 MiB.
 pub(crate) const MAX_BODIES: usize = 16;
 
-/// Parts held whose proposal has not come yet: two full blocks.
+/// Parts buffered before their proposal arrives: two full blocks.
 pub(crate) const MAX_EARLY_PARTS: usize = 128;
 
-/// Early parts held from one peer.
+/// Early parts buffered from one peer.
 pub(crate) const MAX_EARLY_PARTS_PER_PEER: usize = 64;
 
 /// Peers remembered as sources of a body.
 const MAX_SOURCES: usize = 4;
 
-/// Times a missing part is asked for before waiting for somebody to offer it again.
+/// How often a missing part is requested before the node waits until a peer offers it again.
 const MAX_PULLS: u32 = 20;
 
-/// A body, whole or in the making.
+/// A body, complete or incomplete.
 struct Entry {
     list: PartList,
     parts: Vec<Option<Bytes>>,
     missing: usize,
     /// The assembled body once nothing is missing.
     body: Option<Bytes>,
-    /// The latest round it was proposed in.
+    /// The latest round in which it was proposed.
     round: Round,
     sources: VecDeque<PeerToken>,
-    /// Last time a part came, or was asked for.
+    /// The last time a part arrived or was requested.
     moved_ms: u64,
     pulls: u32,
 }
 
-/// What became of an arriving part.
+/// The result of adding an arriving part.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PartOutcome {
-    /// It fits; more are missing.
+    /// It matches its list; more parts are missing.
     Added,
-    /// It was the last one missing: the body of this list root is whole.
+    /// It was the last missing part: the body with this list root is complete.
     Completed(B256),
-    /// It was known.
+    /// It had arrived before.
     Known,
-    /// No proposal lists it yet; it is held for a while.
+    /// No proposal lists it yet; it is buffered.
     Early,
-    /// No proposal lists it yet, and no room is left.
+    /// No proposal lists it yet, and the buffer is full.
     Dropped,
-    /// Its list is known and says otherwise.
+    /// It does not match its list.
     Wrong,
 }
 
@@ -71,13 +71,13 @@ impl Bodies {
         self.early.retain(|(_, part)| part.height >= height);
     }
 
-    /// How many bodies and early parts are held.
+    /// Number of bodies and of early parts in memory.
     pub(crate) fn sizes(&self) -> (usize, usize) {
         (self.entries.len(), self.early.len())
     }
 
-    /// Opens the body of `list`, proposed in `round` by way of `from`, and takes in the early parts that belong to it.
-    /// Returns the root when the body is whole now and was not known to be before. `keep` names bodies that must survive.
+    /// Opens the body of `list`, proposed in `round` and received from `from`, and adds the early parts that belong to it.
+    /// Returns the root when this completes the body. `keep` lists bodies that must not be evicted.
     pub(crate) fn open(
         &mut self,
         list: &PartList,
@@ -109,7 +109,7 @@ impl Bodies {
         let early = std::mem::take(&mut self.early);
         for (peer, part) in early {
             if part.root == root {
-                // A wrong early part is dropped without blame: its sender could not be judged when it sent it.
+                // The sender of a wrong early part is not blamed: it could not be checked when it arrived.
                 let _outcome = entry.add(part.index, part.bytes);
             } else {
                 self.early.push_back((peer, part));
@@ -120,8 +120,8 @@ impl Bodies {
         whole.then_some(root)
     }
 
-    /// Puts in a whole body: our own, a certified or a recovered one. Returns its list, `None` when the body has no
-    /// legal size.
+    /// Inserts a complete body: our own, a certified or a recovered one. Returns its list, or `None` when the size of the
+    /// body is not allowed.
     pub(crate) fn insert(
         &mut self,
         body: &Bytes,
@@ -151,22 +151,22 @@ impl Bodies {
         Some((root, list))
     }
 
-    /// Evicts the body proposed furthest from `round`, unless it is in `keep`.
+    /// Evicts the body whose round is furthest from `round`, except those in `keep`.
     fn make_room(&mut self, round: Round, keep: &[B256]) {
         while self.entries.len() >= MAX_BODIES {
             let distance = |entry: &Entry| entry.round.0.abs_diff(round.0);
             let candidates = self.entries.iter().filter(|(root, _)| !keep.contains(root));
             let Some(root) = candidates.max_by_key(|(_, entry)| distance(entry)).map(|(root, _)| *root) else {
-                return; // the kept ones are two at most (locked and valid block), far below the limit
+                return; // at most two bodies are kept (locked and valid block), far below the limit
             };
             self.entries.remove(&root);
         }
     }
 
-    /// Takes in a part from `from`.
+    /// Adds a part received from `from`.
     pub(crate) fn add_part(&mut self, from: PeerToken, part: ProposalPart, now_ms: u64) -> PartOutcome {
         let Some(entry) = self.entries.get_mut(&part.root) else {
-            return self.hold(from, part);
+            return self.buffer(from, part);
         };
         let outcome = entry.add(part.index, part.bytes);
         match outcome {
@@ -181,7 +181,7 @@ impl Bodies {
         }
     }
 
-    fn hold(&mut self, from: PeerToken, part: ProposalPart) -> PartOutcome {
+    fn buffer(&mut self, from: PeerToken, part: ProposalPart) -> PartOutcome {
         let same = |held: &ProposalPart| held.root == part.root && held.index == part.index;
         if self.early.iter().any(|(peer, held)| *peer == from && same(held)) {
             return PartOutcome::Known;
@@ -204,7 +204,7 @@ impl Bodies {
         }
     }
 
-    /// The body of `root`, when it is whole.
+    /// The body of `root`, when it is complete.
     pub(crate) fn body(&self, root: &B256) -> Option<&Bytes> {
         self.entries.get(root)?.body.as_ref()
     }
@@ -214,13 +214,13 @@ impl Bodies {
         self.entries.get(root).map(|entry| &entry.list)
     }
 
-    /// All parts of a whole body.
+    /// All parts of a complete body.
     pub(crate) fn parts(&self, height: Height, root: &B256) -> Vec<ProposalPart> {
         let Some(entry) = self.entries.get(root) else { return Vec::new() };
         entry.body.as_ref().map_or_else(Vec::new, |body| split(height, &entry.list, body))
     }
 
-    /// The part at `index` of the body of `root`, if it has come.
+    /// The part at `index` of the body of `root`, if it has arrived.
     pub(crate) fn part(&self, height: Height, root: &B256, index: u32) -> Option<ProposalPart> {
         let entry = self.entries.get(root)?;
         let at = usize::try_from(index).ok()?;
@@ -241,7 +241,7 @@ impl Bodies {
         waiting.map(|entry| entry.due_ms(pull_after_ms)).min()
     }
 
-    /// The pulls that are due: one peer is asked for all missing parts of a body, another one each time.
+    /// The pulls that are due: one peer is asked for all missing parts of a body; each repetition asks another peer.
     pub(crate) fn pulls(&mut self, height: Height, now_ms: u64, pull_after_ms: u64) -> Vec<(PeerToken, PartRequest)> {
         let mut pulls = Vec::new();
         for (root, entry) in &mut self.entries {
@@ -271,12 +271,11 @@ impl Entry {
         self.sources.push_back(peer);
     }
 
-    /// The index is the place in the signed list and nothing else (ASA-2025-002), and is checked before use
-    /// (ASA-2025-003).
+    /// The index must be the part's place in the signed list (ASA-2025-002), and it is checked before use (ASA-2025-003).
     fn add(&mut self, index: u32, bytes: Bytes) -> PartOutcome {
         let Ok(at) = usize::try_from(index) else { return PartOutcome::Wrong };
         if self.body.is_some() {
-            // Whole already: a wrong part would still be worth blaming, but not worth hashing.
+            // The body is complete, so hashing a part only to blame its sender is not worth the time.
             return if at < self.list.hashes.len() { PartOutcome::Known } else { PartOutcome::Wrong };
         }
         match self.parts.get(at) {
@@ -301,7 +300,7 @@ impl Entry {
     }
 
     fn due_ms(&self, pull_after_ms: u64) -> u64 {
-        // Slower each time: 1, 2, 4, 8, 8, ... times the configured wait.
+        // The wait grows: 1, 2, 4, 8, 8, ... times the configured wait.
         self.moved_ms.saturating_add(pull_after_ms.saturating_mul(1 << self.pulls.min(3)))
     }
 }
@@ -327,7 +326,7 @@ mod tests {
         let body = body(1, 3 * PART_BYTES + 5);
         let (list, parts) = parts(&body);
         let mut bodies = Bodies::default();
-        // The last part comes before the proposal, all others after it.
+        // The last part arrives before the proposal, all others after it.
         assert_eq!(bodies.add_part(7, parts[3].clone(), 0), PartOutcome::Early);
         assert_eq!(bodies.open(&list, Round(0), Some(7), 0, &[]), None);
         assert_eq!(bodies.add_part(7, parts[2].clone(), 0), PartOutcome::Added);
@@ -401,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bodies_furthest_in_rounds_make_room_but_kept_ones_stay() {
+    fn bodies_of_distant_rounds_are_evicted_but_kept_ones_stay() {
         let mut bodies = Bodies::default();
         let mut roots = Vec::new();
         for n in 0..MAX_BODIES {

@@ -11,19 +11,19 @@ use crate::vote::{SignedVote, Vote, VoteKind};
 /// One validator's signature in a certificate, over the vote the certificate implies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct CommitSignature {
-    /// Who signed.
+    /// The validator that signed.
     pub validator: ValidatorId,
     /// ed25519 over the implied vote's sign bytes.
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
-/// Why a certificate proves nothing. The fault lies with whoever sent it.
+/// Why a certificate is invalid. The sender is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// A signer is not in the set of that height.
+    /// A signer is not in the validator set of that height.
     #[error("{0} is not in the validator set")]
     UnknownValidator(ValidatorId),
-    /// Signers are not in strictly ascending order of their ids; covers duplicates.
+    /// Signers are not in strictly ascending order of their ids. This covers duplicates.
     #[error("signatures are not sorted by validator, or {0} appears twice")]
     NotSorted(ValidatorId),
     /// A signature does not verify.
@@ -69,7 +69,7 @@ impl CommitCertificate {
         self.verify_with(set, |vote| vote.verify(chain, set))
     }
 
-    /// As [`CommitCertificate::verify`], with another check of one signature (callers pass a cache).
+    /// As [`CommitCertificate::verify`], with `verify` as the check of one signature (callers pass a cache).
     pub(crate) fn verify_with(
         &self,
         set: &ValidatorSet,
@@ -79,7 +79,7 @@ impl CommitCertificate {
     }
 
     /// The vote in this certificate that conflicts with `other`: a precommit of the same validator, height and round for
-    /// another block, or for nil. Says nothing about whether the signatures verify.
+    /// another block, or for nil. Does not check signatures.
     pub fn contradicted_by(&self, other: &SignedVote) -> Option<SignedVote> {
         let vote = &other.vote;
         let comparable = vote.kind == VoteKind::Precommit
@@ -93,7 +93,7 @@ impl CommitCertificate {
         Some(self.scope(VoteKind::Precommit).vote(signature))
     }
 
-    /// keccak256 of the borsh encoding; blocks carry it for their parent.
+    /// keccak256 of the borsh encoding; a block header carries this hash for the previous block's certificate.
     pub fn hash(&self) -> B256 {
         keccak256(borsh::to_vec(self).expect("writing to memory cannot fail"))
     }
@@ -103,7 +103,7 @@ impl CommitCertificate {
     }
 }
 
-/// Proves a polka: more than two thirds of the stake prevoted a block in a round.
+/// Proves a polka: more than two thirds of the stake prevoted one block in a round.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PolkaCertificate {
     /// The height of the prevotes.
@@ -141,10 +141,10 @@ impl PolkaCertificate {
     }
 }
 
-/// What a round certificate allows.
+/// The step that a round certificate allows.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RoundCertificateKind {
-    /// More than two thirds precommitted anything in the round: leave it when its timeout ends.
+    /// More than two thirds precommitted, for any block or nil: leave the round when its timeout ends.
     Precommit,
     /// More than one third voted in the round: it is safe to skip to it.
     Skip,
@@ -157,20 +157,20 @@ pub struct RoundSignature {
     pub kind: VoteKind,
     /// The block voted for, or nil.
     pub block_hash: Option<B256>,
-    /// Who voted.
+    /// The validator that voted.
     pub validator: ValidatorId,
     /// ed25519 over the vote's sign bytes.
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
-/// Proves that enough stake voted in a round for others to follow into it or out of it.
+/// Proves that enough stake voted in a round, so that other validators may enter it or leave it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RoundCertificate {
     /// The height of the votes.
     pub height: Height,
     /// The round of the votes.
     pub round: Round,
-    /// What it allows, and so its threshold.
+    /// The kind, which determines the threshold.
     pub kind: RoundCertificateKind,
     /// Sorted by validator id, no duplicates.
     pub signatures: Vec<RoundSignature>,
@@ -257,8 +257,8 @@ impl SignedPower {
     }
 }
 
-/// Cheap rules first: order, membership and power cost no curve arithmetic, so a hostile certificate is refused before
-/// its signatures are looked at.
+/// Checks order, membership and power first: they need no curve arithmetic, so a hostile certificate is refused before any
+/// signature is verified.
 fn check(
     votes: impl Iterator<Item = SignedVote>,
     set: &ValidatorSet,
@@ -274,7 +274,7 @@ fn check(
         }
         last = Some(id);
         let validator = set.get(&id).ok_or(CertificateError::UnknownValidator(id))?;
-        // Distinct members of a set cannot exceed its total, which is at most MAX_TOTAL_POWER.
+        // The power of distinct members cannot exceed the set's total, which is at most MAX_TOTAL_POWER.
         signed = signed.saturating_add(validator.power);
         checked.push(vote);
     }

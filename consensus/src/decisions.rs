@@ -1,4 +1,5 @@
-//! Recently decided heights, kept so that a laggard's stale message can be answered with proof and block (pitfall 15).
+//! Recently decided heights, kept so that a stale message of a lagging peer is answered with certificate and block (pitfall
+//! 15).
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ impl Decisions {
         Self { kept: BTreeMap::new(), bytes: 0, most: most.max(1) }
     }
 
-    /// Keeps a decision, dropping the oldest ones over the limits. The newest always stays.
+    /// Keeps a decision and drops the oldest ones beyond the limits. The newest one always stays.
     pub(crate) fn keep(&mut self, certificate: CommitCertificate, body: Bytes, now_ms: u64) {
         let height = certificate.height;
         if self.kept.contains_key(&height) {
@@ -40,12 +41,12 @@ impl Decisions {
         }
     }
 
-    /// Bytes of the bodies that are kept.
+    /// Total bytes of the kept bodies.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The decision of `height` and when it was kept.
+    /// The decision of `height` and the time at which it was kept.
     pub(crate) fn get(&self, height: Height) -> Option<(&DecisionNotice, u64)> {
         self.kept.get(&height).map(|kept| (&kept.notice, kept.since_ms))
     }

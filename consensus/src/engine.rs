@@ -1,19 +1,19 @@
-//! The Tendermint algorithm: `arc-malachitebft-core-consensus` behind our own types. Nothing outside this module names the
-//! library, so it can be replaced or forked here.
+//! The Tendermint algorithm: `arc-malachitebft-core-consensus` behind our own types. No other module names the library, so
+//! it can be replaced or forked here.
 //!
-//! The library is a coroutine: it takes one input and yields effects, each answered at once. [`Actions`] is the set of
-//! answers the host gives; it cannot fail, because the library turns a failed effect into "continue" (pitfall 1). What
-//! must halt the process (a failed write) happens in the caller, who performs the host's outputs.
+//! The library is a coroutine: it takes one input and yields effects, and each effect is answered at once. [`Actions`] lists
+//! the host's answers. They cannot fail, because the library turns a failed effect into "continue" (pitfall 1). A failed
+//! write must halt the process; that happens in the caller, which performs the host's outputs.
 //!
-//! Choices made here, with the pitfall of the design notes they answer:
+//! Choices made here, with the pitfall (table in `lib.rs`) that each avoids:
 //! - `is_restart` is always false (3) and no target time is set, so the library's clock never matters (4).
-//! - Mode `ProposalAndParts`; in `ProposalOnly` the library takes every block for valid (16).
-//! - Vote extensions are off (7, 12), so the replay step about them has nothing to do (2).
-//! - Only inputs of the current height and verified by the host enter, so the library's own buffer for future heights,
-//!   filled before verification, stays empty (5).
-//! - `decide()` verifies each precommit again and panics on failure (10): the host answers from the signatures it
-//!   verified at ingress, by the same rule, and verification is a pure function, so the answer cannot change.
-//! - Evidence inside the library dies with its height (6): the host keeps its own index and ignores the library's.
+//! - Mode `ProposalAndParts`; in `ProposalOnly` the library treats every block as valid (16).
+//! - Vote extensions are off (7, 12), so the replay step for them does nothing (2).
+//! - Only inputs of the current height that the host has verified enter. The library's own buffer for future heights, which
+//!   is filled before verification, stays empty (5).
+//! - `decide()` verifies each precommit again and panics on failure (10). The host answers from the signatures that it
+//!   verified at ingress by the same rule. Verification is a pure function, so the answer cannot change.
+//! - The library forgets its evidence after each height (6): the host keeps its own index and ignores the library's.
 
 mod library;
 
@@ -39,15 +39,15 @@ use crate::keys::{SIGNATURE_BYTES, ValidatorId};
 use crate::validators::ValidatorSet;
 use crate::vote::{SignedVote, Vote, VoteKind};
 
-/// Votes and proposals more than this many rounds ahead of the current one are dropped by the core, and by the host
-/// before it verifies them. Round certificates are not bounded: they prove that honest validators are there.
+/// The core drops votes and proposals that are more than this many rounds ahead of the current one; the host drops them
+/// before it verifies them. Round certificates are not bounded: they prove that honest validators are in that round.
 pub(crate) const ROUND_LOOKAHEAD: u32 = arc_malachitebft_core_consensus::MAX_FUTURE_ROUND_LOOKAHEAD;
 
-/// Stands for "the signer refused". Never verifies (its point R has small order), so the core drops the message it is on,
-/// and this module never publishes it.
+/// Means "the signer refused". It never verifies (its point R has small order), so the core drops the message that it is
+/// working on, and this module never publishes it.
 const UNSIGNED: [u8; SIGNATURE_BYTES] = [0; SIGNATURE_BYTES];
 
-/// What a timer is for.
+/// The purpose of a timer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub(crate) enum TimerKind {
     Propose,
@@ -63,7 +63,7 @@ pub(crate) struct Timer {
     pub(crate) kind: TimerKind,
 }
 
-/// A signed proposal as the core knows it: without the part list, which only matters to dissemination.
+/// A signed proposal as the core sees it: without the part list, which only matters for dissemination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BareProposal {
     pub(crate) height: Height,
@@ -73,7 +73,7 @@ pub(crate) struct BareProposal {
     pub(crate) proposer: ValidatorId,
 }
 
-/// A block's validity as the caller judged it.
+/// The caller's verdict on a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JudgedBlock {
     pub(crate) height: Height,
@@ -84,14 +84,14 @@ pub(crate) struct JudgedBlock {
     pub(crate) valid: bool,
 }
 
-/// What enters the core, and what it wants logged.
+/// An input of the core, and also an entry that the core wants logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EngineInput {
     Vote(SignedVote),
     Proposal(BareProposal, [u8; SIGNATURE_BYTES]),
     Polka(PolkaCertificate),
     RoundCertificate(RoundCertificate),
-    /// Our own block for a round we propose in.
+    /// Our own block for a round in which we propose.
     Propose {
         height: Height,
         round: Round,
@@ -101,13 +101,13 @@ pub(crate) enum EngineInput {
     Timeout(Timer),
 }
 
-/// What the core has the host do. Calls come in the order in which they must take effect.
+/// The actions that the core asks of the host. Calls come in the order in which they must take effect.
 pub(crate) trait Actions {
     fn start_round(&mut self, height: Height, round: Round, proposer: ValidatorId);
     fn schedule(&mut self, timer: Timer);
     fn cancel(&mut self, timer: Timer);
     fn cancel_all(&mut self);
-    /// `None` when the signer or the sign state refuses. The vote that comes back may be for nil instead of the block.
+    /// `None` when the signer or the sign state refuses. The returned vote may be for nil instead of the block.
     fn sign_vote(&mut self, vote: &Vote) -> Option<SignedVote>;
     /// `None` when the signer or the sign state refuses, or the block's parts are not known.
     fn sign_proposal(&mut self, proposal: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]>;
@@ -129,7 +129,7 @@ pub(crate) trait Actions {
 /// Why the core could not process an input.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
-    /// Replay derived another message of ours than the one recorded.
+    /// The replay derived a message of ours that differs from the recorded one.
     #[error("{0}")]
     Diverged(String),
     /// Anything else. The core's state stays consistent; outputs of this one input may be missing.
@@ -137,7 +137,7 @@ pub(crate) enum EngineError {
     Other(String),
 }
 
-/// The core at one height after another.
+/// The core, used for one height after another.
 pub(crate) struct Engine {
     state: State<Core>,
 }
@@ -151,12 +151,12 @@ impl Engine {
             value_payload: ValuePayload::ProposalAndParts,
             enabled: validator.is_some(),
         };
-        // The queue is for inputs of future heights, which never enter (pitfall 5).
+        // The queue is for inputs of future heights, which never enter the core (pitfall 5).
         let state = State::new(Core, CoreHeight(height.0), CoreSet::new(validators), params, 1, 1);
         Self { state }
     }
 
-    /// Drops everything of the previous height and enters round 0 of `height`.
+    /// Drops all state of the previous height and enters round 0 of `height`.
     pub(crate) fn start_height(
         &mut self,
         height: Height,
@@ -175,7 +175,7 @@ impl Engine {
         self.process(to_core(input), actions)
     }
 
-    /// Marks the start of a replay of `entries`: what the core derives is compared with what they record.
+    /// Marks the start of a replay of `entries`: messages that the core derives are compared with the recorded ones.
     pub(crate) fn begin_replay(&mut self, entries: &[EngineInput]) {
         let entries: Vec<_> = entries.iter().cloned().map(to_core).collect();
         self.state.index_wal_entries(&entries);
@@ -200,7 +200,7 @@ impl Engine {
         }
     }
 
-    /// The block of the newest polka we saw with its body, which we would propose again.
+    /// The block of the newest polka for which we have the body: we would propose it again.
     pub(crate) fn valid_block(&self) -> Option<B256> {
         self.state.driver.valid_value().map(|valid| valid.value.0)
     }
@@ -275,14 +275,14 @@ fn answer(effect: Effect<Core>, actions: &mut impl Actions) -> Resume<Core> {
             actions.build_block(Height(height.0), from_round(round));
             r.resume_with(())
         }
-        // The core always publishes the proposal right after this, and the host publishes the original parts with every
-        // proposal it publishes (pitfall 11).
+        // The core always publishes the proposal right after this effect, and the host publishes the original parts with
+        // every proposal (pitfall 11).
         Effect::RestreamProposal(_, _, _, _, _, r) => r.resume_with(()),
         Effect::Decide(certificate, _extensions, r) => {
             actions.decide(from_commit(certificate));
             r.resume_with(())
         }
-        // Comes right after Decide, as no target time is set; its evidence is a subset of our own index (pitfall 6).
+        // Comes right after Decide, because no target time is set. Its evidence is a subset of our own index (pitfall 6).
         Effect::Finalize(_, _, _, r) => r.resume_with(()),
         Effect::SignVote(vote, r) => {
             let signed = actions.sign_vote(&from_vote(vote.clone()));
@@ -323,8 +323,8 @@ fn answer(effect: Effect<Core>, actions: &mut impl Actions) -> Resume<Core> {
             }
             r.resume_with(())
         }
-        // The library's sync path is never entered (the host decides certified blocks itself), and extensions are off.
-        // Should either change, refusing is the answer that cannot decide anything wrongly.
+        // The library's sync path is never entered (the host decides certified blocks itself), and extensions are off. If
+        // either changes, a refusal cannot decide anything wrongly.
         Effect::CertVerifiedSyncValue(_, _, r) => r.resume_with(()),
         Effect::CertRejectedSyncValue(_, _, _, r) => r.resume_with(()),
         Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => r.resume_with(certificate_validity(false)),
@@ -346,7 +346,7 @@ fn certificate_validity(valid: bool) -> Result<(), core::CertificateError<Core>>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Our types to the core's and back.
+// Conversions between our types and the core's.
 
 fn to_round(round: Round) -> core::Round {
     core::Round::new(round.0)
@@ -356,7 +356,7 @@ fn to_pol_round(round: Option<Round>) -> core::Round {
     round.map_or(core::Round::Nil, to_round)
 }
 
-/// The core hands out defined rounds only where this is used; nil would stand for the first.
+/// The core passes only defined rounds where this is used; nil is converted to round 0.
 fn from_round(round: core::Round) -> Round {
     Round(round.as_u32().unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! Evidence of equivocation: two messages one validator must not both have signed. Verifiable from its own bytes.
+//! Evidence of equivocation: two conflicting messages signed by one validator. It can be verified from its own bytes.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use crate::keys::{ConsensusKey, ValidatorId, verify};
 use crate::proposal::SignedProposal;
 use crate::vote::{SignedVote, VoteKind};
 
-/// Two conflicting signed messages of one validator, in ascending order, so that one offence has one encoding whatever
-/// the order in which the messages were seen.
+/// Two conflicting signed messages of one validator. They are in ascending order, so that one offence has exactly one
+/// encoding, independent of the order in which the messages were seen.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Evidence {
-    /// Two votes of the same kind, height and round for different blocks (nil counts as one).
+    /// Two votes of the same kind, height and round for different blocks (nil counts as a block).
     Votes(SignedVote, SignedVote),
     /// Two different proposals for the same height and round.
     Proposals(SignedProposal, SignedProposal),
 }
 
-/// Why a piece of evidence proves nothing. The fault lies with whoever submitted it.
+/// Why evidence is invalid. The submitter is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvidenceError {
-    /// The key is not the accused validator's.
+    /// The key does not belong to the accused validator.
     #[error("the key does not belong to {0}")]
     WrongKey(ValidatorId),
     /// The messages differ in validator, kind, height or round, or do not differ at all.
@@ -37,7 +37,7 @@ pub enum EvidenceError {
     InvalidSignature,
 }
 
-/// What a validator did, in one line for an operator.
+/// Describes the offence in one line for an operator.
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "validator {} signed two ", self.validator())?;
@@ -65,17 +65,17 @@ impl fmt::Display for Evidence {
 }
 
 impl Evidence {
-    /// Orders two votes into evidence; says nothing about whether they conflict.
+    /// Builds evidence from two votes in canonical order. Does not check that they conflict.
     pub fn of_votes(a: SignedVote, b: SignedVote) -> Self {
         if a <= b { Self::Votes(a, b) } else { Self::Votes(b, a) }
     }
 
-    /// Orders two proposals into evidence; says nothing about whether they conflict.
+    /// Builds evidence from two proposals in canonical order. Does not check that they conflict.
     pub fn of_proposals(a: SignedProposal, b: SignedProposal) -> Self {
         if a <= b { Self::Proposals(a, b) } else { Self::Proposals(b, a) }
     }
 
-    /// The accused.
+    /// The accused validator.
     pub fn validator(&self) -> ValidatorId {
         match self {
             Self::Votes(first, _) => first.vote.validator,

@@ -1,4 +1,4 @@
-//! Heights and rounds: the two counters every consensus message is scoped by.
+//! Heights and rounds: every consensus message belongs to one height and one round.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl fmt::Display for Height {
     }
 }
 
-/// One attempt at deciding a height; counts from 0 at each height.
+/// One attempt to decide a height; counts from 0 at each height.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Round(pub u32);
 

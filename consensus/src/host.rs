@@ -1,13 +1,13 @@
-//! The host: one [`Host::step`] takes what happened and returns what to do, strictly in order. It owns everything the
-//! core leaves to its user: signatures, timers, the log, dissemination, laggards, evidence.
+//! The host: [`Host::step`] takes one input and returns the outputs to perform, strictly in order. It owns everything that
+//! the core leaves to its user: signatures, timers, the log, dissemination, help for lagging peers, evidence.
 //!
-//! Reading order: this file (state, steps, timers), `ingress` (messages), `blocks` (bodies, verdicts, decisions),
-//! `actions` (what the core has us do), `recover` (replay of the log), `own` (what our key signed elsewhere).
+//! Reading order: this file (state, steps, timers), `ingress` (messages), `blocks` (bodies, verdicts, decisions), `actions`
+//! (the core's requests), `recover` (replay of the log), `own_signatures` (our key's signatures from elsewhere).
 
 mod actions;
 mod blocks;
 mod ingress;
-mod own;
+mod own_signatures;
 mod recover;
 mod sizes;
 
@@ -35,10 +35,10 @@ use crate::wal::WalEntry;
 
 pub use sizes::Size;
 
-/// Blocks voted for but never seen proposed that are pulled at the same time.
+/// Blocks that are pulled at the same time because votes name them but their proposals never arrived.
 const MAX_WANTED: usize = 8;
 
-/// Times a lost proposal is asked for.
+/// How often a lost proposal is requested.
 const MAX_PROPOSAL_PULLS: u32 = 20;
 
 /// Peers remembered as sources of a lost proposal.
@@ -53,7 +53,7 @@ pub struct Host {
     inner: Inner,
 }
 
-/// Everything but the core.
+/// All state of the host except the core.
 struct Inner {
     config: HostConfig,
     signer: Option<Box<dyn Signer>>,
@@ -63,18 +63,18 @@ struct Inner {
     work: Option<Work>,
     index: SignedIndex,
     keys: KnownKeys,
-    /// The set of the next epoch, while it differs from the present one.
+    /// The set of the next epoch, while it differs from the current one.
     upcoming: Option<ValidatorSet>,
     bodies: Bodies,
     decisions: Decisions,
     future: Future,
     peers: Peers,
     verdict: MessageVerdict,
-    /// While replaying: digests of the entries that the log holds already.
+    /// During a replay: digests of the entries that the log already holds.
     replaying: Option<BTreeSet<B256>>,
 }
 
-/// The height being decided.
+/// The state of the current height.
 struct Work {
     height: Height,
     set: ValidatorSet,
@@ -82,42 +82,42 @@ struct Work {
     proposer: Option<ValidatorId>,
     timers: BTreeMap<Timer, u64>,
     blocks: BTreeMap<B256, Block>,
-    /// A proven decision whose body is not yet known to be valid here.
+    /// A proven decision whose body has not been validated here yet.
     certified: Option<Certified>,
     decided: bool,
-    /// Signatures given at this height by this node with this log, so that its own messages are told from those of an
-    /// earlier life that peers bring back.
+    /// Signatures that this node made at this height with the current log. They distinguish its own messages from those that
+    /// it signed before the log was lost and that peers send back.
     signed: BTreeSet<[u8; SIGNATURE_BYTES]>,
-    /// The round we owe a block for.
+    /// The round for which we must provide a block.
     building: Option<Round>,
     wanted: BTreeMap<(Round, B256), Wanted>,
-    /// When repeated messages were last forwarded.
+    /// When each repeated message was last forwarded.
     passed: BTreeMap<B256, u64>,
     /// The block of the core's newest polka: its body must stay.
     valid_block: Option<B256>,
-    /// Since when peers speak of the next height.
+    /// Since when peers have sent messages of the next height.
     ahead_since_ms: Option<u64>,
-    /// Who spoke to us last about this height.
+    /// The peer that last sent a message of this height.
     last_peer: Option<PeerToken>,
     last_refusal: Option<(SignStep, String)>,
-    /// Votes of this round that the core gave while the signer was away.
-    owed: Vec<Vote>,
+    /// Votes of this round that the core requested while the signer was unavailable.
+    pending: Vec<Vote>,
 }
 
-/// What is known of a block at this height.
+/// What this node knows about a block at this height.
 #[derive(Default)]
 struct Block {
     /// Part-list root of the body the caller called valid.
     valid: Option<B256>,
-    /// The body the caller is judging. One at a time: the verdict names only the block.
+    /// The body the caller is validating. One at a time, because the verdict names only the block.
     asking: Option<Ask>,
-    /// Other bodies claimed to be this block's, at most [`blocks::MAX_QUEUED_BODIES`].
+    /// Other bodies that peers sent for this block, at most [`blocks::MAX_QUEUED_BODIES`].
     queue: VecDeque<Ask>,
     /// Bodies the caller called invalid.
     refused: Vec<B256>,
 }
 
-/// A body to be judged, with the proposal it came by.
+/// A body to be validated, with the proposal it came with.
 #[derive(Clone)]
 struct Ask {
     root: B256,
@@ -129,9 +129,9 @@ struct Ask {
 
 struct Certified {
     certificate: CommitCertificate,
-    /// Who sent the body with that root.
+    /// Root of the body last received for the decision, and the peer that sent it.
     body: Option<(B256, PeerToken)>,
-    /// When to ask for help next, while no valid body is there.
+    /// When to ask for help next, as long as no valid body has arrived.
     help_ms: u64,
 }
 
@@ -142,8 +142,8 @@ struct Wanted {
 }
 
 impl Host {
-    /// A host that has not started a height. With a signer it votes when the signer's validator is in the set; without
-    /// one it follows. `sign_state` is what the last [`Output::PersistSignState`] wrote.
+    /// A host that has not started a height. With a signer, it votes when the signer's validator is in the set; without one,
+    /// it only follows. `sign_state` is the content of the last [`Output::PersistSignState`].
     pub fn new(config: HostConfig, signer: Option<Box<dyn Signer>>, sign_state: SignState) -> Self {
         let decisions = Decisions::new(config.kept_decisions);
         let inner = Inner {
@@ -166,8 +166,8 @@ impl Host {
         Self { engine: None, inner }
     }
 
-    /// Processes one input to completion and returns what to do about it, in order. `now_ms` is Unix time in
-    /// milliseconds; a clock that steps back is taken as standing still.
+    /// Processes one input completely and returns the outputs, in order. `now_ms` is Unix time in milliseconds; when the
+    /// clock steps back, time stands still.
     pub fn step(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         self.inner.now_ms = self.inner.now_ms.max(now_ms);
         match input {
@@ -181,7 +181,7 @@ impl Host {
         std::mem::take(&mut self.inner.out)
     }
 
-    /// When to feed [`Input::Tick`] next, Unix milliseconds; `None` while nothing is waited for.
+    /// When to feed [`Input::Tick`] next, in Unix milliseconds; `None` when no timer runs.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let work = self.inner.work.as_ref().filter(|work| !work.decided)?;
         let timers = work.timers.values().copied();
@@ -191,19 +191,19 @@ impl Host {
         timers.chain(wanted).chain(help).chain(pull).min()
     }
 
-    /// What gossip should do with the message of the last [`Input::Message`].
+    /// How gossip should treat the message of the last [`Input::Message`].
     pub fn verdict(&self) -> MessageVerdict {
         self.inner.verdict
     }
 
-    /// Whether validators with more than a third of the power of `set` were heard at `height`, which comes next: one of them is
-    /// honest and has begun it, so whoever waits for its time may begin it, too.
+    /// Whether validators with more than a third of the power of `set` have sent messages of `height`, which is the next
+    /// height. One of them is honest and has started it, so a node that waits for its start time may start it too.
     pub fn is_begun_elsewhere(&self, height: Height, set: &ValidatorSet) -> bool {
-        let members = self.inner.future.voices(height).filter_map(|id| set.get(id));
+        let members = self.inner.future.signers(height).filter_map(|id| set.get(id));
         members.fold(0u128, |heard, member| heard + u128::from(member.power)) * 3 > u128::from(set.total_power())
     }
 
-    /// Where the host stands.
+    /// The current state, for operators.
     pub fn status(&self) -> HostStatus {
         let work = self.inner.work.as_ref();
         let us = self.inner.us();
@@ -222,15 +222,15 @@ impl Host {
         }
     }
 
-    /// Keeps a decided block to answer laggards with. The host does this itself for what it decides; call it for the
-    /// newest heights of the storage after a restart. Bounded; the newest stay.
+    /// Keeps a decided block to answer lagging peers with. The host does this itself for its own decisions; after a restart,
+    /// call it for the newest heights of the storage. The number is bounded; the newest stay.
     pub fn keep_decided(&mut self, certificate: CommitCertificate, body: Bytes) {
         self.inner.decisions.keep(certificate, body, 0);
     }
 
     fn start_height(&mut self, height: Height, validators: ValidatorSet) {
         if let Some(work) = self.inner.work.as_ref().filter(|work| work.height >= height) {
-            error!(%height, current = %work.height, "asked to start a height that was started before; ignored");
+            error!(%height, current = %work.height, "this height was started before; the request is ignored");
             return;
         }
         self.inner.out.push(Output::ResetWal { height });
@@ -245,7 +245,7 @@ impl Host {
         self.inner.verdict = MessageVerdict::Ignore;
     }
 
-    /// Leaves the previous height for good and has the core enter round 0 of `height`.
+    /// Leaves the previous height and makes the core enter round 0 of `height`.
     fn enter_height(&mut self, height: Height, set: ValidatorSet) {
         let inner = &mut self.inner;
         if let Some(old) = &inner.work {
@@ -271,7 +271,7 @@ impl Host {
             ahead_since_ms: None,
             last_peer: None,
             last_refusal: None,
-            owed: Vec::new(),
+            pending: Vec::new(),
         });
         let us = inner.us();
         let engine = self.engine.get_or_insert_with(|| Engine::new(us, height, &set));
@@ -280,14 +280,15 @@ impl Host {
         }
     }
 
-    /// Feeds the core one input of the current height; nothing once the height is decided.
+    /// Feeds the core one input of the current height; does nothing once the height is decided.
     fn feed(&mut self, input: EngineInput) {
         let Some(engine) = &mut self.engine else { return };
         if self.inner.work.as_ref().is_none_or(|work| work.decided) {
             return;
         }
         if let Err(error) = engine.feed(input, &mut self.inner) {
-            // Costs at most this input's outputs; replay divergence, the one error that must halt, cannot occur here.
+            // At most the outputs of this input are lost. Replay divergence, the only error that must halt, cannot occur
+            // here.
             error!(%error, "the core refused an input");
         }
         let valid_block = engine.valid_block();
@@ -303,12 +304,12 @@ impl Host {
             work.timers.iter().filter(|(_, at)| **at <= now_ms).map(|(timer, at)| (*at, *timer)).collect();
         due.sort_unstable();
         for (_, timer) in due {
-            // An earlier timeout of this tick may have cancelled it.
+            // An earlier timeout in this tick may have cancelled this one.
             let live = self.inner.work.as_mut().and_then(|work| work.timers.remove(&timer));
             if live.is_some() {
                 self.feed(EngineInput::Timeout(timer));
                 if timer.kind == TimerKind::Rebroadcast {
-                    self.inner.sign_owed_votes();
+                    self.inner.sign_pending_votes();
                     self.repeat_remembered_votes();
                 }
             }
@@ -316,8 +317,8 @@ impl Host {
         self.inner.pull(now_ms);
     }
 
-    /// After a lost log, or with a signer that came back, the core knows nothing of the votes the sign state holds it to, and
-    /// cannot repeat them; but the others may be waiting for exactly those votes to leave the round.
+    /// Repeats votes that are in the sign state but that the core does not know: after a lost log, or after the signer was
+    /// unavailable. The core cannot repeat them, and other validators may need exactly these votes to leave the round.
     fn repeat_remembered_votes(&mut self) {
         let Some(work) = self.inner.work.as_ref().filter(|work| !work.decided) else { return };
         let (height, round) = (work.height, work.round);
@@ -328,7 +329,7 @@ impl Host {
         for signed in self.inner.sign_state.votes(us) {
             let work = self.inner.work.as_ref();
             if signed.vote.height != height || work.is_some_and(|work| work.signed.contains(&signed.signature)) {
-                continue; // given with this log, so the core repeats it
+                continue; // signed with this log, so the core repeats it
             }
             self.inner.out.push(Output::Broadcast(ConsensusMessage::Vote(signed.clone())));
             let near = signed.vote.round.0 <= round.0.saturating_add(ROUND_LOOKAHEAD);
@@ -355,7 +356,7 @@ impl Inner {
         self.out.push(Output::Send { to, message });
     }
 
-    /// Appends to the log, unless a replay shows that the log holds it.
+    /// Appends an entry to the log, unless a replay shows that the log already holds it.
     fn append(&mut self, entry: &WalEntry) {
         let bytes = entry.encode();
         if self.replaying.as_ref().is_some_and(|recorded| recorded.contains(&recover::digest(&bytes))) {
@@ -374,7 +375,7 @@ impl Inner {
         }
     }
 
-    /// Bodies that must not make room for others: of the locked block, of the newest polka, of a proven decision.
+    /// Roots of bodies that must not be evicted: of the locked block, of the newest polka, of a proven decision.
     fn kept_roots(&self) -> Vec<B256> {
         let Some(work) = &self.work else { return Vec::new() };
         let locked = self.sign_state.locked_block(work.height);
@@ -386,7 +387,7 @@ impl Inner {
             .collect()
     }
 
-    /// Asks peers for what should have come on its own by now.
+    /// Requests from peers the parts and proposals that are overdue.
     fn pull(&mut self, now_ms: u64) {
         let Some(work) = self.work.as_mut().filter(|work| !work.decided) else { return };
         let pull_after_ms = self.config.pull_after_ms;
@@ -405,7 +406,7 @@ impl Inner {
         if let Some(certified) = work.certified.as_mut().filter(|certified| certified.help_ms <= now_ms) {
             certified.help_ms = now_ms.saturating_add(self.config.timeouts.rebroadcast_ms.max(1));
             if let (Some(peer), Some(next)) = (work.last_peer, height.next()) {
-                // The decision is proven and its body is missing or in doubt: have the node fetch it.
+                // The decision is proven, but its body is missing or not validated: the node must fetch it.
                 self.out.push(Output::Behind { peer, height: next });
             }
         }

@@ -1,5 +1,5 @@
-//! What each validator signed, over a window of heights: the cache of verified signatures, and the place where a second,
-//! conflicting signature is noticed (pitfall 6: the core forgets evidence with each height and never sees late votes).
+//! Signatures of each validator over a window of heights. It is the cache of verified signatures, and it detects a second,
+//! conflicting signature (pitfall 6: the core forgets evidence with each height and never receives late votes).
 
 use std::collections::BTreeMap;
 
@@ -12,53 +12,53 @@ use crate::proposal::SignedProposal;
 use crate::validators::ValidatorSet;
 use crate::vote::{SignedVote, VoteKind};
 
-/// Heights of which signatures are remembered. At 100 validators about 50 kB each.
+/// Heights whose signatures are remembered. At 100 validators about 50 kB each.
 pub(crate) const INDEXED_HEIGHTS: usize = 256;
 
-/// Different proposals kept for one round: an equivocation needs two, and the core takes two.
+/// Different proposals kept for one round: equivocation needs two, and the core accepts two.
 pub(crate) const PROPOSALS_PER_ROUND: usize = 2;
 
 type Signed = (Option<B256>, [u8; SIGNATURE_BYTES]);
 
-/// What one validator signed as one kind of vote in one round.
+/// The signatures of one validator for one kind of vote in one round.
 struct Slot {
     first: Signed,
-    /// The first conflicting one. Later ones teach nothing and are not even verified.
+    /// The first conflicting one. Later ones add nothing and are not even verified.
     second: Option<Signed>,
-    /// Whether the core has been given the first as a vote of its own, not only inside a certificate.
+    /// Whether the core received the first as a single vote, not only inside a certificate.
     fed: bool,
 }
 
-/// How a vote relates to what is known.
+/// How a vote relates to the indexed ones.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// Nothing is known of this validator, kind and round.
+    /// No vote of this validator, kind and round is known.
     Nothing,
-    /// The same vote is known; `fed` tells whether the core was given it.
+    /// The same vote is known; `fed` tells whether the core received it.
     Same { fed: bool },
-    /// Another vote is known: if this one verifies it is an equivocation.
+    /// Another vote is known: if this one verifies, it is an equivocation.
     Other,
-    /// An equivocation is known already.
+    /// An equivocation is already known.
     Saturated,
 }
 
 /// The signatures of one height.
 struct HeightIndex {
     set: ValidatorSet,
-    /// The round this node was in when it left the height. Bounds the rounds of late votes that are still indexed.
+    /// The round of this node when it left the height. Bounds the rounds of late votes that are still indexed.
     left_in: Option<Round>,
     votes: BTreeMap<(Round, VoteKind, ValidatorId), Slot>,
     proposals: BTreeMap<Round, Vec<SignedProposal>>,
 }
 
-/// Verified signatures by height. Only verified messages may be put in.
+/// Verified signatures by height. Insert only verified messages.
 #[derive(Default)]
 pub(crate) struct SignedIndex {
     heights: BTreeMap<Height, HeightIndex>,
 }
 
 impl SignedIndex {
-    /// Opens a height, forgetting the oldest beyond the window.
+    /// Opens a height and forgets the oldest one beyond the window.
     pub(crate) fn open(&mut self, height: Height, set: ValidatorSet) {
         let fresh = || HeightIndex { set, left_in: None, votes: BTreeMap::new(), proposals: BTreeMap::new() };
         self.heights.entry(height).or_insert_with(fresh);
@@ -67,12 +67,12 @@ impl SignedIndex {
         }
     }
 
-    /// How many heights are in the window.
+    /// Number of heights in the window.
     pub(crate) fn heights(&self) -> usize {
         self.heights.len()
     }
 
-    /// How many votes and proposals of a height are indexed.
+    /// Number of indexed votes and of indexed proposals of a height.
     pub(crate) fn sizes(&self, height: Height) -> (usize, usize) {
         self.heights.get(&height).map_or((0, 0), |h| (h.votes.len(), h.proposals.values().map(Vec::len).sum()))
     }
@@ -89,7 +89,7 @@ impl SignedIndex {
         }
     }
 
-    /// The round in which this node left `height`; `None` while it is there, or when the height is out of the window.
+    /// The round in which this node left `height`; `None` while it works on it, or when the height is outside the window.
     pub(crate) fn left_in(&self, height: Height) -> Option<Round> {
         self.heights.get(&height).and_then(|h| h.left_in)
     }
@@ -99,7 +99,7 @@ impl SignedIndex {
         votes.get(&(vote.vote.round, vote.vote.kind, vote.vote.validator))
     }
 
-    /// How `vote` relates to what is known; costs no verification.
+    /// How `vote` relates to the indexed ones; verifies nothing.
     pub(crate) fn known(&self, vote: &SignedVote) -> Known {
         match self.slot(vote) {
             None => Known::Nothing,
@@ -115,7 +115,7 @@ impl SignedIndex {
         self.slot(vote).is_some_and(|slot| slot.first == signed || slot.second == Some(signed))
     }
 
-    /// Puts in a verified vote; returns evidence when it is the first to conflict with the one known.
+    /// Inserts a verified vote; returns evidence when it is the first that conflicts with the known one.
     pub(crate) fn insert_vote(&mut self, vote: &SignedVote, fed: bool) -> Option<Evidence> {
         let votes = &mut self.heights.get_mut(&vote.vote.height)?.votes;
         let signed = (vote.vote.block_hash, vote.signature);
@@ -147,7 +147,7 @@ impl SignedIndex {
         self.heights.get(&height).into_iter().flat_map(|h| h.proposals.values().flatten())
     }
 
-    /// Puts in a verified proposal unless the round is full; returns evidence when it is the second of its round.
+    /// Inserts a verified proposal unless the round is full; returns evidence when it is the second of its round.
     pub(crate) fn insert_proposal(&mut self, proposal: &SignedProposal) -> Option<Evidence> {
         let height = self.heights.get_mut(&proposal.proposal.height)?;
         let known = height.proposals.entry(proposal.proposal.round).or_default();

@@ -1,4 +1,4 @@
-//! The host's vocabulary: what goes into a step, what comes out of it, and the settings.
+//! The host's inputs, outputs and settings.
 
 use alloy_primitives::{B256, Bytes};
 
@@ -11,51 +11,51 @@ use crate::sign_state::{SignState, SignStep};
 use crate::validators::ValidatorSet;
 use crate::vote::SignedVote;
 
-/// Names a connected peer; the caller gives them out and the host only compares them.
+/// Identifies a connected peer; the caller assigns it and the host only compares it.
 pub type PeerToken = u64;
 
-/// What happened to the host.
+/// An event for the host.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Work on `height` from now on. Feed it for height h + 1 only once block h is durable: the write-ahead log that
-    /// could still produce block h is truncated by the [`Output::ResetWal`] this answers with.
+    /// Starts `height`. Feed it for height h + 1 only when block h is durable: the host answers with [`Output::ResetWal`],
+    /// which truncates the write-ahead log from which block h could still be restored.
     StartHeight {
         /// The height to decide.
         height: Height,
         /// Its validators.
         validators: ValidatorSet,
     },
-    /// A message from the network. See [`crate::Host::verdict`] for what to tell gossip about it.
+    /// A message from the network. [`crate::Host::verdict`] then says how gossip should treat it.
     Message {
-        /// Who handed it to us (not necessarily its author).
+        /// The peer that sent it to us (not necessarily its author).
         from: PeerToken,
         /// The decoded message.
         message: ConsensusMessage,
     },
-    /// The answer to [`Output::BuildBlock`]. A caller that cannot build simply never answers.
+    /// The answer to [`Output::BuildBlock`]. A caller that cannot build does not answer.
     BlockBuilt {
-        /// As asked.
+        /// The height of the request.
         height: Height,
-        /// As asked.
+        /// The round of the request.
         round: Round,
         /// The consensus value.
         block_hash: B256,
         /// The block's body, at most [`crate::MAX_BLOCK_BYTES`].
         body: Bytes,
     },
-    /// The answer to [`Output::ValidateBlock`]. `valid: false` means the block breaks a rule for everybody; a local
-    /// failure (disk, parent endpoint) is no verdict and is never answered (pitfall 14).
+    /// The answer to [`Output::ValidateBlock`]. `valid: false` means that the block breaks a rule at every node. A local
+    /// failure (disk, parent endpoint) is not a verdict: the caller does not answer then (pitfall 14).
     BlockVerdict {
-        /// As asked.
+        /// The height of the request.
         height: Height,
-        /// As asked.
+        /// The block hash of the request.
         block_hash: B256,
         /// Whether every honest node would accept the block.
         valid: bool,
     },
     /// A decided block fetched by the node's catch-up.
     SyncedBlock {
-        /// Who sent it.
+        /// The peer that sent it.
         from: PeerToken,
         /// Its proof; verified here.
         certificate: CommitCertificate,
@@ -66,18 +66,18 @@ pub enum Input {
     Tick,
 }
 
-/// What the caller must do, strictly in order.
+/// An action of the caller. Outputs must be performed strictly in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// First fsync the log entries appended so far, then write and fsync the sign state, before going on. The log must
-    /// lead to every signature the sign state remembers: replaying it then derives the same message and gets the same
-    /// signature, where otherwise a validator alone (or a third of them at one power cut) could be bound by a vote for a
-    /// block whose body is lost. Failure is fatal to the process (pitfall 1).
+    /// First fsync the log entries appended so far, then write and fsync the sign state, then continue. A replay of the log
+    /// must derive every message that the sign state remembers, and so get the same signature again. Otherwise a single
+    /// validator (or a third of them after one power cut) could be bound by a vote for a block whose body is lost. Failure
+    /// is fatal to the process (pitfall 1).
     PersistSignState(SignState),
     /// Append to the write-ahead log. Must be fsynced before the next `PersistSignState`, `Broadcast`, `Send` or
     /// `Decided`. Failure is fatal.
     AppendWal(Vec<u8>),
-    /// Truncate the write-ahead log: this height begins and needs none of it.
+    /// Truncate the write-ahead log: the new height needs none of its entries.
     ResetWal {
         /// The height that begins.
         height: Height,
@@ -91,7 +91,7 @@ pub enum Output {
         /// The message.
         message: ConsensusMessage,
     },
-    /// Build a block on the last committed one; answer with [`Input::BlockBuilt`] before the deadline.
+    /// Build a block on the last committed one and answer with [`Input::BlockBuilt`] before the deadline.
     BuildBlock {
         /// The height to build for.
         height: Height,
@@ -100,22 +100,22 @@ pub enum Output {
         /// When the other validators stop waiting for it (Unix milliseconds).
         deadline_ms: u64,
     },
-    /// Decode, check and execute `body`; answer with [`Input::BlockVerdict`]. The body is not yet known to hash to
-    /// `block_hash`: a body that does not is invalid. Judge these very bytes and use these very bytes afterwards
-    /// (pitfall 18), and cache no verdict under the hash alone: another body may come for the same hash.
+    /// Decode, check and execute `body`, and answer with [`Input::BlockVerdict`]. The caller must check that the body hashes
+    /// to `block_hash`; one that does not is invalid. Validate exactly these bytes and use exactly these bytes afterwards
+    /// (pitfall 18). Do not cache a verdict by the hash alone: another body may arrive for the same hash.
     ValidateBlock {
         /// The height the block is for.
         height: Height,
-        /// The round it was proposed in, or certified in.
+        /// The round in which it was proposed or certified.
         round: Round,
-        /// Who proposed it first in that round; must equal what the block says.
+        /// The first proposer in that round; must equal the proposer in the block.
         proposer: ValidatorId,
         /// The hash the body must have.
         block_hash: B256,
         /// The body.
         body: Bytes,
     },
-    /// The block is final. Commit it, then start the next height. Comes once a height.
+    /// The block is final. Commit it, then start the next height. Occurs once per height.
     Decided {
         /// The proof.
         certificate: CommitCertificate,
@@ -124,27 +124,27 @@ pub enum Output {
     },
     /// A validator signed two conflicting messages.
     Equivocation(Evidence),
-    /// A verified precommit of a decided height that has left the host's memory: compare it with the stored commit
-    /// certificate of its height ([`crate::CommitCertificate::contradicted_by`]). At most
-    /// [`crate::LATE_PRECOMMITS_PER_SECOND`] come from one peer in a second.
+    /// A verified precommit of a decided height that the host no longer has in memory: compare it with the stored commit
+    /// certificate of its height ([`crate::CommitCertificate::contradicted_by`]). The host passes at most
+    /// [`crate::LATE_PRECOMMITS_PER_SECOND`] from one peer per second.
     LatePrecommit(SignedVote),
-    /// A peer shows or claims a greater height: fetch decided blocks from it.
+    /// A peer proved or claimed a greater height: fetch decided blocks from it.
     Behind {
         /// The peer.
         peer: PeerToken,
-        /// The height it spoke of.
+        /// The height of its message.
         height: Height,
     },
-    /// A peer sent what no honest node sends.
+    /// A peer sent a message that no honest node sends.
     Misbehaved {
         /// The peer.
         peer: PeerToken,
-        /// What it did.
+        /// What is wrong with the message.
         reason: Misbehaviour,
     },
 }
 
-/// What an honest node never sends or forwards.
+/// Why a message cannot come from an honest node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misbehaviour {
     /// A vote, proposal or certificate whose signature does not verify.
@@ -153,27 +153,27 @@ pub enum Misbehaviour {
     /// A certificate that breaks another rule.
     #[error("invalid {0}")]
     InvalidCertificate(&'static str),
-    /// A proposal from a validator whose turn it is not.
-    #[error("a proposal out of turn")]
+    /// A proposal from a validator that is not the proposer of its round.
+    #[error("a proposal from a validator that is not the proposer of its round")]
     WrongProposer,
-    /// A proposal that rests on a polka of its own round or a later one.
+    /// A proposal whose polka is of its own round or a later one.
     #[error("a proposal with an impossible polka round")]
     WrongPolRound,
     /// A part with another length or hash than its proposal lists.
     #[error("a part that does not match its proposal")]
     WrongPart,
-    /// A certified block that is invalid, or another body than the certified one.
+    /// An invalid certified block, or a body that is not the certified one.
     #[error("a decided block with a wrong body")]
     WrongBody,
     /// A list or body over its limit.
     #[error("a message over its limits")]
     OverLimit,
     /// A round beyond [`crate::MAX_ROUND`].
-    #[error("an absurd round")]
-    AbsurdRound,
+    #[error("a round above the limit")]
+    RoundTooHigh,
 }
 
-/// What gossip should do with the last message.
+/// How gossip should treat the last message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum MessageVerdict {
     /// Verified and useful: forward it.
@@ -184,23 +184,23 @@ pub enum MessageVerdict {
     Reject,
 }
 
-/// How long the host waits, in milliseconds. Steps grow by `delta_ms` each round up to [`Timeouts::MAX_MS`].
+/// Timeouts in milliseconds. Those of the steps grow by `delta_ms` each round, up to [`Timeouts::MAX_MS`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a whole proposal (built, gossiped, executed) before prevoting nil.
+    /// Wait for a complete proposal (built, gossiped, executed) before prevoting nil.
     pub propose_ms: u64,
-    /// For more prevotes once a quorum voted without agreeing.
+    /// Wait for more prevotes after a quorum voted without a majority for one value.
     pub prevote_ms: u64,
-    /// For more precommits once a quorum voted without agreeing.
+    /// Wait for more precommits after a quorum voted without a majority for one value.
     pub precommit_ms: u64,
     /// Added to each of the three for every round.
     pub delta_ms: u64,
-    /// Between repetitions of our last votes while nothing happens.
+    /// Interval at which our last votes are repeated while nothing happens.
     pub rebroadcast_ms: u64,
 }
 
 impl Timeouts {
-    /// No wait is longer.
+    /// The longest wait.
     pub const MAX_MS: u64 = 60_000;
 
     pub(crate) fn step_ms(self, base_ms: u64, round: Round) -> u64 {
@@ -210,7 +210,7 @@ impl Timeouts {
 }
 
 impl Default for Timeouts {
-    /// For validators spread over the world, with blocks of a second.
+    /// For validators around the world, with a block interval of one second.
     fn default() -> Self {
         Self { propose_ms: 2_000, prevote_ms: 1_000, precommit_ms: 1_000, delta_ms: 500, rebroadcast_ms: 1_000 }
     }
@@ -219,13 +219,13 @@ impl Default for Timeouts {
 /// The host's settings.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
-    /// Genesis block hash: bound into every signature.
+    /// Genesis block hash: part of all signed bytes.
     pub chain: B256,
-    /// How long to wait for what.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// How long to wait for parts and proposals on their own before pulling them from a peer.
+    /// Wait for parts and proposals to arrive before requesting them from a peer.
     pub pull_after_ms: u64,
-    /// Decided heights kept to answer laggards, at most; together at most [`crate::MAX_KEPT_BYTES`].
+    /// Most decided heights kept to answer lagging peers; their total size is at most [`crate::MAX_KEPT_BYTES`].
     pub kept_decisions: usize,
 }
 
@@ -236,7 +236,7 @@ impl HostConfig {
     }
 }
 
-/// Where the host stands, for operators.
+/// The state of the host, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostStatus {
     /// The height being decided, or last decided; 0 before the first start.
@@ -245,13 +245,13 @@ pub struct HostStatus {
     pub round: Round,
     /// The step within the round, or `None` before the first start.
     pub step: Option<HostStep>,
-    /// Who proposes in this round.
+    /// The proposer of this round.
     pub proposer: Option<ValidatorId>,
-    /// Whether we sign for a member of the current set.
+    /// Whether our signer's validator is in the current set.
     pub validating: bool,
     /// Validators in the current set.
     pub validators: usize,
-    /// The height, round and step of our last signature's round.
+    /// The height and round of our last signature.
     pub last_signed: (Height, Round),
     /// The last refusal of the sign state at this height, if any.
     pub last_refusal: Option<(SignStep, String)>,
@@ -270,7 +270,7 @@ pub enum HostStep {
     Decided,
 }
 
-/// Why the write-ahead log cannot be replayed. The operator must act: the log is never reset silently (pitfall 2).
+/// Why the write-ahead log cannot be replayed. The operator must act: the host never resets the log by itself (pitfall 2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
     /// An entry does not decode.
@@ -297,12 +297,12 @@ pub enum RecoverError {
         /// Place in the log, from 0.
         index: usize,
     },
-    /// Replaying led to another message than the one recorded.
+    /// The replay derived a message that differs from the recorded one.
     #[error("replaying the write-ahead log diverged at entry {index}: {reason}")]
     Diverged {
         /// Place in the log, from 0.
         index: usize,
-        /// What the core reports.
+        /// The core's report.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Consensus keys (ed25519), the signer a validator lends to the host, and the one verification rule.
+//! Consensus keys (ed25519), the validator's signer, and the only verification rule.
 //!
 //! Every signature in this crate is checked with `verify_strict` and nothing else: mixing strict, lax and batch
 //! verification lets two honest nodes disagree about the same bytes (pitfall 10).
@@ -18,17 +18,17 @@ pub type ValidatorId = Address;
 /// Length of an ed25519 signature in bytes.
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// An ed25519 public key as it is written in genesis and in the staking registry; not necessarily a valid point.
+/// An ed25519 public key as written in genesis and in the staking registry; not necessarily a valid point.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct ConsensusKey(pub [u8; 32]);
 
 impl ConsensusKey {
-    /// The validator id this key stands for.
+    /// The validator id derived from this key.
     pub fn id(&self) -> ValidatorId {
         Address::from_slice(&keccak256(self.0)[12..])
     }
 
-    /// Decodes the point. `None` when the bytes are no point of the curve or one of small order, under which
+    /// Decodes the point. `None` when the bytes are not a point of the curve, or a point of small order, under which
     /// signatures could be valid for any message.
     pub fn decode(&self) -> Option<VerifyingKey> {
         VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak())
@@ -46,7 +46,7 @@ impl fmt::Debug for ConsensusKey {
     }
 }
 
-/// Whether `signature` over `bytes` verifies strictly under `key`. Computed once in a while for the same three.
+/// Whether `signature` over `bytes` verifies strictly under `key`. Successful results are cached.
 pub(crate) fn verify(key: &VerifyingKey, bytes: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
     verified::remembered(key, bytes, signature, || key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok())
 }
@@ -54,12 +54,12 @@ pub(crate) fn verify(key: &VerifyingKey, bytes: &[u8], signature: &[u8; SIGNATUR
 /// Why a signer gave no signature. Always a local fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {
-    /// The key store or remote signer could not answer; the host goes on without this signature.
+    /// The key store or remote signer could not answer; the host continues without this signature.
     #[error("the signer is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// Signs consensus messages for one validator. The host asks it only for bytes that the sign state has let pass.
+/// Signs consensus messages for one validator. The host requests a signature only after the sign state permits it.
 pub trait Signer: Send {
     /// The validator this signer signs for.
     fn validator(&self) -> ValidatorId;
@@ -70,8 +70,8 @@ pub trait Signer: Send {
     /// [`SignerError::Unavailable`] when no signature could be made; the host then stays silent.
     fn sign(&self, bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], SignerError>;
 
-    /// As [`Signer::sign`], with the round of the polka that a voted proposal rests on: what a signer with a sign state of its
-    /// own needs to hold its validator to a lock.
+    /// As [`Signer::sign`], with the round of the polka on which the proposal for a vote rests. A signer with its own sign
+    /// state needs it to enforce a lock.
     ///
     /// # Errors
     /// As [`Signer::sign`].
@@ -102,7 +102,7 @@ impl Ed25519Signer {
 
 impl fmt::Debug for Ed25519Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the secret.
+        // The secret is never printed.
         write!(f, "Ed25519Signer({})", self.id)
     }
 }

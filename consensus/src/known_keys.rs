@@ -1,4 +1,4 @@
-//! The keys of everybody who was a validator lately: what a late vote is verified with when its height has left memory.
+//! Keys of recent validators: they verify late votes of heights that are no longer in memory.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::height::Height;
 use crate::keys::{ConsensusKey, ValidatorId};
 use crate::validators::ValidatorSet;
 
-/// Validators of which keys are remembered, about 250 bytes each; those longest out of the set make room.
+/// Most validators whose keys are remembered, about 250 bytes each; those that left the set first are forgotten first.
 pub const MAX_KNOWN_KEYS: usize = 4_096;
 
 struct Known {
@@ -16,11 +16,11 @@ struct Known {
     last: Height,
 }
 
-/// Verifying keys by validator id, with the greatest height at which each was seen in a set.
+/// Verifying keys by validator id, with the greatest height at which each was a member of a set.
 #[derive(Default)]
 pub(crate) struct KnownKeys {
     known: BTreeMap<ValidatorId, Known>,
-    /// The set noted last: within an epoch there is nothing to do.
+    /// The set noted last: within an epoch it does not change, so there is nothing to do.
     noted: Option<ValidatorSet>,
 }
 
@@ -30,7 +30,7 @@ impl KnownKeys {
         if self.noted.as_ref() == Some(set) {
             return;
         }
-        // Members of the set that goes were members until now.
+        // The members of the old set were members until the previous height.
         if let (Some(old), Some(last)) = (self.noted.replace(set.clone()), height.prev()) {
             self.note_members(last, &old);
         }
@@ -45,14 +45,14 @@ impl KnownKeys {
         }
     }
 
-    /// Notes one key, from the caller's memory of earlier sets. A key that is no point is none.
+    /// Notes one key from the caller's record of earlier sets. Invalid keys are ignored.
     pub(crate) fn note(&mut self, key: ConsensusKey, last: Height) {
         if let Some(decoded) = key.decode() {
             self.insert(key.id(), decoded, last);
         }
     }
 
-    /// How many keys are known.
+    /// Number of known keys.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded_and_forgets_who_left_first() {
+    fn known_keys_are_bounded_and_the_first_to_leave_are_forgotten_first() {
         let mut keys = KnownKeys::default();
         for n in 0..MAX_KNOWN_KEYS as u64 + 3 {
             keys.note(key(n), Height(n));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_key_are_not_noted() {
+    fn invalid_keys_are_ignored() {
         let mut keys = KnownKeys::default();
         keys.note(ConsensusKey([0; 32]), Height(1));
         assert!(keys.known.is_empty());

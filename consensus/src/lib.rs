@@ -1,30 +1,31 @@
 //! The BFT host: validators, votes, certificates, evidence, and the pure step function that decides blocks.
 //!
-//! Owns what is said and signed about consensus and when. Must never know what is in a block (a body is bytes, its hash is
-//! the value), where things are stored, how they travel, or what time it is. Start reading at [`Host`], then [`Output`].
+//! Owns the consensus messages, their signatures and their order. Must never know the content of a block (a body is bytes,
+//! and its hash is the consensus value), where data is stored, how it travels, or the current time. Start reading at
+//! [`Host`], then [`Output`].
 //!
-//! The pitfalls of this library and its relatives, each somebody's bug, and where each is answered:
+//! Pitfalls of this library and of similar ones. Each was a real bug; the table says how this crate avoids it:
 //!
 //! | # | Pitfall | Answer |
 //! |---|---|---|
-//! | 1 | a failed write becomes "continue" | writes are the caller's, outside the library; [`Output`] says fatal |
+//! | 1 | a failed write becomes "continue" | the caller writes, outside the library; [`Output`] says which failures are fatal |
 //! | 2 | order of fsync and replay | [`Output`]'s order, `host/recover.rs`, `tests/recovery.rs` |
 //! | 3 | `is_restart` resets the log | always false in `engine.rs`; a replay emits no `ResetWal` |
-//! | 4 | the library reads a clock | no target time; its one other read is never used |
+//! | 4 | the library reads a clock | no target time; the result of its only other read is never used |
 //! | 5 | buffered before verified | `future.rs` buffers verified messages only; the library's queue stays empty |
 //! | 6 | evidence forgotten | `index.rs`, over a window of heights; [`Output::LatePrecommit`] for all heights before |
 //! | 7 | sign bytes | `sign_bytes.rs`, golden vectors in `tests/codec.rs` |
 //! | 8 | power times 3 overflows | [`MAX_TOTAL_POWER`] |
 //! | 9 | proposer not a pure function | [`ValidatorSet::proposer`] |
 //! | 10 | `decide()` panics on a failed verification | one rule (strict), answered from `index.rs` |
-//! | 11 | other parts when streamed again | parts follow from the body alone; bodies are in the log |
+//! | 11 | different parts when a block is streamed again | parts follow from the body alone; bodies are in the log |
 //! | 12 | attestations in vote extensions | extensions are off |
-//! | 13 | gossip settings | the network's; [`Host::verdict`] is our half |
-//! | 14 | local error voted invalid | no answer is no verdict |
-//! | 15 | wedged by loss | `decisions.rs`, pulls, [`Output::Behind`]; `tests/network.rs` |
-//! | 16 | validity hard-coded | mode `ProposalAndParts` |
-//! | 17 | unproven parts | [`PartList`], `bodies.rs` |
-//! | 18 | time checked on other bytes | [`Output::ValidateBlock`] hands over the very body that is decided |
+//! | 13 | gossip settings | they belong to the network; [`Host::verdict`] supplies the consensus part |
+//! | 14 | a local error becomes a vote against the block | the caller gives no verdict after a local error |
+//! | 15 | lost messages stall the protocol | `decisions.rs`, pulls, [`Output::Behind`]; `tests/network.rs` |
+//! | 16 | every block counts as valid | mode `ProposalAndParts` |
+//! | 17 | parts without a proof | [`PartList`], `bodies.rs` |
+//! | 18 | the checked bytes are not the decided bytes | [`Output::ValidateBlock`] passes the same body that is decided |
 
 mod bodies;
 pub mod certificate;
@@ -72,8 +73,8 @@ pub use sign_state::{SignRefusal, SignState, SignStep};
 pub use validators::{MAX_TOTAL_POWER, MAX_VALIDATORS, PROPOSER_WINDOW, Validator, ValidatorSet, ValidatorSetError};
 pub use vote::{SignedVote, Vote, VoteKind};
 
-/// Rounds beyond this are refused, so that no round arithmetic can overflow; at the longest timeouts it lasts two years.
+/// Greater rounds are refused, so that round arithmetic cannot overflow; at the longest timeouts this lasts two years.
 pub const MAX_ROUND: Round = Round(1_000_000);
 
-/// Most bytes of decided bodies kept to answer laggards.
+/// Most bytes of decided bodies kept to answer lagging peers.
 pub const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Everything validators say to each other about consensus, and its bounded decoding.
+//! The consensus messages between nodes, and their bounded decoding.
 
 use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -31,11 +31,11 @@ pub struct PartRequest {
     pub height: Height,
     /// Root of the body's part list.
     pub root: B256,
-    /// Places wanted, strictly ascending, at most [`MAX_PARTS`].
+    /// Indices of the requested parts, strictly ascending, at most [`MAX_PARTS`].
     pub indices: Vec<u32>,
 }
 
-/// Asks a peer for the proposals of a round, after its votes spoke of a block we never saw proposed.
+/// Asks a peer for the proposals of a round, after its votes named a block that we never saw proposed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ProposalRequest {
     /// The height.
@@ -65,7 +65,7 @@ pub enum ConsensusMessage {
     ProposalRequest(ProposalRequest),
 }
 
-/// Why bytes are no consensus message. The fault lies with the peer.
+/// Why bytes are not a consensus message. The peer is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// Longer than [`MAX_MESSAGE_BYTES`].
@@ -80,7 +80,7 @@ pub enum MessageError {
 }
 
 impl ConsensusMessage {
-    /// The height the message speaks of.
+    /// The height of the message.
     pub fn height(&self) -> Height {
         match self {
             Self::Vote(m) => m.vote.height,
@@ -94,7 +94,7 @@ impl ConsensusMessage {
         }
     }
 
-    /// The round the message speaks of, for those that have one.
+    /// The round of the message, if it has one.
     pub fn round(&self) -> Option<Round> {
         match self {
             Self::Vote(m) => Some(m.vote.round),
@@ -139,8 +139,8 @@ impl ConsensusMessage {
         Ok(message)
     }
 
-    /// Whether every list and body is within its limit; decoding checks this, and so does the host for messages that
-    /// were never encoded.
+    /// Checks that every list and body is within its limit. Decoding calls it, and the host calls it for messages that were
+    /// never encoded.
     pub(crate) fn check_limits(&self) -> Result<(), MessageError> {
         let over = match self {
             Self::Vote(_) | Self::ProposalRequest(_) => None,

@@ -1,23 +1,23 @@
-//! What each peer may make us do: replies are budgeted in bytes, claims of greater heights in time.
+//! Limits for each peer: replies are limited in bytes, reports of greater heights in time.
 
 use std::collections::BTreeMap;
 
 use crate::height::Height;
 use crate::io::PeerToken;
 
-/// Peers with a budget of their own; the one longest silent makes room.
+/// Most peers with a budget of their own; the one silent for longest is forgotten first.
 pub(crate) const MAX_TRACKED_PEERS: usize = 512;
 
-/// Bytes of replies (decisions, proposals, parts) a peer gets a second.
+/// Bytes of replies (decisions, proposals, parts) to one peer per second.
 pub(crate) const REPLY_BYTES_PER_SECOND: usize = 8 * 1024 * 1024;
 
-/// A peer gets the same decision again after this long.
+/// A peer gets the same decision again only after this time.
 pub(crate) const SAME_DECISION_MS: u64 = 1_000;
 
-/// A peer's greater height is reported this often.
+/// A greater height of one peer is reported at most once in this time.
 pub(crate) const BEHIND_EVERY_MS: u64 = 500;
 
-/// Late precommits that are verified for one peer in a second; each may cost the caller one read of its database.
+/// Late precommits verified for one peer per second; each may cost the caller one database read.
 pub const LATE_PRECOMMITS_PER_SECOND: u32 = 16;
 
 const WINDOW_MS: u64 = 1_000;
@@ -33,14 +33,14 @@ struct Budget {
     late: u32,
 }
 
-/// The budgets of the peers we hear from.
+/// The budgets of peers.
 #[derive(Default)]
 pub(crate) struct Peers {
     budgets: BTreeMap<PeerToken, Budget>,
 }
 
 impl Peers {
-    /// How many peers have a budget.
+    /// Number of peers with a budget.
     pub(crate) fn len(&self) -> usize {
         self.budgets.len()
     }
@@ -57,8 +57,8 @@ impl Peers {
         budget
     }
 
-    /// Whether a reply of `bytes` is within the peer's budget; charges it. One reply a window may exceed the budget, so
-    /// that no limit is smaller than the largest message.
+    /// Whether a reply of `bytes` is within the peer's budget; if so, it is charged. One reply per window may exceed the
+    /// budget, so that even the largest message can be sent.
     pub(crate) fn may_reply(&mut self, peer: PeerToken, bytes: usize, now_ms: u64) -> bool {
         let budget = self.budget(peer, now_ms);
         if now_ms.saturating_sub(budget.window_ms) >= WINDOW_MS {
@@ -72,7 +72,7 @@ impl Peers {
         true
     }
 
-    /// Whether the peer may get the decision of `height` now.
+    /// Whether the decision of `height` may be sent to the peer now; if so, it is charged.
     pub(crate) fn may_get_decision(&mut self, peer: PeerToken, height: Height, bytes: usize, now_ms: u64) -> bool {
         let budget = self.budget(peer, now_ms);
         let soon = |at: u64| now_ms.saturating_sub(at) < SAME_DECISION_MS;
@@ -86,7 +86,7 @@ impl Peers {
         true
     }
 
-    /// Whether one more late precommit of the peer is verified now; charges it.
+    /// Whether one more late precommit of the peer may be verified now; if so, it is charged.
     pub(crate) fn may_be_late(&mut self, peer: PeerToken, now_ms: u64) -> bool {
         let budget = self.budget(peer, now_ms);
         if now_ms.saturating_sub(budget.late_window_ms) >= WINDOW_MS {
@@ -100,7 +100,7 @@ impl Peers {
         true
     }
 
-    /// Whether the peer's greater height should be reported now.
+    /// Whether a greater height of the peer should be reported now.
     pub(crate) fn may_report_behind(&mut self, peer: PeerToken, now_ms: u64) -> bool {
         let budget = self.budget(peer, now_ms);
         if budget.behind_ms.is_some_and(|at| now_ms.saturating_sub(at) < BEHIND_EVERY_MS) {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn replies_are_budgeted_for_each_peer_and_second() {
         let mut peers = Peers::default();
-        assert!(peers.may_reply(1, REPLY_BYTES_PER_SECOND * 2, 5_000), "the first of a window always goes");
+        assert!(peers.may_reply(1, REPLY_BYTES_PER_SECOND * 2, 5_000), "the first reply of a window is always allowed");
         assert!(!peers.may_reply(1, 1, 5_999));
         assert!(peers.may_reply(2, 1, 5_999));
         assert!(peers.may_reply(1, 1, 6_000));

@@ -1,7 +1,7 @@
-//! Proposals and the parts a block body travels in (pitfall 17).
+//! Proposals, and the parts of a block body (pitfall 17).
 //!
-//! The signed proposal lists the hash of every part, so each part is checked on arrival by its place in that list and
-//! can be pulled again from anybody by that place.
+//! The signed proposal lists the hash of every part. Each part is checked on arrival against its place in that list, and can
+//! be requested by that place from any peer.
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -25,7 +25,7 @@ pub const MAX_PARTS: usize = MAX_BLOCK_BYTES.div_ceil(PART_BYTES);
 pub struct PartList {
     /// Length of the whole body in bytes, 1 to [`MAX_BLOCK_BYTES`].
     pub total_bytes: u32,
-    /// One hash for each started [`PART_BYTES`] of the body.
+    /// One hash for each part of [`PART_BYTES`] bytes; the last part may be shorter.
     pub hashes: Vec<B256>,
 }
 
@@ -37,13 +37,13 @@ impl PartList {
         list.is_well_formed().then_some(list)
     }
 
-    /// Whether size and number of hashes fit each other and the limits.
+    /// Whether the size and the number of hashes match and are within the limits.
     pub fn is_well_formed(&self) -> bool {
         let total = self.total_bytes as usize;
         total > 0 && total <= MAX_BLOCK_BYTES && self.hashes.len() == total.div_ceil(PART_BYTES)
     }
 
-    /// Names this list, and with it the exact body: keccak256 of its borsh encoding.
+    /// Identifies this list and the exact body: keccak256 of its borsh encoding.
     pub fn root(&self) -> B256 {
         keccak256(borsh::to_vec(self).expect("writing to memory cannot fail"))
     }
@@ -57,27 +57,27 @@ impl PartList {
         Some((self.total_bytes as usize).checked_sub(start)?.min(PART_BYTES))
     }
 
-    /// Whether `bytes` are the part at `index`: right place, right length, right hash.
+    /// Whether `bytes` are the part at `index`: right index, length and hash.
     pub fn accepts(&self, index: usize, bytes: &[u8]) -> bool {
         self.part_len(index) == Some(bytes.len())
             && self.hashes.get(index).is_some_and(|hash| keccak256(bytes) == *hash)
     }
 }
 
-/// A proposer's suggestion for a round.
+/// A proposer's value for a round.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Proposal {
     /// The height proposed for.
     pub height: Height,
     /// The round proposed in.
     pub round: Round,
-    /// The earlier round in which the block gathered a quorum of prevotes, when it is proposed again.
+    /// The earlier round in which the block got a quorum of prevotes, if it is proposed again.
     pub pol_round: Option<Round>,
     /// The consensus value.
     pub block_hash: B256,
     /// The parts of the block's body.
     pub parts: PartList,
-    /// Who proposes. Not part of the signed bytes: the key is.
+    /// The proposer. Not part of the signed bytes, because the key identifies it.
     pub proposer: ValidatorId,
 }
 
@@ -92,34 +92,34 @@ impl Proposal {
 /// A proposal with its proposer's signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct SignedProposal {
-    /// What is proposed.
+    /// The proposal.
     pub proposal: Proposal,
     /// ed25519 over [`Proposal::sign_bytes`].
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
 impl SignedProposal {
-    /// Whether the proposer is in `set` and the signature is its own. Says nothing about whose turn it is.
+    /// Whether the proposer is in `set` and signed the proposal. Does not check that it is the proposer of the round.
     pub fn verify(&self, chain: B256, set: &ValidatorSet) -> bool {
         set.verifying_key(&self.proposal.proposer)
             .is_some_and(|key| verify(key, &self.proposal.sign_bytes(chain), &self.signature))
     }
 }
 
-/// One part of a proposed body. Carries no signature: the proposal's list vouches for it.
+/// One part of a proposed body. It has no signature, because the signed proposal lists its hash.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ProposalPart {
     /// The height the body is proposed for.
     pub height: Height,
     /// [`PartList::root`] of the body's list.
     pub root: B256,
-    /// Place in the list.
+    /// Index in the list.
     pub index: u32,
     /// The part itself, at most [`PART_BYTES`].
     pub bytes: Bytes,
 }
 
-/// Splits `body` into the parts of `list`, which must be its list.
+/// Splits `body` into parts; `list` must be the list of this body.
 pub(crate) fn split(height: Height, list: &PartList, body: &Bytes) -> Vec<ProposalPart> {
     let root = list.root();
     (0u32..)

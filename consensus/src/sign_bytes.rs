@@ -1,14 +1,14 @@
-//! The bytes validators sign. One borsh encoding, led by a domain and a type tag and bound to the chain, so that no
-//! signature can be taken for one over another type of message or another chain (pitfall 7). Guarded by golden vectors
-//! in the tests: changing them forks the network.
+//! The bytes that validators sign. One borsh encoding starts with a domain and a type tag and contains the chain. So a
+//! signature cannot be used for another type of message or on another chain (pitfall 7). Golden vectors in the tests guard
+//! it: changing it forks the network.
 
 use alloy_primitives::B256;
 use borsh::BorshSerialize;
 
-/// Starts everything this crate signs.
+/// Start of everything this crate signs.
 pub(crate) const DOMAIN: [u8; 8] = *b"causeway";
 
-/// What kind of message is signed. Numbers are part of the signed bytes; never reuse one.
+/// The kind of the signed message. The numbers are part of the signed bytes; never reuse one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SignTag {
     Prevote = 1,

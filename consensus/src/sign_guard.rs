@@ -1,8 +1,8 @@
-//! Double-sign protection for a signer that is a process of its own.
+//! Double-sign protection for a signer in its own process.
 //!
-//! It believes nothing that it can read: height, round, step and block come out of the very bytes it is asked to sign, and
-//! bytes that are no message of its chain are not signed. Two nodes that share such a signer share its [`SignState`], so
-//! the second one to ask for something else at a height, round and step gets nothing.
+//! It trusts no separate fields: height, round, step and block are decoded from the bytes to be signed, and bytes that are
+//! not a message of its chain are not signed. Two nodes that share such a signer share its [`SignState`], so a request for a
+//! second, different signature at the same height, round and step is refused.
 
 use alloy_primitives::B256;
 use borsh::BorshDeserialize;
@@ -13,30 +13,30 @@ use crate::proposal::PartList;
 use crate::sign_bytes::{DOMAIN, SignTag};
 use crate::sign_state::{SignPermit, SignRefusal, SignRequest, SignState, SignStep};
 
-/// A signature that the sign state let pass.
+/// A signature permitted by the sign state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarded {
     /// ed25519 over the bytes.
     pub signature: [u8; SIGNATURE_BYTES],
-    /// The sign state that has to be durable before the signature leaves; `None` when the same bytes were signed before.
+    /// The sign state that must be durable before the signature leaves; `None` when the same bytes were signed before.
     pub state: Option<SignState>,
 }
 
 /// Why nothing is signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuardRefusal {
-    /// Neither a vote nor a proposal. The asker's fault.
+    /// Neither a vote nor a proposal. The requester is at fault.
     #[error("the bytes are neither a vote nor a proposal")]
     Malformed,
-    /// A message of another chain. The asker's fault.
+    /// A message of another chain. The requester is at fault.
     #[error("the message is of chain {0}, which is not this signer's")]
     OtherChain(B256),
-    /// The sign state or the signer speaks against it.
+    /// The sign state or the signer refuses.
     #[error(transparent)]
     Refused(#[from] SignRefusal),
 }
 
-/// What leads all signed bytes.
+/// The fields at the start of all signed bytes.
 #[derive(BorshDeserialize)]
 struct Head {
     domain: [u8; 8],
@@ -62,8 +62,8 @@ struct ProposalBytes {
     parts: PartList,
 }
 
-/// Signs `bytes` for `chain` where `state` lets it. `pol_round` is the round of the polka under a voted proposal, as the asker
-/// says: it is what may release the validator from a block it precommitted, and no part of a vote's bytes.
+/// Signs `bytes` for `chain` if `state` permits it. `pol_round` is the round of the polka for the voted proposal, as claimed
+/// by the requester. It may release the validator from a block that it precommitted, and is not part of a vote's bytes.
 ///
 /// # Errors
 /// [`GuardRefusal`]; nothing changes.
@@ -110,7 +110,7 @@ fn read(chain: B256, bytes: &[u8], pol_round: Option<Round>) -> Result<SignReque
         SignRequest { height, round, step, block_hash: Some(block_hash), pol_round, bytes }
     } else {
         let VoteBytes { height, round, block_hash } = borsh::from_slice(content).map_err(malformed)?;
-        // A polka of the vote's own round or a later one is no reason to vote for an older proposal.
+        // A polka of the vote's own round or a later one does not justify a vote for an older proposal.
         let pol_round = pol_round.filter(|polka| *polka < round);
         SignRequest { height, round, step, block_hash, pol_round, bytes }
     };
@@ -148,7 +148,7 @@ mod tests {
         .sign_bytes(CHAIN)
     }
 
-    /// Signs as a signer process does, with the state kept.
+    /// Signs as a signer process does and keeps the new state.
     fn ask(state: &mut SignState, bytes: &[u8], polka: Option<u32>) -> Result<[u8; SIGNATURE_BYTES], GuardRefusal> {
         let guarded = sign_guarded(state, CHAIN, &Ed25519Signer::new(&[7; 32]), bytes, polka.map(Round))?;
         if let Some(next) = guarded.state {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_message_of_the_chain_are_not_signed() {
+    fn only_messages_of_the_chain_are_signed() {
         let good = vote(VoteKind::Prevote, 1, 0, Some(0xaa));
         let mut state = SignState::default();
         for cut in 0..good.len() {

@@ -1,12 +1,12 @@
-//! The signer's memory: what this validator signed last. Written and synced before a signature may leave the node, so that
-//! no crash, lost log or restored backup of the log makes an honest key sign two conflicting messages.
+//! The last signatures of this validator. The sign state is written and synced before a signature may leave the node, so
+//! that no crash, lost log or restored backup of the log makes an honest key sign two conflicting messages.
 //!
-//! It refuses on its own, without the write-ahead log:
-//! - anything older than the last signed height, round and step,
+//! It works without the write-ahead log. It refuses:
+//! - a message older than the last signed height, round and step,
 //! - other bytes for the same height, round and step,
-//! - a prevote that betrays the last non-nil precommit of the height (the lock) without a newer polka.
+//! - a prevote against the last non-nil precommit of the height (the lock) without a newer polka.
 //!
-//! The same bytes again get the same signature again.
+//! For the same bytes it returns the same signature again.
 
 use alloy_primitives::{B256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -15,7 +15,7 @@ use crate::height::{Height, Round};
 use crate::keys::{SIGNATURE_BYTES, SignerError, ValidatorId};
 use crate::vote::{SignedVote, Vote, VoteKind};
 
-/// The three things a validator signs in a round, in the order in which it may sign them.
+/// The three messages that a validator signs in a round, in the order in which it may sign them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum SignStep {
     /// Proposes a block.
@@ -44,7 +44,7 @@ struct Lock {
     block_hash: B256,
 }
 
-/// What a validator signed last. `Default` has signed nothing.
+/// The last signatures of a validator. `Default` has signed nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SignState {
     height: Height,
@@ -53,7 +53,7 @@ pub struct SignState {
     lock: Option<Lock>,
 }
 
-/// What is about to be signed.
+/// A request for a signature.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct SignRequest<'a> {
     pub(crate) height: Height,
@@ -66,26 +66,26 @@ pub(crate) struct SignRequest<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// What the sign state answers to a request it does not refuse.
+/// The sign state's answer to a request that it does not refuse.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SignPermit {
-    /// Nothing speaks against it: sign, record, persist.
+    /// The request is permitted: sign, record, persist.
     Fresh,
-    /// The very same bytes were signed before.
+    /// The same bytes were signed before; this is the signature.
     Again([u8; SIGNATURE_BYTES]),
 }
 
-/// Why a signature is not given. Not a fault by itself: a node restarted without its log meets it and stays silent until
-/// the network has passed what it signed.
+/// Why no signature is given. This is not always a fault: a node that restarts without its log gets refusals, and stays
+/// silent until the network has passed the height and round that it signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignRefusal {
     /// Older than the last signed message.
     #[error("already signed at height {0}, round {1}")]
     Regression(Height, Round),
-    /// Other bytes were signed for the same height, round and step.
+    /// Different bytes were signed for the same height, round and step.
     #[error("signed another {2:?} at height {0}, round {1}")]
     Conflict(Height, Round, SignStep),
-    /// The prevote would betray the block precommitted in an earlier round.
+    /// The prevote is against the block precommitted in an earlier round.
     #[error("locked on block {block_hash} since round {round}")]
     Locked {
         /// Round of the precommit.
@@ -93,7 +93,7 @@ pub enum SignRefusal {
         /// The precommitted block.
         block_hash: B256,
     },
-    /// A commit certificate of the height is at hand.
+    /// The node has a commit certificate of the height.
     #[error("height {0} is decided; its block is being fetched")]
     Decided(Height),
     /// The signer failed.
@@ -105,12 +105,12 @@ pub enum SignRefusal {
 }
 
 impl SignState {
-    /// The last height and round something was signed at; both 0 when nothing was.
+    /// The height and round of the last signature; both 0 when nothing was signed.
     pub fn last(&self) -> (Height, Round) {
         (self.height, self.round)
     }
 
-    /// Whether `request` may be signed.
+    /// Checks whether `request` may be signed.
     pub(crate) fn check(&self, request: &SignRequest<'_>) -> Result<SignPermit, SignRefusal> {
         let at = (request.height, request.round);
         if at < self.last() {
@@ -132,8 +132,8 @@ impl SignState {
         Ok(SignPermit::Fresh)
     }
 
-    /// Tendermint's rule for prevotes (paper, lines 23 and 29): a locked validator prevotes another block only on a
-    /// polka at least as new as its lock. The core keeps it too, but forgets its lock with a lost log.
+    /// Tendermint's rule for prevotes (paper, lines 23 and 29): a locked validator prevotes another block only on a polka at
+    /// least as new as its lock. The core applies the rule too, but loses its lock with a lost log.
     fn check_lock(&self, request: &SignRequest<'_>) -> Result<(), SignRefusal> {
         let (Some(lock), Some(block_hash)) = (&self.lock, request.block_hash) else {
             return Ok(());
@@ -148,7 +148,7 @@ impl SignState {
         Ok(())
     }
 
-    /// Notes a signature that [`SignState::check`] called fresh.
+    /// Records a signature that [`SignState::check`] called fresh.
     pub(crate) fn record(&mut self, request: &SignRequest<'_>, signature: [u8; SIGNATURE_BYTES]) {
         if request.height != self.height {
             self.lock = None;
@@ -168,7 +168,7 @@ impl SignState {
         });
     }
 
-    /// The votes given in the last signed round, as `validator` signed them.
+    /// The votes of the last signed round, as signed by `validator`.
     pub(crate) fn votes(&self, validator: ValidatorId) -> Vec<SignedVote> {
         let votes = self.given.iter().filter_map(|given| {
             let kind = match given.step {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_step_of_the_round_is_still_answered_with_its_own_signature() {
+    fn an_earlier_step_of_the_round_gets_its_own_signature_again() {
         let mut state = SignState::default();
         let proposal = sign(&mut state, request(1, 0, Propose, A, None, b"p")).unwrap();
         sign(&mut state, request(1, 0, Prevote, A, None, b"v")).unwrap();
@@ -278,14 +278,14 @@ mod tests {
         sign(&mut state, request(1, 3, Prevote, None, None, b"nil")).unwrap();
         sign(&mut state, request(1, 4, Prevote, A, None, b"same block")).unwrap();
         sign(&mut state, request(1, 5, Prevote, B, Some(2), b"new polka")).unwrap();
-        // Another height knows no lock.
+        // The lock does not apply to another height.
         assert_eq!(state.locked_block(Height(1)), A);
         sign(&mut state, request(2, 0, Prevote, B, None, b"2")).unwrap();
         assert_eq!(state.locked_block(Height(2)), None);
     }
 
     #[test]
-    fn it_survives_its_encoding() {
+    fn a_sign_state_round_trips() {
         let mut state = SignState::default();
         sign(&mut state, request(1, 2, Precommit, A, None, b"lock")).unwrap();
         let bytes = borsh::to_vec(&state).unwrap();

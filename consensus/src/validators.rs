@@ -35,28 +35,28 @@ impl Validator {
     }
 }
 
-/// Why a list of validators is no set. The fault lies with whoever made the list (genesis or staking rules).
+/// Why a list of validators is not a valid set. The author of the list (genesis or staking rules) is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValidatorSetError {
-    /// Nobody could ever decide.
+    /// Without validators no block can be decided.
     #[error("a validator set must not be empty")]
     Empty,
-    /// More than [`MAX_VALIDATORS`].
+    /// There are more than [`MAX_VALIDATORS`].
     #[error("{0} validators exceed the maximum of {MAX_VALIDATORS}")]
     TooMany(usize),
-    /// The same key twice.
+    /// Two entries have the same key.
     #[error("validator {0} appears twice")]
     Duplicate(ValidatorId),
-    /// Zero power: such a member would be asked to sign but count for nothing.
+    /// Zero power: such a member would have to sign, but its vote would not count.
     #[error("validator {0} has no power")]
     NoPower(ValidatorId),
     /// The id is not the hash of the key.
     #[error("validator {0} carries a key of another id")]
     WrongId(ValidatorId),
-    /// The key is no usable ed25519 point.
+    /// The key is not a usable ed25519 point.
     #[error("validator {0} has an invalid consensus key")]
     InvalidKey(ValidatorId),
-    /// Total power above [`MAX_TOTAL_POWER`].
+    /// The total power is above [`MAX_TOTAL_POWER`].
     #[error("the total power exceeds {MAX_TOTAL_POWER}")]
     TooMuchPower,
 }
@@ -143,7 +143,7 @@ impl ValidatorSet {
         self.index_of(id).and_then(|at| self.0.validators.get(at))
     }
 
-    /// The member at a place of the set's order.
+    /// The member at `index` in the set's order.
     pub fn at(&self, index: usize) -> Option<&Validator> {
         self.0.validators.get(index)
     }
@@ -158,12 +158,12 @@ impl ValidatorSet {
         at.ok().map(|at| self.0.by_id[at].1)
     }
 
-    /// Whether `power` is strictly more than two thirds of the total. Any u64 is a legal argument.
+    /// Whether `power` is strictly more than two thirds of the total. Every u64 is allowed.
     pub fn is_quorum(&self, power: u64) -> bool {
         u128::from(power) * 3 > u128::from(self.0.total_power) * 2
     }
 
-    /// The validator that proposes at a round of a height: a pure function of its arguments (pitfall 9).
+    /// The proposer of a height and round: a pure function of its arguments (pitfall 9).
     pub fn proposer(&self, height: Height, round: Round) -> &Validator {
         &self.0.validators[self.proposer_index(height, round)]
     }
@@ -177,17 +177,17 @@ impl ValidatorSet {
 }
 
 /// A smooth weighted round robin over [`PROPOSER_WINDOW`] slots, after R. Tijdeman, "The chairman assignment problem"
-/// (1980): at every prefix of the window each validator's count of slots differs from its exact share by less than one.
-/// (Picking the largest accumulated credit, as nginx and CometBFT do, can be off by more than one with many members.)
+/// (1980). At every prefix of the window, each validator's number of slots differs from its exact share by less than one.
+/// (The choice by largest accumulated credit, as in nginx and CometBFT, can be off by more than one with many members.)
 fn proposer_schedule(validators: &[Validator], total_power: u64) -> Vec<usize> {
     let total = i128::from(total_power);
-    // Tijdeman's margin is 1/(2n-2); everything below is multiplied by 2n-2 to stay with integers. All terms stay below
-    // 2 * 512 * 2^61 * 1024 < 2^83.
+    // Tijdeman's margin is 1/(2n-2); everything below is multiplied by 2n-2 to keep integers. All terms stay below 2 * 512 *
+    // 2^61 * 1024 < 2^83.
     let margin = i128::try_from(2 * validators.len()).expect("a set is bounded") - 2;
     if margin == 0 {
         return vec![0; PROPOSER_WINDOW];
     }
-    // credit = (slots deserved so far - slots had) * total
+    // credit = (slots deserved so far - slots received) * total
     let mut credit = vec![0i128; validators.len()];
     let mut schedule = Vec::with_capacity(PROPOSER_WINDOW);
     for _ in 0..PROPOSER_WINDOW {
@@ -196,16 +196,16 @@ fn proposer_schedule(validators: &[Validator], total_power: u64) -> Vec<usize> {
             let power = i128::from(validator.power);
             credit[at] += power;
             if credit[at] * margin < total {
-                continue; // choosing it now could put it a whole slot ahead
+                continue; // choosing it now could put it one slot ahead
             }
-            // The last slot at which it may be chosen without having fallen a whole slot behind.
+            // The last slot at which it can be chosen before it falls one slot behind.
             let deadline = ((margin - 1) * total - margin * credit[at]).div_euclid(margin * power);
             if chosen.is_none_or(|(earliest, _)| deadline < earliest) {
                 chosen = Some((deadline, at));
             }
         }
         // Credits sum to one whole slot, so the largest is at least total/n >= total/(2n-2).
-        let (_, at) = chosen.expect("somebody is always eligible");
+        let (_, at) = chosen.expect("at least one validator is always eligible");
         credit[at] -= total;
         schedule.push(at);
     }

@@ -1,18 +1,18 @@
-//! Signatures found valid lately, so that none is verified twice in a while.
+//! A process-wide cache of signatures that were recently found valid, so that they are not verified again.
 //!
-//! A precommit is verified when it arrives and again in the certificate of the next block, and a process that holds several
-//! nodes verifies everything once for each. Whether a signature verifies is a pure function of key, message and signature,
-//! and only that function's `true` is remembered, so answers never depend on what is remembered: nothing that is invalid
-//! becomes valid, nothing valid is refused, and what fails is computed anew each time. An entry is the keccak256 of the
-//! triple, so that mistaking one triple for another takes a collision of keccak256, as forging a block's hash would.
+//! A precommit is verified when it arrives and again in the certificate of the next block, and a process that runs several
+//! nodes would verify everything once for each. The result of a verification is a pure function of key, message and
+//! signature, and only `true` is cached. So the cache never changes a result: nothing invalid becomes valid, nothing valid
+//! is refused, and a failed verification is computed again each time. An entry is the keccak256 of the triple, so confusing
+//! two triples needs a collision of keccak256, as forging a block's hash would.
 //!
-//! What is remembered is bounded: nobody outside can fill the memory, and who pushes entries out with valid signatures of its
-//! own costs the others a verification and nothing else.
+//! The cache is bounded: a peer cannot fill the memory. A peer that displaces entries by valid signatures of its own costs
+//! the others one verification each and nothing else.
 //!
-//! One lock for all, held for a search or an insertion only. `benches/votes.rs` on two busy cores: verifying takes 50 µs a
-//! signature, remembering 1 µs, most of it the hash, and 2.3 µs while another thread does nothing else. Sixteen locks by the
-//! entry's first byte took a quarter off searches that two threads made back to back, and nothing off those with as much work
-//! between them as the hash is.
+//! One lock protects the cache and is held only for a search or an insertion. `benches/votes.rs` on two busy cores: a
+//! verification takes 50 µs per signature; a cached answer takes 1 µs, most of it for the hash, and 2.3 µs while another
+//! thread only reads the cache. Sixteen locks, chosen by the entry's first byte, made searches by two threads without other
+//! work a quarter faster. They made no difference when the threads also compute the hash between searches.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,12 +22,14 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::keys::SIGNATURE_BYTES;
 
-/// Signatures in a generation. Two are kept, about 4 MB: the votes of more than a hundred heights of 100 validators.
+/// Signatures in a generation. Two generations are kept, about 4 MB: the votes of more than a hundred heights of 100
+/// validators.
 const GENERATION: usize = 32_768;
 
 static RECENT: Mutex<Recent> = Mutex::new(Recent::new(GENERATION));
 
-/// What `verify` says of the triple, which it must decide by nothing else; it is not asked when it said yes lately.
+/// The result of `verify` for the triple. `verify` must depend on nothing else; it is not called when it recently returned
+/// true.
 pub(crate) fn remembered(
     key: &VerifyingKey,
     bytes: &[u8],
@@ -38,11 +40,11 @@ pub(crate) fn remembered(
     if recent().contains(&mark) {
         return true;
     }
-    // Not under the lock: this is what takes time.
+    // The slow part runs without the lock.
     let valid = verify();
     if valid {
         let forgotten = recent().insert(mark);
-        // Nor this: the guard is gone when the statement above ends.
+        // Freeing the old entries also runs without the lock: the guard ends with the statement above.
         drop(forgotten);
     }
     valid
@@ -58,12 +60,12 @@ fn mark(key: &VerifyingKey, bytes: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> 
 }
 
 fn recent() -> MutexGuard<'static, Recent> {
-    // Entries are whole or absent: a thread that panicked elsewhere while holding the lock spoiled nothing.
+    // Entries are complete or absent: a thread that panicked while holding the lock left the cache consistent.
     RECENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A set of bounded size that forgets in two steps: when the young generation is full it becomes the old one, and what was
-/// the old one goes. An entry outlives at least `capacity` later ones.
+/// A bounded set with two generations. When the young generation is full, it becomes the old one, and the former old one is
+/// dropped. An entry survives at least `capacity` later insertions.
 struct Recent {
     capacity: usize,
     young: BTreeSet<B256>,
@@ -79,7 +81,7 @@ impl Recent {
         self.young.contains(mark) || self.old.contains(mark)
     }
 
-    /// Adds an entry, and returns those it makes room for.
+    /// Adds an entry and returns the entries that were dropped for it.
     fn insert(&mut self, mark: B256) -> BTreeSet<B256> {
         let mut forgotten = BTreeSet::new();
         if self.young.len() >= self.capacity {
@@ -99,7 +101,7 @@ mod tests {
     use ed25519_dalek::Signature;
     use proptest::prelude::*;
 
-    /// The answer without any memory.
+    /// The result without a cache.
     fn plain(key: &ConsensusKey, bytes: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
         key.decode().is_some_and(|key| key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok())
     }
@@ -116,8 +118,8 @@ mod tests {
         for _ in 0..2 {
             assert!(!remembered(&key, b"only a success", &signature, || false));
         }
-        assert!(remembered(&key, b"only a success", &signature, || true), "a failure is asked again");
-        assert!(remembered(&key, b"only a success", &signature, || panic!("it is remembered")));
+        assert!(remembered(&key, b"only a success", &signature, || true), "a failure is computed again");
+        assert!(remembered(&key, b"only a success", &signature, || panic!("the result is cached")));
     }
 
     #[test]
@@ -163,9 +165,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever was verified before, in whatever order, the answer is that of the plain rule.
+        /// The results equal those of the uncached rule, whatever was verified before and in any order.
         #[test]
-        fn answers_are_those_of_the_plain_rule(
+        fn cached_results_equal_the_uncached_rule(
             messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 1..4),
             questions in proptest::collection::vec((0usize..3, 0usize..3, 0usize..3, 0usize..512, any::<bool>()), 1..24),
         ) {

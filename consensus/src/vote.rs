@@ -11,9 +11,9 @@ use crate::validators::ValidatorSet;
 /// The two voting steps of a round.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum VoteKind {
-    /// "I saw this block proposed and it is valid", or nil.
+    /// "A valid proposal of this block has arrived", or nil.
     Prevote,
-    /// "I saw a quorum of prevotes for this block", or nil.
+    /// "A quorum of prevotes for this block has arrived", or nil.
     Precommit,
 }
 
@@ -28,7 +28,7 @@ pub struct Vote {
     pub round: Round,
     /// The block voted for; `None` is a vote for nil.
     pub block_hash: Option<B256>,
-    /// Who votes. Not part of the signed bytes: the key is.
+    /// The voter. Not part of the signed bytes, because the key identifies it.
     pub validator: ValidatorId,
 }
 
@@ -46,14 +46,14 @@ impl Vote {
 /// A vote with its validator's signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct SignedVote {
-    /// What is voted.
+    /// The vote.
     pub vote: Vote,
     /// ed25519 over [`Vote::sign_bytes`].
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
 impl SignedVote {
-    /// Whether the vote's validator is in `set` and the signature is its own.
+    /// Whether the vote's validator is in `set` and signed the vote.
     pub fn verify(&self, chain: B256, set: &ValidatorSet) -> bool {
         set.verifying_key(&self.vote.validator)
             .is_some_and(|key| verify(key, &self.vote.sign_bytes(chain), &self.signature))

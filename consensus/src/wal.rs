@@ -1,4 +1,4 @@
-//! Entries of the write-ahead log: everything the core needs to come back to where it was in a height.
+//! Entries of the write-ahead log: everything the core needs to restore its state within a height.
 
 use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -10,18 +10,18 @@ use crate::keys::ValidatorId;
 use crate::proposal::SignedProposal;
 use crate::vote::SignedVote;
 
-/// One entry. Each names its height, so that a log of another height is noticed.
+/// One entry. Each contains its height, so that a log of another height is detected.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum WalEntry {
-    /// A vote from a peer. It may be our own, come back after an earlier log was lost: it counts, but it is nothing that
-    /// replaying this log must lead to.
+    /// A vote from a peer. It may be our own, sent back after an earlier log was lost: it counts, but a replay of this log
+    /// need not derive it.
     Vote(SignedVote),
-    /// A proposal from a peer, with its part list; see `Vote` about our own.
+    /// A proposal from a peer, with its part list. It may be our own, as with `Vote`.
     Proposal(SignedProposal),
     /// A polka certificate.
     Polka(PolkaCertificate),
-    /// The body of a valid block, logged before the block is first called valid. Without it a restarted node that is
-    /// locked on the block could not propose it again, and if every node restarts nobody could (pitfall 11).
+    /// The body of a valid block, logged before the block's first valid verdict. Without it, a restarted node that is locked
+    /// on the block could not propose it again; if every node restarts, none could (pitfall 11).
     Body {
         /// The height.
         height: Height,
@@ -34,11 +34,11 @@ pub(crate) enum WalEntry {
     Verdict {
         /// The height.
         height: Height,
-        /// The round of the proposal it answered.
+        /// The round of the proposal that the verdict answered.
         round: Round,
-        /// That proposal's polka round.
+        /// The polka round of that proposal.
         pol_round: Option<Round>,
-        /// That proposal's proposer.
+        /// The proposer of that proposal.
         proposer: ValidatorId,
         /// The block.
         block_hash: B256,
@@ -52,9 +52,9 @@ pub(crate) enum WalEntry {
         /// The timer.
         timer: Timer,
     },
-    /// A vote this node signed here: replaying the entries before it must lead to it.
+    /// A vote that this node signed with this log: replaying the entries before it must derive it.
     OwnVote(SignedVote),
-    /// A proposal this node signed here: replaying the entries before it must lead to it.
+    /// A proposal that this node signed with this log: replaying the entries before it must derive it.
     OwnProposal(SignedProposal),
 }
 

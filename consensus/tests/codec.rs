@@ -1,4 +1,4 @@
-//! Encodings: golden vectors for what is signed or hashed, round trips, and decoders that never panic.
+//! Encodings: golden vectors for signed or hashed bytes, round trips, and decoders that never panic.
 
 use crate::kit::CHAIN;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
@@ -196,7 +196,7 @@ proptest! {
         }
         let block = crate::kit::block(1, 100);
         let outputs = kit.decide(1, &block);
-        prop_assert!(crate::kit::decided(&outputs).is_some(), "noise stops nothing");
+        prop_assert!(crate::kit::decided(&outputs).is_some(), "noise does not stop the host");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Rotating sets, late votes of former validators, and a key that signed elsewhere: one rule of one host at a time.
+//! Rotating sets, late votes of former validators, and a key that signed elsewhere. Each test checks one rule of one host.
 
 use crate::kit::*;
 use alloy_primitives::B256;
@@ -16,7 +16,7 @@ fn set_of(kit: &Kit, members: &[usize]) -> ValidatorSet {
     ValidatorSet::new(members.iter().map(|n| Validator::new(kit.signers[*n].key(), 10)).collect()).unwrap()
 }
 
-/// A kit of six with heights decided by the first four, so that 4 and 5 are no members yet.
+/// A kit of six validators. The first four decide the heights, so that 4 and 5 are not members yet.
 fn six() -> (Kit, ValidatorSet) {
     let mut kit = Kit::idle(6, 5);
     let first = set_of(&kit, &[0, 1, 2, 3]);
@@ -25,11 +25,11 @@ fn six() -> (Kit, ValidatorSet) {
 }
 
 #[test]
-fn a_joiners_vote_for_the_next_height_is_held_only_when_its_set_is_upcoming() {
+fn a_joiners_vote_for_the_next_height_is_buffered_only_when_its_set_is_upcoming() {
     let (mut kit, _) = six();
     let vote = kit.prevote(4, 2, 0, None);
     kit.hear(vote.clone());
-    assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "a stranger's vote");
+    assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "the vote of a non-member");
     let next = set_of(&kit, &[1, 2, 3, 4]);
     kit.host.note_upcoming(Some(next.clone()));
     kit.hear(vote);
@@ -40,7 +40,7 @@ fn a_joiners_vote_for_the_next_height_is_held_only_when_its_set_is_upcoming() {
 }
 
 #[test]
-fn a_held_proposal_of_a_rotation_that_did_not_come_is_dropped_without_blame() {
+fn a_buffered_proposal_of_a_rotation_that_did_not_happen_is_dropped_without_blame() {
     let (mut kit, first) = six();
     let next = set_of(&kit, &[4]);
     kit.host.note_upcoming(Some(next));
@@ -74,7 +74,7 @@ fn a_signer_votes_from_the_height_on_at_which_it_is_a_member_and_not_after() {
 }
 
 #[test]
-fn precommits_of_before_the_start_are_verified_and_handed_over() {
+fn precommits_from_before_the_start_are_verified_and_passed_to_the_caller() {
     let mut kit = Kit::idle(4, 3);
     kit.start(50);
     let vote = kit.signed_vote(0, VoteKind::Precommit, 7, 0, Some(B256::repeat_byte(1)));
@@ -93,12 +93,12 @@ fn precommits_of_before_the_start_are_verified_and_handed_over() {
 }
 
 #[test]
-fn a_former_members_late_precommit_is_verified_and_a_strangers_costs_nothing() {
+fn a_late_precommit_of_a_former_member_is_verified_and_of_an_unknown_one_is_not() {
     let mut kit = Kit::idle(6, 5);
     let first = set_of(&kit, &[0, 1, 2, 3]);
     kit.feed(Input::StartHeight { height: Height(300), validators: first });
     let vote = kit.precommit(4, 7, 0, None);
-    assert!(late(&kit.hear(vote.clone())).is_empty(), "never heard of");
+    assert!(late(&kit.hear(vote.clone())).is_empty(), "the validator is unknown");
     let key = kit.signers[4].key();
     kit.host.note_key(key, Height(9));
     assert_eq!(late(&kit.hear(vote)).len(), 1);
@@ -133,16 +133,16 @@ fn only_a_precommit_of_the_certificates_round_for_another_block_contradicts_it()
     assert!(!contradicts(3, VoteKind::Precommit, 7, 1, Some(b)), "not in the certificate");
 }
 
-/// A disk restored from an old snapshot: the key signed at height 9, this host's sign state knows nothing.
+/// A disk restored from an old snapshot: the key signed at height 9, but the host's sign state does not know it.
 #[test]
-fn what_its_own_key_signed_elsewhere_is_remembered_before_it_signs() {
+fn own_signatures_from_elsewhere_are_recorded_before_it_signs() {
     let mut kit = Kit::idle(4, 0);
     kit.host.note_set(Height(9), &kit.set.clone());
     let own = kit.prevote(0, 9, 0, Some(B256::repeat_byte(9)));
     let state = last_sign_state(&kit.host.overhear(&own)).expect("remembered, and to be persisted");
     assert_eq!(state.last(), (Height(9), Round(0)));
     assert!(kit.host.overhear(&own).is_empty(), "once");
-    // At the same height it repeats that vote and signs no other for its step.
+    // At the same height it repeats that vote and signs no different one for its step.
     kit.start(9);
     let prevotes = voted(&kit.wait(3_000), VoteKind::Prevote);
     assert!(prevotes.iter().all(|hash| *hash == Some(B256::repeat_byte(9))), "{prevotes:?}");
@@ -155,7 +155,7 @@ fn what_its_own_key_signed_elsewhere_is_remembered_before_it_signs() {
 }
 
 #[test]
-fn a_message_that_only_claims_to_be_ours_teaches_nothing() {
+fn a_message_that_only_claims_to_be_ours_is_not_recorded() {
     let mut kit = Kit::idle(4, 0);
     kit.host.note_set(Height(9), &kit.set.clone());
     let ConsensusMessage::Vote(mut forged) = kit.prevote(1, 1_000, 0, None) else { unreachable!() };
@@ -180,13 +180,13 @@ fn nothing_is_signed_at_a_height_that_a_certificate_proves_decided() {
     let block = block(3, 40);
     let certificate = kit.certificate(1, 0, block.hash, 3);
     kit.feed(Input::SyncedBlock { from: PEER, certificate, body: block.body.clone() });
-    assert!(votes(&kit.wait(5_000)).is_empty(), "the body's verdict is awaited, and it votes");
+    assert!(votes(&kit.wait(5_000)).is_empty(), "it signs nothing while the body's verdict is pending");
     let outputs = kit.verdict(1, &block, true);
     assert!(decided(&outputs).is_some());
 }
 
 #[test]
-fn evidence_reads_as_one_line_for_people() {
+fn evidence_is_displayed_in_one_line() {
     let kit = Kit::idle(4, 0);
     let votes = Evidence::of_votes(
         kit.signed_vote(1, VoteKind::Precommit, 7, 2, None),

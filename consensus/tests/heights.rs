@@ -1,13 +1,13 @@
-//! Rules of one host about other heights than the one in progress: what comes early, what comes late, who is behind. The numbers are
-//! those of the design notes' pitfalls.
+//! Rules of one host about heights other than the current one: early messages, late messages, lagging peers. Pitfall numbers
+//! refer to the table in `lib.rs`.
 
 use crate::kit::*;
 use alloy_primitives::Bytes;
 use causeway_consensus::*;
 
-/// Pitfall 5: the buffer for the next height is bounded and handed over when the height starts.
+/// Pitfall 5: the buffer for the next height is bounded, and its messages are used when the height starts.
 #[test]
-fn messages_of_the_next_height_wait_verified_and_bounded() {
+fn messages_of_the_next_height_are_verified_and_buffered_up_to_a_bound() {
     let mut kit = Kit::started(4);
     let (one, two) = (block(1, 50), block(2, 50));
     kit.hear(ConsensusMessage::Proposal(kit.proposal(2, 0, None, &two)));
@@ -19,19 +19,20 @@ fn messages_of_the_next_height_wait_verified_and_bounded() {
         kit.hear(kit.prevote(n, 2, 0, Some(two.hash)));
         assert_eq!(kit.host.verdict(), MessageVerdict::Accept);
         kit.hear(kit.prevote(n, 2, 1_000, Some(two.hash)));
-        assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "far rounds are not held");
+        assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "distant rounds are not buffered");
         kit.hear(kit.prevote(n, 3, 0, Some(two.hash)));
-        assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "nor far heights");
+        assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "distant heights are not buffered");
     }
     assert!(decided(&kit.decide(1, &one)).is_some());
     let outputs = kit.start(2);
-    assert_eq!(asked(&outputs), [(two.hash, two.body.clone())], "proposal and part came early");
+    assert_eq!(asked(&outputs), [(two.hash, two.body.clone())], "the proposal and its part were buffered");
     let outputs = kit.verdict(2, &two, true);
     assert_eq!(voted(&outputs, VoteKind::Prevote), [Some(two.hash)]);
-    assert_eq!(voted(&outputs, VoteKind::Precommit), [Some(two.hash)], "and so did the polka");
+    assert_eq!(voted(&outputs, VoteKind::Precommit), [Some(two.hash)], "the polka was buffered too");
 }
 
-/// Who waits for its time to begin a height begins it with the first honest member, and never on the word of fewer than a third.
+/// A node that waits for a height's start time starts it once an honest member has started it: more than a third must be
+/// seen there.
 #[test]
 fn the_next_height_is_begun_elsewhere_once_more_than_a_third_was_heard_there() {
     let mut kit = Kit::started(4);
@@ -46,18 +47,18 @@ fn the_next_height_is_begun_elsewhere_once_more_than_a_third_was_heard_there() {
     let mut forged = kit.signed_vote(others[1], VoteKind::Prevote, 2, 0, None);
     forged.signature[5] ^= 1;
     kit.hear(ConsensusMessage::Vote(forged));
-    assert!(!kit.host.is_begun_elsewhere(next, &set), "in somebody's name");
+    assert!(!kit.host.is_begun_elsewhere(next, &set), "a forged vote does not count");
     kit.hear(kit.prevote(others[1], 2, 0, None));
     assert!(kit.host.is_begun_elsewhere(next, &set));
-    assert!(!kit.host.is_begun_elsewhere(far, &set), "of that height nothing was heard");
+    assert!(!kit.host.is_begun_elsewhere(far, &set), "no message of that height arrived");
     let stronger =
         ValidatorSet::new(set.iter().map(|member| Validator::new(member.key, weight(&kit, member))).collect());
     assert!(!kit.host.is_begun_elsewhere(next, &stronger.unwrap()), "exactly a third");
     kit.decide(1, &block(1, 50));
     kit.start(2);
-    assert!(!kit.host.is_begun_elsewhere(next, &set), "it has begun here");
+    assert!(!kit.host.is_begun_elsewhere(next, &set), "it has started here");
 
-    // A proposal is a voice, too.
+    // A proposal counts as a message too.
     let mut kit = Kit::started(4);
     let proposer = kit.proposer(2, 0);
     kit.hear(ConsensusMessage::Proposal(kit.proposal(2, 0, None, &block(2, 50))));
@@ -67,14 +68,14 @@ fn the_next_height_is_begun_elsewhere_once_more_than_a_third_was_heard_there() {
     assert!(kit.host.is_begun_elsewhere(next, &set));
 }
 
-/// Powers of which the first two others have a third together.
+/// Powers that give the first two other validators a third together.
 fn weight(kit: &Kit, member: &Validator) -> u64 {
     if kit.others()[..2].iter().any(|n| kit.id(*n) == member.id) { 1 } else { 2 }
 }
 
 /// Pitfall 15.
 #[test]
-fn a_laggard_gets_certificate_and_body_a_straggler_does_not() {
+fn a_lagging_peer_gets_certificate_and_body_a_delayed_vote_does_not() {
     let mut kit = Kit::started(4);
     let block = block(1, 10);
     assert!(decided(&kit.decide(1, &block)).is_some());
@@ -91,7 +92,7 @@ fn a_laggard_gets_certificate_and_body_a_straggler_does_not() {
     assert_eq!(sent(&kit.hear(straggler)).len(), 1, "repeated votes mean it is stuck");
 }
 
-/// Pitfall 15, the other side.
+/// Pitfall 15, seen from the lagging peer.
 #[test]
 fn a_decision_notice_decides_after_validation() {
     let mut kit = Kit::started(4);
@@ -112,9 +113,8 @@ fn a_decision_of_a_block_that_is_valid_here_needs_no_second_verdict() {
     let block = block(1, 10);
     kit.propose_valid(1, 0, None, &block);
     let certificate = kit.certificate(1, 0, block.hash, 3);
-    let outputs =
-        kit.feed(Input::SyncedBlock { from: PEER, certificate, body: Bytes::from_static(b"whatever they sent") });
-    assert_eq!(decided(&outputs).unwrap().1, &block.body, "our own copy is the judged one");
+    let outputs = kit.feed(Input::SyncedBlock { from: PEER, certificate, body: Bytes::from_static(b"any other body") });
+    assert_eq!(decided(&outputs).unwrap().1, &block.body, "our own copy is the validated one");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn forged_decisions_are_blamed_and_decide_nothing() {
     forged.signatures[2].signature[40] ^= 1;
     let outputs = kit.feed(Input::SyncedBlock { from: PEER, certificate: forged, body: body.clone() });
     assert!(blamed(&outputs).is_some());
-    // A true certificate with another body: the caller finds out, the peer is blamed, the right body still decides.
+    // A valid certificate with a wrong body: the body is found invalid, the peer is blamed, the right body still decides.
     let certificate = kit.certificate(1, 0, block.hash, 3);
     let wrong = Bytes::from_static(b"wrong");
     let outputs = kit.feed(Input::SyncedBlock { from: PEER, certificate: certificate.clone(), body: wrong });
@@ -141,7 +141,7 @@ fn forged_decisions_are_blamed_and_decide_nothing() {
 }
 
 #[test]
-fn a_greater_height_is_reported_now_and_then() {
+fn a_greater_height_is_reported_at_a_limited_rate() {
     let mut kit = Kit::started(4);
     let behind = |outputs: &[Output]| outputs.contains(&Output::Behind { peer: PEER, height: Height(9) });
     assert!(behind(&kit.hear(kit.prevote(0, 9, 0, None))));

@@ -38,12 +38,12 @@ fn a_follower_without_a_key_follows_silently() {
 }
 
 #[test]
-fn a_third_of_the_power_being_silent_stops_nothing() {
+fn a_silent_third_of_the_power_cannot_stop_the_chain() {
     let mut settings = Settings::new(6, 4);
     settings.silent.insert(2);
     let mut sim = Sim::new(settings);
     assert!(sim.run_to_height(12, 120_000));
-    assert!(sim.highest_round > 0, "the silent one's turns take a second round");
+    assert!(sim.highest_round > 0, "a silent proposer costs a second round");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn lost_logs_neither_fork_nor_double_sign() {
 }
 
 #[test]
-fn an_equivocator_below_a_third_is_found_and_stops_nothing() {
+fn an_equivocator_below_a_third_is_found_and_cannot_stop_the_chain() {
     let mut found = 0;
     for seed in 0..30 {
         let mut settings = Settings::new(500 + seed, [4, 7][seed as usize % 2]);
@@ -119,7 +119,7 @@ fn an_equivocator_below_a_third_is_found_and_stops_nothing() {
         assert!(sim.run_to_height(10, 600_000), "seed {}", 500 + seed);
         found += usize::from(sim.nodes.iter().any(|node| !node.evidence.is_empty()));
     }
-    assert!(found > 0, "honest nodes pass votes on only inside certificates here, and still find conflicts");
+    assert!(found > 0, "honest nodes forward votes only inside certificates here, and still find conflicts");
 }
 
 #[test]
@@ -137,9 +137,9 @@ fn equivocators_with_crashes_and_loss() {
     }
 }
 
-/// Pitfall 14: a missing verdict delays, but never makes a vote against a block that others accept.
+/// Pitfall 14: a missing verdict delays a decision, but never causes a vote against a block that others accept.
 #[test]
-fn missing_verdicts_delay_and_heal() {
+fn missing_verdicts_only_delay_decisions() {
     for seed in 0..10 {
         let mut settings = Settings::new(700 + seed, 4);
         settings.no_verdict_percent = 30;
@@ -150,7 +150,7 @@ fn missing_verdicts_delay_and_heal() {
 }
 
 #[test]
-fn a_partition_stops_both_halves_and_healing_goes_on() {
+fn a_partition_stops_both_halves_and_its_end_restarts_them() {
     let mut sim = Sim::new(Settings::new(800, 4));
     assert!(sim.run_to_height(5, 60_000));
     for a in 0..2 {
@@ -167,9 +167,9 @@ fn a_partition_stops_both_halves_and_healing_goes_on() {
     assert!(sim.run_to_height(15, from + 60_000), "seed 800");
 }
 
-/// One node is cut off for many heights, without any catch-up protocol but the answers to its stale votes.
+/// One node is cut off for many heights; it has no catch-up protocol except the answers to its stale votes.
 #[test]
-fn a_node_cut_off_for_heights_catches_up_on_answers_alone() {
+fn a_node_cut_off_for_many_heights_catches_up_by_answers_to_its_votes() {
     let mut settings = Settings::new(900, 4);
     settings.sync = false;
     let mut sim = Sim::new(settings);
@@ -198,7 +198,7 @@ fn one_seed_gives_one_history() {
     assert_eq!(run(), run());
 }
 
-/// Everything at once, for as many seeds as `CAUSEWAY_SEEDS` says (default 100), from `CAUSEWAY_FIRST_SEED` on.
+/// All faults together, for `CAUSEWAY_SEEDS` seeds (default 100), starting at `CAUSEWAY_FIRST_SEED`.
 #[test]
 #[ignore = "long; see the README"]
 fn many_seeds_of_everything() {
@@ -221,7 +221,7 @@ fn many_seeds_of_everything() {
         heights += sim.nodes.iter().map(|node| node.chain.len()).sum::<usize>();
         evidence += sim.nodes.iter().map(|node| node.evidence.len()).sum::<usize>();
     }
-    // Coverage: a run that met none of this showed nothing.
+    // Coverage: a run without any of these shows nothing.
     assert!(crashes > 0 && recoveries > 0 && rounds > 0 && evidence > 0);
     eprintln!(
         "{count} seeds: {heights} heights, {crashes} crashes, {recoveries} recoveries, rounds to {rounds}, {evidence} equivocations"
@@ -259,7 +259,7 @@ fn chaos(seed: u64) -> Settings {
     settings.duplicate_percent = [0, 10, 40][rng.below(3) as usize];
     settings.delay_ms = [(1, 10), (5, 60), (1, 400), (1, 3_000)][rng.below(4) as usize];
     settings.crash_per_10k = [0, 10, 40, 120][rng.below(4) as usize];
-    // A validator that forgets its lock and its blocks is a faulty one; it must stay safe, but can cost liveness.
+    // A validator that loses its log counts as faulty: safety must hold, but liveness may suffer.
     if rng.chance(40) {
         settings.log_losers = (0..count)
             .filter(|node| {
@@ -272,7 +272,7 @@ fn chaos(seed: u64) -> Settings {
     }
     settings.no_verdict_percent = [0, 0, 10][rng.below(3) as usize];
     settings.body_bytes = [60, 500, PART_BYTES + 5][rng.below(3) as usize];
-    // Without a key there are no votes to repeat, and so no answers to them.
+    // A node without a key has no votes to repeat, so it gets no answers to them.
     settings.sync = settings.followers > 0 || rng.chance(70);
     settings.heal_ms = 20_000 + rng.below(60_000);
     settings

@@ -1,4 +1,4 @@
-//! Certificates and evidence: what proves something, and everything that must not.
+//! Certificates and evidence: valid ones are accepted, and every invalid one is refused.
 
 use crate::kit::*;
 use alloy_primitives::B256;
@@ -86,7 +86,7 @@ fn one_flipped_bit_anywhere_breaks_a_certificate() {
 
 #[test]
 fn a_signature_made_malleable_is_refused() {
-    // s + l verifies under lax rules; strict ones want s < l.
+    // s + l verifies under lax rules; strict rules require s < l.
     const L: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -120,7 +120,7 @@ proptest! {
 }
 
 #[test]
-fn evidence_stands_on_its_own_bytes() {
+fn evidence_is_verified_from_its_own_bytes() {
     let kit = Kit::idle(4, 0);
     let (a, b) = (block(1, 10), block(2, 10));
     let vote = |hash| kit.signed_vote(1, VoteKind::Precommit, 9, 2, hash);

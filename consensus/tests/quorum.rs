@@ -1,5 +1,5 @@
-//! The boundary powers of the peg's vectors, which the peg's rules and the contracts' tests read as well: one rule of
-//! quorum everywhere. That the vectors cover every kind of boundary is checked there.
+//! The boundary powers of the peg's vectors. The tests of the peg's rules and contracts read the same vectors, so the quorum
+//! rule is equal everywhere; they also check that the vectors cover every kind of boundary.
 
 use crate::kit::*;
 use alloy_primitives::B256;

@@ -1,4 +1,4 @@
-//! Restarts: the log replays to where the host was, reuses what was signed, and refuses to guess.
+//! Restarts: a replay of the log restores the host's state, reuses its signatures, and stops on anything inconsistent.
 
 use crate::kit::*;
 use causeway_consensus::*;
@@ -46,7 +46,7 @@ fn signatures(outputs: &[Output]) -> Vec<SignedVote> {
 }
 
 #[test]
-fn a_replay_says_the_same_again_and_writes_nothing() {
+fn a_replay_sends_the_same_messages_and_writes_nothing() {
     let (mut kit, block, disk) = precommitted();
     let outputs = restart(&mut kit, &disk).unwrap();
     assert_eq!(voted(&outputs, VoteKind::Prevote), [Some(block.hash)]);
@@ -54,12 +54,12 @@ fn a_replay_says_the_same_again_and_writes_nothing() {
     for vote in signatures(&outputs) {
         assert!(vote.verify(CHAIN, &kit.set));
     }
-    assert!(log(&outputs).is_empty(), "append nothing that the log holds");
+    assert!(log(&outputs).is_empty(), "entries of the log are not appended again");
     assert!(last_sign_state(&outputs).is_none());
     assert!(!outputs.iter().any(|o| matches!(o, Output::ResetWal { .. })), "pitfall 3: nothing resets the log");
 }
 
-/// Pitfall 11: the body survives as well, so a locked validator can still decide, serve and propose it.
+/// Pitfall 11: the log holds the body, so a locked validator can still decide, serve and propose the block.
 #[test]
 fn a_replayed_host_decides_with_the_body_from_its_log() {
     let (mut kit, block, disk) = precommitted();
@@ -84,7 +84,7 @@ fn a_crash_after_the_decision_decides_again() {
     assert_eq!(decided(&outputs).unwrap().1, &block.body);
 }
 
-/// Every prefix of the log is a legal crash point, with the sign state of the end: nothing conflicting is ever signed.
+/// The log may end at any entry after a crash, while the sign state is the last one: no conflicting message is ever signed.
 #[test]
 fn every_prefix_of_the_log_recovers_without_a_conflict() {
     let (kit, _, disk) = precommitted();
@@ -110,20 +110,20 @@ fn kit_like(kit: &Kit) -> Kit {
     Kit::idle(kit.signers.len(), kit.us)
 }
 
-/// The sign state alone, with the log lost.
+/// The log is lost and only the sign state remains.
 #[test]
-fn with_its_log_lost_a_host_stays_silent_where_it_signed() {
+fn a_host_with_a_lost_log_signs_nothing_new_where_it_signed() {
     let (mut kit, block, mut disk) = precommitted();
     disk.log.clear();
     restart(&mut kit, &disk).unwrap();
     let other = crate::kit::block(9, 10);
     let mut outputs = kit.propose_valid(1, 0, None, &other);
     outputs.extend(kit.wait(2_000));
-    // It repeats what it signed, and says nothing else.
+    // It repeats the messages that it signed and sends no others.
     assert!(!votes(&outputs).is_empty(), "others may wait for these votes");
     assert!(votes(&outputs).iter().all(|vote| vote.block_hash == Some(block.hash)), "{:?}", votes(&outputs));
     assert!(kit.host.status().last_refusal.is_some());
-    // In a later round it signs again, but does not betray its lock.
+    // In a later round it signs again, but keeps its lock.
     for n in kit.others() {
         kit.hear(kit.precommit(n, 1, 0, None));
     }
@@ -135,9 +135,9 @@ fn with_its_log_lost_a_host_stays_silent_where_it_signed() {
     }
 }
 
-/// A restored backup of the sign state is brought up to the log.
+/// A sign state restored from a backup is updated from the log.
 #[test]
-fn an_old_sign_state_learns_from_the_log() {
+fn an_old_sign_state_is_updated_from_the_log() {
     let (mut kit, _, mut disk) = precommitted();
     let newest = std::mem::take(&mut disk.sign_state);
     let outputs = restart(&mut kit, &disk).unwrap();
@@ -147,7 +147,7 @@ fn an_old_sign_state_learns_from_the_log() {
 #[test]
 fn a_sign_state_that_contradicts_the_log_stops_the_node() {
     let (mut kit, _, mut disk) = precommitted();
-    // The same key signed nil in the same round elsewhere.
+    // Another process signed nil with the same key in the same round.
     let mut twin = Kit::idle(4, kit.us);
     twin.start(1);
     let mut outputs = twin.wait(900);
@@ -175,7 +175,7 @@ fn a_corrupt_entry_stops_the_node_with_its_place() {
     }
 }
 
-/// Flipping any byte of a signed entry is noticed; nothing panics.
+/// A flipped byte in a signed entry is detected; no flipped byte causes a panic.
 #[test]
 fn a_flipped_byte_never_panics_and_signed_entries_notice_it() {
     let (mut kit, _, disk) = precommitted();
@@ -192,7 +192,7 @@ fn a_flipped_byte_never_panics_and_signed_entries_notice_it() {
 }
 
 #[test]
-fn a_log_of_another_height_or_of_strangers_stops_the_node() {
+fn a_log_of_another_height_or_of_other_validators_stops_the_node() {
     let (mut kit, _, disk) = precommitted();
     kit.host = Host::new(config(), Some(Box::new(signer(kit.us))), disk.sign_state.clone());
     let error = kit.host.recover(kit.now_ms, Height(2), kit.set.clone(), disk.log.clone()).unwrap_err();
@@ -203,9 +203,9 @@ fn a_log_of_another_height_or_of_strangers_stops_the_node() {
     assert!(matches!(error, RecoverError::Unverifiable { .. }), "{error}");
 }
 
-/// The recorded own vote differs from what the entries before it lead to.
+/// The recorded own vote differs from the vote that the entries before it derive.
 #[test]
-fn a_log_that_leads_elsewhere_stops_the_node() {
+fn a_log_whose_replay_diverges_stops_the_node() {
     let (mut kit, block, mut disk) = precommitted();
     let ours = disk.log.iter().position(|entry| {
         borsh::from_slice::<SignedVote>(&entry[1..]).is_ok_and(|v| v.vote.validator == kit.id(kit.us))
@@ -222,7 +222,7 @@ fn a_log_that_leads_elsewhere_stops_the_node() {
 }
 
 #[test]
-fn the_proposer_comes_back_with_its_own_block() {
+fn a_restarted_proposer_proposes_its_own_block_again() {
     let probe = Kit::idle(4, 0);
     let us = probe.proposer(1, 0);
     let mut kit = Kit::idle(4, us);
@@ -259,8 +259,8 @@ fn the_proposer_comes_back_with_its_own_block() {
     }
 }
 
-/// Found by fuzzing the host: the block was called invalid, and after a restart it was logged as our own valid one, without a
-/// body, so that the next restart refused the log.
+/// Found by fuzzing the host: the block was called invalid, but after a restart it was logged as our own valid one without a
+/// body, so the next restart refused the log.
 #[test]
 fn a_refused_body_of_a_block_certified_for_our_round_is_not_proposed_after_a_restart() {
     let us = Kit::idle(4, 0).proposer(1, 0);
@@ -274,14 +274,14 @@ fn a_refused_body_of_a_block_certified_for_our_round_is_not_proposed_after_a_res
     assert_eq!(disk.log.len(), 1, "the verdict");
     for _ in 0..2 {
         let outputs = restart(&mut kit, &disk).unwrap();
-        assert!(outputs.iter().any(|o| matches!(o, Output::BuildBlock { .. })), "a block is still owed");
+        assert!(outputs.iter().any(|o| matches!(o, Output::BuildBlock { .. })), "a block is still needed");
         assert!(log(&outputs).is_empty(), "nothing happened meanwhile");
         disk.keep(&outputs);
     }
 }
 
-/// Found by fuzzing the host: the validator of round 1 proposes what we are about to build for round 0. Live, the core did not
-/// match the two, in a replay it did, and derived another prevote than was signed.
+/// Found by fuzzing the host: the validator of round 1 proposes the same block that we build for round 0. The live core did
+/// not match the two, but the core in a replay did, and derived a prevote that differed from the signed one.
 #[test]
 fn our_block_proposed_for_a_later_round_before_we_built_it_replays() {
     let us = Kit::idle(4, 0).proposer(1, 0);
@@ -301,10 +301,10 @@ fn our_block_proposed_for_a_later_round_before_we_built_it_replays() {
     restart(&mut kit, &disk).unwrap();
 }
 
-/// Found by seed 10003 of the chaos test: after a lost log, peers bring back our own old vote; the new log holds it, and
-/// replaying that log leads elsewhere. It must count without being taken for something this log led to.
+/// Found by seed 10003 of the chaos test: after a lost log, peers send back our own old vote. The new log holds it, but its
+/// replay cannot derive it. The vote must count, and the replay must not expect to derive it.
 #[test]
-fn an_own_vote_brought_back_by_peers_does_not_break_the_next_replay() {
+fn an_own_vote_sent_back_by_peers_does_not_break_the_next_replay() {
     let (mut kit, block, mut disk) = precommitted();
     disk.log.clear();
     restart(&mut kit, &disk).unwrap();
@@ -321,7 +321,7 @@ fn an_own_vote_brought_back_by_peers_does_not_break_the_next_replay() {
     assert_ne!(proposal, kit.us);
 }
 
-/// An old disk: neither the sign state nor a log knows what this key signed, but the peers do.
+/// An old disk: neither sign state nor log knows the signatures of this key, but the peers have them.
 #[test]
 fn with_an_old_disk_restored_a_host_learns_its_votes_from_peers() {
     let (mut kit, block, _) = precommitted();
@@ -335,7 +335,7 @@ fn with_an_old_disk_restored_a_host_learns_its_votes_from_peers() {
     assert!(!votes(&outputs).is_empty());
 }
 
-/// A proposer that may not sign its proposal must not wait for it: the core has cancelled the propose timeout by then.
+/// A proposer whose proposal is refused must not wait for it, although the core has already cancelled the propose timeout.
 #[test]
 fn a_refused_proposal_still_times_out() {
     let probe = Kit::idle(4, 0);
@@ -344,7 +344,7 @@ fn a_refused_proposal_still_times_out() {
         let block = crate::kit::block(seed, 10);
         kit.feed(Input::BlockBuilt { height: Height(1), round: Round(0), block_hash: block.hash, body: block.body })
     };
-    // The crash came after the proposal was signed and before anything else was.
+    // The crash came right after the proposal was signed.
     let mut kit = Kit::idle(4, us);
     kit.start(1);
     let outputs = build(&mut kit, 1);

@@ -1,4 +1,4 @@
-//! Rules of one host within a height, one at a time; of other heights in `heights.rs`. The numbers are those of the design notes' pitfalls.
+//! Rules of one host within a height; `heights.rs` covers other heights. Pitfall numbers refer to the table in `lib.rs`.
 
 use std::sync::{
     Arc,
@@ -27,7 +27,7 @@ fn a_valid_proposal_is_prevoted_precommitted_and_decided() {
     assert_eq!(*body, block.body);
     certificate.verify(CHAIN, &kit.set).unwrap();
     assert_eq!(kit.host.status().step, Some(HostStep::Decided));
-    assert_eq!(kit.host.next_deadline_ms(), None, "nothing is waited for once decided");
+    assert_eq!(kit.host.next_deadline_ms(), None, "no timer runs after the decision");
 }
 
 /// Pitfall 2: the sign state, then the log, then the network.
@@ -40,10 +40,10 @@ fn a_vote_is_persisted_then_logged_then_broadcast() {
     let logged = outputs.iter().rposition(|o| matches!(o, Output::AppendWal(_))).unwrap();
     assert!(persisted < logged && logged < sent, "{persisted} {logged} {sent}");
     let body = position(&outputs, |o| matches!(o, Output::AppendWal(entry) if entry.len() > 100));
-    assert!(body < persisted, "the body is in the log before anything binds us to the block");
+    assert!(body < persisted, "the body is in the log before any signature for the block");
 }
 
-/// Pitfalls 1 and 2: the decision follows everything that led to it.
+/// Pitfalls 1 and 2: the decision comes after all messages that led to it.
 #[test]
 fn the_log_is_complete_before_the_decision() {
     let mut kit = Kit::started(4);
@@ -74,7 +74,7 @@ fn the_proposer_builds_and_proposes_with_all_parts() {
     assert_eq!(broadcast.iter().filter(|name| **name == "part").count(), 3);
     assert_eq!(broadcast.iter().filter(|name| **name == "proposal").count(), 1);
     assert_eq!(voted(&outputs, VoteKind::Prevote), [Some(block.hash)]);
-    assert!(kit.feed(built).is_empty(), "a second answer to one question is ignored");
+    assert!(kit.feed(built).is_empty(), "a second answer to one request is ignored");
 }
 
 #[test]
@@ -93,7 +93,8 @@ fn a_block_built_too_late_or_too_large_is_not_proposed() {
     assert_eq!(voted(&outputs, VoteKind::Prevote), [NIL]);
     let late = block(1, 10);
     let outputs = kit.feed(built(&late, Round(0)));
-    // Our own prevote is nil already, but the proposal may still help others: it is not our second signature of a step.
+    // Our own prevote is nil already, but the proposal may still help others, and it is not a second signature of the same
+    // step.
     assert!(voted(&outputs, VoteKind::Prevote).is_empty());
 }
 
@@ -131,15 +132,15 @@ fn timeouts_grow_with_rounds_up_to_a_limit() {
 }
 
 #[test]
-fn rounds_beyond_the_limit_are_absurd() {
+fn rounds_beyond_the_limit_are_refused() {
     let mut kit = Kit::started(4);
     for round in [MAX_ROUND.0 + 1, u32::MAX] {
         let outputs = kit.hear(kit.prevote(0, 1, round, None));
-        assert_eq!(blamed(&outputs), Some(&Misbehaviour::AbsurdRound));
+        assert_eq!(blamed(&outputs), Some(&Misbehaviour::RoundTooHigh));
     }
 }
 
-/// Pitfall 5: nothing unverified gets near the core or a buffer.
+/// Pitfall 5: an unverified vote reaches neither the core nor a buffer.
 #[test]
 fn votes_are_verified_at_ingress() {
     for height in [1, 2] {
@@ -158,7 +159,7 @@ fn votes_are_verified_at_ingress() {
     }
 }
 
-/// Pitfall 7: another chain's signature, or one of another type, is none.
+/// Pitfall 7: a signature for another chain or another message type is invalid.
 #[test]
 fn signatures_are_bound_to_chain_kind_height_and_round() {
     let kit = Kit::started(4);
@@ -180,7 +181,7 @@ fn signatures_are_bound_to_chain_kind_height_and_round() {
 }
 
 #[test]
-fn a_strangers_vote_is_ignored() {
+fn a_vote_of_a_non_member_is_ignored() {
     let mut kit = Kit::started(4);
     let stranger = signer(99);
     let vote = Vote {
@@ -196,21 +197,21 @@ fn a_strangers_vote_is_ignored() {
 }
 
 #[test]
-fn a_known_vote_is_passed_on_again_but_not_at_will() {
+fn a_known_vote_is_forwarded_again_at_a_limited_rate() {
     let mut kit = Kit::started(4);
     let vote = kit.prevote(kit.others()[0], 1, 0, None);
     let outputs = kit.hear(vote.clone());
     assert_eq!((log(&outputs).len(), kit.host.verdict()), (1, MessageVerdict::Accept));
     let outputs = kit.hear(vote.clone());
-    assert_eq!((log(&outputs).len(), kit.host.verdict()), (0, MessageVerdict::Accept), "a rebroadcast travels");
+    assert_eq!((log(&outputs).len(), kit.host.verdict()), (0, MessageVerdict::Accept), "a rebroadcast is forwarded");
     kit.hear(vote.clone());
-    assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "but only now and then");
+    assert_eq!(kit.host.verdict(), MessageVerdict::Ignore, "but at a limited rate");
     kit.now_ms += 500;
     kit.hear(vote);
     assert_eq!(kit.host.verdict(), MessageVerdict::Accept);
 }
 
-/// Pitfall 9 and turn order.
+/// Pitfall 9, and the order of proposers.
 #[test]
 fn a_proposal_out_of_turn_or_with_an_impossible_polka_is_refused() {
     let mut kit = Kit::started(4);
@@ -225,7 +226,7 @@ fn a_proposal_out_of_turn_or_with_an_impossible_polka_is_refused() {
         assert_eq!(blamed(&kit.hear(ConsensusMessage::Proposal(signed))), Some(&Misbehaviour::WrongPolRound));
     }
     let mut signed = kit.proposal(1, 0, None, &block);
-    signed.proposal.parts.total_bytes += 1; // still one part, but not what was signed
+    signed.proposal.parts.total_bytes += 1; // still one part, but not the signed length
     assert_eq!(
         blamed(&kit.hear(ConsensusMessage::Proposal(signed))),
         Some(&Misbehaviour::InvalidSignature("proposal"))
@@ -253,7 +254,7 @@ fn a_part_with_other_bytes_or_another_index_is_refused() {
     assert_eq!(blamed(&kit.hear(ConsensusMessage::Part(other))), Some(&Misbehaviour::OverLimit));
 }
 
-/// Pitfall 17: a missing part is pulled by index, from somebody who showed to have it.
+/// Pitfall 17: a missing part is requested by index from a peer that has shown to have it.
 #[test]
 fn missing_parts_and_proposals_are_pulled_and_served() {
     let mut kit = Kit::started(4);
@@ -273,7 +274,7 @@ fn missing_parts_and_proposals_are_pulled_and_served() {
     kit.hear(parts[0].clone());
     let outputs = kit.hear(parts[2].clone());
     assert_eq!(asked(&outputs), [(block.hash, block.body.clone())]);
-    // Now this host has them, and serves them, even before it knows whether the block is valid.
+    // Now this host has them and serves them, even before it knows whether the block is valid.
     let outputs = kit.hear(ConsensusMessage::PartRequest(pull));
     assert_eq!(sent(&outputs), [&parts[0], &parts[2]]);
     let outputs = kit.hear(ConsensusMessage::ProposalRequest(request));
@@ -291,7 +292,7 @@ fn part_requests_out_of_order_or_for_unknown_bodies_get_nothing() {
     }
 }
 
-/// Pitfall 14: no verdict means neither yes nor no.
+/// Pitfall 14: no verdict counts neither as valid nor as invalid.
 #[test]
 fn without_a_verdict_the_block_is_neither_accepted_nor_refused() {
     let mut kit = Kit::started(4);
@@ -302,8 +303,8 @@ fn without_a_verdict_the_block_is_neither_accepted_nor_refused() {
         assert!(votes(&outputs).is_empty() && log(&outputs).is_empty());
     }
     let outputs = kit.wait(1_000);
-    assert_eq!(voted(&outputs, VoteKind::Prevote), [NIL], "only the timeout speaks");
-    // Others accept and decide it: this host follows once it can judge.
+    assert_eq!(voted(&outputs, VoteKind::Prevote), [NIL], "only the timeout causes a vote");
+    // The others accept and decide the block: this host follows once it can validate it.
     for n in kit.others() {
         kit.hear(kit.prevote(n, 1, 0, Some(block.hash)));
     }
@@ -326,9 +327,9 @@ fn an_invalid_block_is_prevoted_nil_at_once() {
     assert_eq!(voted(&outputs, VoteKind::Prevote), [NIL]);
 }
 
-/// A proposer who binds garbage to an honest block's hash cannot spoil the block itself.
+/// A proposer that sends garbage under an honest block's hash cannot exclude that block.
 #[test]
-fn garbage_under_a_blocks_hash_does_not_condemn_the_block() {
+fn a_garbage_body_under_a_blocks_hash_does_not_exclude_the_block() {
     let mut kit = Kit::started(4);
     let honest = block(1, 10);
     let garbage = Block { hash: honest.hash, body: Bytes::from_static(b"garbage") };
@@ -336,11 +337,11 @@ fn garbage_under_a_blocks_hash_does_not_condemn_the_block() {
     for part in kit.parts(1, &garbage) {
         kit.hear(part);
     }
-    // Before the verdict on the garbage, the second proposal of the same round brings the real body.
+    // Before the verdict on the garbage, a second proposal of the same round brings the real body.
     let outputs = kit.hear(ConsensusMessage::Proposal(kit.proposal(1, 0, None, &honest)));
     assert!(matches!(outputs[0], Output::Equivocation(_)));
     for part in kit.parts(1, &honest) {
-        assert!(asked(&kit.hear(part)).is_empty(), "one body of a block is judged at a time");
+        assert!(asked(&kit.hear(part)).is_empty(), "one body of a block is validated at a time");
     }
     let outputs = kit.verdict(1, &honest, false);
     assert_eq!(asked(&outputs), [(honest.hash, honest.body.clone())]);
@@ -355,7 +356,7 @@ fn garbage_under_a_blocks_hash_does_not_condemn_the_block() {
     assert_eq!(decided(&outputs).unwrap().1, &honest.body);
 }
 
-/// Pitfall 6: found at ingress, also when the second vote comes after the height is over.
+/// Pitfall 6: found at ingress, even when the second vote arrives after the height is decided.
 #[test]
 fn a_double_vote_is_evidence_once_even_when_late() {
     for late in [false, true] {
@@ -401,7 +402,7 @@ fn certificates_are_verified_before_the_core_sees_them() {
     assert_eq!(kit.host.status().round, Round(0));
 }
 
-/// The lock, and the polka that opens it (paper, lines 22 to 33).
+/// The lock, and the polka that releases it (paper, lines 22 to 33).
 #[test]
 fn a_locked_validator_prevotes_nil_for_another_block_without_a_newer_polka() {
     let (mut kit, one, two) = locked_in_round_0();
@@ -426,13 +427,13 @@ fn a_locked_validator_follows_a_newer_polka() {
     kit.wait(700);
     assert_eq!(kit.host.status().round, Round(2));
     if kit.proposer(1, 2) == kit.us {
-        return; // then it is our turn to propose, and there is nothing to follow
+        return; // we are the proposer in this case, so there is no proposal to follow
     }
     let outputs = kit.propose_valid(1, 2, Some(1), &two);
     assert_eq!(voted(&outputs, VoteKind::Prevote), [Some(two.hash)]);
 }
 
-/// A host locked on the first block since round 0, now in round 1 as no proposer.
+/// A host locked on the first block since round 0, now in round 1, where it is not the proposer.
 fn locked_in_round_0() -> (Kit, Block, Block) {
     let probe = Kit::idle(4, 0);
     let us = (0..4).find(|n| *n != probe.proposer(1, 0) && *n != probe.proposer(1, 1)).unwrap();
@@ -453,7 +454,7 @@ fn locked_in_round_0() -> (Kit, Block, Block) {
     (kit, one, two)
 }
 
-/// Pitfall 11: whoever proposes a block again does so with the original parts.
+/// Pitfall 11: a block is proposed again with its original parts.
 #[test]
 fn a_block_is_proposed_again_with_its_original_parts() {
     let probe = Kit::idle(4, 0);
@@ -492,7 +493,7 @@ fn a_block_is_proposed_again_with_its_original_parts() {
 }
 
 #[test]
-fn a_host_without_a_key_decides_and_never_speaks() {
+fn a_host_without_a_key_decides_and_sends_nothing() {
     let mut kit = Kit::idle(4, 0);
     kit.host = Host::new(config(), None, SignState::default());
     kit.start(1);
@@ -533,12 +534,12 @@ impl Signer for Broken {
     }
 
     fn sign(&self, _bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], SignerError> {
-        Err(SignerError::Unavailable("the token was pulled out".to_owned()))
+        Err(SignerError::Unavailable("the token was removed".to_owned()))
     }
 }
 
 #[test]
-fn a_broken_signer_makes_a_follower() {
+fn a_validator_with_a_broken_signer_only_follows() {
     let mut kit = Kit::idle(4, 0);
     kit.host = Host::new(config(), Some(Box::new(Broken)), SignState::default());
     kit.start(1);
@@ -550,7 +551,7 @@ fn a_broken_signer_makes_a_follower() {
     assert!(!outputs.iter().any(|o| matches!(o, Output::PersistSignState(_))));
 }
 
-/// A signer that is away while the switch is on.
+/// A signer that is unavailable while the flag is set.
 struct Away(Ed25519Signer, Arc<AtomicBool>);
 
 impl Signer for Away {
@@ -567,7 +568,7 @@ impl Signer for Away {
 }
 
 #[test]
-fn a_vote_that_a_signer_was_away_for_is_signed_when_it_is_back_and_repeated() {
+fn a_vote_missed_by_an_unavailable_signer_is_signed_when_it_returns_and_repeated() {
     let mut kit = Kit::idle(4, 0);
     let us = (0..4).find(|n| *n != kit.proposer(1, 0)).unwrap();
     let away = Arc::new(AtomicBool::new(true));
@@ -579,8 +580,8 @@ fn a_vote_that_a_signer_was_away_for_is_signed_when_it_is_back_and_repeated() {
     let outputs = kit.wait(1_000);
     assert_eq!(voted(&outputs, VoteKind::Prevote), [NIL]);
     assert!(last_sign_state(&outputs).is_some(), "durable before it leaves");
-    assert_eq!(voted(&kit.wait(1_000), VoteKind::Prevote), [NIL], "again, while nothing happens");
-    // The core counts it: two more make the quorum that ends the step.
+    assert_eq!(voted(&kit.wait(1_000), VoteKind::Prevote), [NIL], "repeated while nothing happens");
+    // The core counts it: two more votes make the quorum that ends the step.
     let others = kit.others();
     kit.hear(kit.prevote(others[0], 1, 0, None));
     let outputs = kit.hear(kit.prevote(others[1], 1, 0, None));
@@ -588,7 +589,7 @@ fn a_vote_that_a_signer_was_away_for_is_signed_when_it_is_back_and_repeated() {
 }
 
 #[test]
-fn a_lone_validator_goes_on_when_its_signer_is_back() {
+fn a_lone_validator_continues_when_its_signer_returns() {
     let mut kit = Kit::idle(1, 0);
     let away = Arc::new(AtomicBool::new(true));
     kit.host = Host::new(config(), Some(Box::new(Away(signer(0), away.clone()))), SignState::default());

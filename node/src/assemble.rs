@@ -1,5 +1,5 @@
-//! Puts a node together from its keys, database and disk, up to where it can take [`Event::Start`](crate::handle::Event):
-//! what lies between opening the database and starting the network. Synchronous, and without a runtime.
+//! Builds a node from its keys, database and disk, ready for [`Event::Start`](crate::handle::Event): everything between
+//! opening the database and starting the network. Synchronous, and without a runtime.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::{
     trust::Trust,
 };
 
-/// What a node is put together from.
+/// The parts of a node.
 #[derive(Debug)]
 pub struct Assembly {
     /// The chain.
@@ -38,19 +38,19 @@ pub struct Assembly {
     pub storage: Arc<Storage>,
     /// The file system of the log and the sign states.
     pub disk: Arc<dyn Disk>,
-    /// Where on it they are.
+    /// The data directory on it.
     pub dir: DataDir,
-    /// Who signs; none on a node that follows.
+    /// The signers; `None` on a node that only follows.
     pub signers: Option<Signers>,
     /// Consensus time-outs.
     pub timeouts: Timeouts,
-    /// What is believed of the past.
+    /// The trusted history.
     pub trust: Trust,
     /// Limits of the transaction pool.
     pub pool: PoolConfig,
     /// The time.
     pub clocks: Clocks,
-    /// Where figures go.
+    /// The metrics to update.
     pub metrics: Metrics,
 }
 
@@ -58,16 +58,16 @@ pub struct Assembly {
 pub struct Assembled {
     /// The node and its disk.
     pub performer: Performer,
-    /// The log of the height in progress: what [`Event::Start`](crate::handle::Event) takes.
+    /// Log entries of the height in progress, for [`Event::Start`](crate::handle::Event).
     pub wal_entries: Vec<Vec<u8>>,
-    /// How transactions join its pool.
+    /// Adds transactions to its pool.
     pub admission: Admission,
 }
 
-/// Puts a node together.
+/// Builds a node.
 ///
 /// # Errors
-/// What keeps it from starting, and what to do.
+/// The reason why it cannot start, and what to do.
 pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
     let Assembly { genesis, storage, disk, dir, signers, timeouts, trust, pool, clocks, metrics } = parts;
     let executor = Arc::new(Executor::new(genesis.clone()));
@@ -111,7 +111,7 @@ pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
     check_peg_key(&genesis, signers.as_ref(), &next)?;
     check_trust(&trust, &storage)?;
 
-    // The host has the signer whether its validator is a member or not: it signs at the heights at which it is.
+    // The host gets the signer whether or not its validator is a member: it signs at the heights at which it is one.
     let (consensus, peg_signer) = signers.map(|signers| (signers.consensus, signers.peg)).unzip();
     let mut host = Host::new(HostConfig { timeouts, ..HostConfig::new(genesis.hash) }, consensus, sign_state);
     evidence::note_members(&genesis, &storage, &next.validators.set)?;
@@ -130,7 +130,8 @@ pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
     Ok(Assembled { performer: Performer::new(node, chain, records), wal_entries, admission })
 }
 
-/// Writes empty sign states where there are none. A directory without them never started; one that lost them must not sign.
+/// Writes empty sign states where none exist, for a data directory that has never started. A directory that has lost its sign
+/// states must not sign.
 ///
 /// # Errors
 /// When a file is damaged or cannot be written.
@@ -146,7 +147,7 @@ pub fn create_sign_states(disk: Arc<dyn Disk>, dir: &DataDir) -> eyre::Result<()
     Ok(())
 }
 
-/// A member whose peg key is not the one it has registered would validate and silently attest nothing.
+/// Refuses a member whose peg key is not the registered one: it would validate and attest nothing, without a sign of that.
 fn check_peg_key(genesis: &Genesis, signers: Option<&Signers>, next: &NextHeight) -> eyre::Result<()> {
     let Some(signers) = signers else { return Ok(()) };
     let Some(registered) = next.validators.peg_addresses.get(&signers.validator()) else { return Ok(()) };
@@ -161,7 +162,7 @@ fn check_peg_key(genesis: &Genesis, signers: Option<&Signers>, next: &NextHeight
     Ok(())
 }
 
-/// Checks what the operator believes of the past against the blocks this node has.
+/// Checks the trusted checkpoint against the blocks that this node has.
 fn check_trust(trust: &Trust, storage: &Storage) -> eyre::Result<()> {
     if let Some(checkpoint) = trust.checkpoint
         && let Some(hash) = storage.hash_by_number(checkpoint.height)?
@@ -197,7 +198,7 @@ fn open_log(
     Ok((wal, entries))
 }
 
-/// Reads what the keys have signed. A validator without its sign state must not sign: it may have signed elsewhere.
+/// Reads the record of signatures. A validator without its sign state must not sign: it may have signed elsewhere.
 fn sign_states(signs: bool, records: &Records) -> eyre::Result<(SignState, PegSigns)> {
     let Records { sign_state, peg_signs, .. } = records;
     let (consensus_state, peg_state) = (sign_state.load()?, peg_signs.load()?);

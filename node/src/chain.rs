@@ -1,4 +1,4 @@
-//! Builds, executes and commits blocks on the durable head: the work of the [jobs](crate::jobs).
+//! Builds, executes and commits blocks on the durable head, for the [jobs](crate::jobs).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ use crate::{
 pub const MAX_BODY_BYTES: usize = 3 << 20;
 /// Transactions considered for one block.
 pub const MAX_CANDIDATES: usize = 20_000;
-/// What this client writes into the blocks it builds.
+/// The `extra_data` of the blocks that this node builds.
 const EXTRA_DATA: &[u8] = b"causeway";
 
 /// Everything a job needs; cheap to clone.
@@ -45,16 +45,16 @@ pub struct Chain {
     pub executor: Arc<Executor>,
     /// The pool.
     pub pool: Arc<Mutex<Mempool>>,
-    /// The validators around the head.
+    /// The validator sets around the head.
     pub sets: Arc<Sets>,
     /// The time.
     pub clocks: Clocks,
-    /// Where figures go.
+    /// The metrics to update.
     pub metrics: Metrics,
 }
 
 impl Chain {
-    /// Builds a block for `height`. `deadline_ms` is when the proposal should be out, on the steady clock.
+    /// Builds a block for `height`. `deadline_ms` is the time on the steady clock by which the proposal should be sent.
     ///
     /// # Errors
     /// When `height` does not follow the durable head, or the database cannot be read.
@@ -67,7 +67,7 @@ impl Chain {
     ) -> eyre::Result<ExecutedBlock> {
         let parent = self.parent_of(height)?;
         let state = self.storage.latest();
-        // Evidence never keeps a block from being built.
+        // A failure with evidence never prevents the building of a block.
         match evidence::report(&self.genesis, &self.storage, state.as_ref(), height.0) {
             Ok(call) => system.extend(call),
             Err(error) => tracing::error!(%error, "cannot read the pending evidence; this block reports none"),
@@ -92,7 +92,7 @@ impl Chain {
     /// Decodes and executes a body that claims to be the block `block_hash`.
     ///
     /// # Errors
-    /// [`Outcome`]: it is invalid, or this node cannot tell.
+    /// [`Outcome`]: the body is invalid, or this node cannot tell.
     pub fn execute(
         &self,
         height: Height,
@@ -129,7 +129,7 @@ impl Chain {
         };
         let operators: BTreeSet<Address> = self.sets.of_next().operators.values().copied().collect();
         let context = ValidationContext {
-            // What more than two thirds have decided is not for this node's clock to doubt.
+            // This node's clock must not reject a block that more than two thirds have decided.
             now_ms: if certified { u64::MAX } else { self.clocks.wall_ms() },
             parent_validators: &self.sets.of_head().set,
             operators: &operators,
@@ -151,7 +151,7 @@ impl Chain {
             })
     }
 
-    /// Makes a decided block durable and brings the pool up to date. Returns what the new state says of the next height.
+    /// Makes a decided block durable and updates the pool. Returns the data of the next height from the new state.
     ///
     /// # Errors
     /// A failed write: the process must stop.
@@ -216,7 +216,7 @@ impl Chain {
         self.metrics.pool_queued.set(gauge(pool.queued as u64));
     }
 
-    /// What the durable head's state says of the next height.
+    /// The data of the next height from the durable head's state.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -236,7 +236,7 @@ impl Chain {
         Ok(self.sets.next_height(peg))
     }
 
-    /// The account as the pool wants it, at the durable head.
+    /// The account's data that the pool needs, at the durable head.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -272,7 +272,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// An account as the pool judges it.
+/// The account's data that the pool checks.
 fn view(state: &dyn StateSource, account: Account) -> Result<AccountView, SourceError> {
     let code = if account.has_code() { AccountCode::of(&state.code(account.code_hash)?) } else { AccountCode::None };
     Ok(AccountView { nonce: account.nonce, balance: account.balance, code })

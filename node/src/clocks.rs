@@ -1,4 +1,4 @@
-//! The two times a node lives by.
+//! The node's two clocks.
 
 use std::{
     sync::Arc,
@@ -14,29 +14,29 @@ pub fn now_ms() -> u64 {
 /// Reads Unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// The two times a node lives by; simulated ones in tests.
+/// The node's two clocks; simulated in tests.
 #[derive(Clone)]
 pub struct Clocks {
-    /// For block timestamps: what the operating system says, which may be set back.
+    /// For block timestamps: the operating system's time, which may be set back.
     pub wall: Clock,
-    /// For deadlines: never goes back, so that a clock that is set cannot stall the node's timers.
+    /// For deadlines: never goes back, so setting the system's time cannot stall the node's timers.
     pub steady: Clock,
 }
 
 impl Clocks {
-    /// The machine's clocks. The steady one starts at the wall clock's time.
+    /// The machine's clocks. The steady clock starts at the time of the wall clock.
     pub fn machine() -> Self {
         let (started, origin_ms) = (Instant::now(), now_ms());
         let steady = move || origin_ms.saturating_add(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
         Self { wall: Arc::new(now_ms), steady: Arc::new(steady) }
     }
 
-    /// The wall clock.
+    /// Reads the wall clock.
     pub fn wall_ms(&self) -> u64 {
         (self.wall)()
     }
 
-    /// The clock of deadlines.
+    /// Reads the steady clock.
     pub fn steady_ms(&self) -> u64 {
         (self.steady)()
     }

@@ -1,4 +1,4 @@
-//! `config/node.toml`: what an operator may set, with defaults, bounds and errors that name the key.
+//! `config/node.toml`: the operator's settings, with defaults, bounds and errors that name the key.
 //!
 //! Precedence: command-line flag, environment variable, this file, default. Unknown keys are errors.
 
@@ -18,11 +18,11 @@ use crate::signer::SignerAddress;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeConfig {
-    /// Who this node is.
+    /// The node's identity.
     pub node: NodeSection,
     /// The peer-to-peer network.
     pub p2p: P2pSection,
-    /// Where the validator's keys are, if not here.
+    /// The remote signer, if the validator's keys are not on this node.
     pub signer: SignerSection,
     /// JSON-RPC.
     pub rpc: RpcSection,
@@ -38,15 +38,15 @@ pub struct NodeConfig {
     pub mempool: MempoolSection,
     /// Storage.
     pub storage: StorageSection,
-    /// What is believed of the past when this node catches up.
+    /// The trusted history for catch-up.
     pub sync: SyncSection,
 }
 
-/// Who this node is.
+/// The node's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeSection {
-    /// A name for logs and `web3_clientVersion`; no meaning on the chain.
+    /// A name for logs and `web3_clientVersion`; it has no meaning on the chain.
     pub moniker: String,
     /// Path of the genesis file, relative to the data directory.
     pub genesis: PathBuf,
@@ -80,7 +80,7 @@ impl Default for P2pSection {
     }
 }
 
-/// A remote signer: a process that holds the consensus and peg keys in this node's place.
+/// A remote signer: a process that holds the consensus and peg keys instead of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignerSection {
@@ -88,7 +88,7 @@ pub struct SignerSection {
     pub address: Option<SignerAddress>,
     /// File with the secret shared with the signer, relative to the data directory.
     pub secret_file: PathBuf,
-    /// How long the node waits for a signature before it goes on without, in milliseconds, 50 to 5,000.
+    /// How long the node waits for a signature before it continues without one, in milliseconds, 50 to 5,000.
     pub timeout_ms: u64,
 }
 
@@ -104,9 +104,9 @@ impl Default for SignerSection {
 pub struct RpcSection {
     /// Address for HTTP and WebSocket.
     pub listen: SocketAddr,
-    /// Host header values allowed beside localhost and IP addresses.
+    /// Allowed values of the Host header, in addition to localhost and IP addresses.
     pub allowed_hosts: Vec<String>,
-    /// Origins allowed for browsers; `*` allows all.
+    /// Allowed browser origins; `*` allows all.
     pub cors_origins: Vec<String>,
 }
 
@@ -138,11 +138,11 @@ impl Default for MetricsSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParentSection {
-    /// JSON-RPC URLs of the parent chain. None: this node attests no deposits. Two or more: they must agree.
+    /// JSON-RPC URLs of the parent chain. None: this node attests no deposits. Two or more: their answers must agree.
     pub endpoints: Vec<String>,
-    /// How often the endpoints are asked, in milliseconds, 100 to 60,000.
+    /// Interval between requests to the endpoints, in milliseconds, 100 to 60,000.
     pub poll_ms: u64,
-    /// Parent block to look for deposits from, on a node that has imported none: the vault's deployment block saves reading all before it.
+    /// First parent block to search for deposits, on a node that has imported none. The vault's deployment block avoids reading older blocks.
     pub from_height: u64,
 }
 
@@ -158,7 +158,7 @@ impl Default for ParentSection {
 pub struct RelayerSection {
     /// File with the hex key of a funded account on the parent, relative to the data directory. None: this node relays nothing.
     pub key_file: Option<PathBuf>,
-    /// Seconds this node lets others go first, so that several relayers do not pay twice.
+    /// Seconds that this node waits for other relayers to submit first, so that several relayers do not all pay.
     pub delay_s: u64,
 }
 
@@ -168,13 +168,13 @@ pub struct RelayerSection {
 pub struct ConsensusSection {
     /// Wait for a proposal, 50 to 60,000.
     pub timeout_propose_ms: u64,
-    /// Wait for prevotes once more than two thirds are in disagreement, 50 to 60,000.
+    /// Wait for more prevotes after more than two thirds prevoted without agreement, 50 to 60,000.
     pub timeout_prevote_ms: u64,
-    /// Wait for precommits once more than two thirds are in disagreement, 50 to 60,000.
+    /// Wait for more precommits after more than two thirds precommitted without agreement, 50 to 60,000.
     pub timeout_precommit_ms: u64,
-    /// Added to each for every round, 0 to 60,000.
+    /// Added to each of the three for every round, 0 to 60,000.
     pub timeout_delta_ms: u64,
-    /// How long without progress before own votes are sent again, 100 to 60,000.
+    /// Time without progress after which the node sends its votes again, 100 to 60,000.
     pub timeout_rebroadcast_ms: u64,
 }
 
@@ -194,11 +194,11 @@ impl Default for ConsensusSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MempoolSection {
-    /// Transactions held at the most.
+    /// Most transactions in the pool.
     pub max_transactions: usize,
-    /// Bytes of encoded transactions held at the most.
+    /// Most bytes of encoded transactions in the pool.
     pub max_bytes: usize,
-    /// Transactions of one sender held at the most.
+    /// Most transactions of one sender.
     pub per_sender: usize,
 }
 
@@ -212,22 +212,22 @@ impl Default for MempoolSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageSection {
-    /// Blocks of state history to keep; none keeps all (an archive).
+    /// Blocks of state history to keep; `None` keeps all (an archive node).
     pub history_blocks: Option<u64>,
 }
 
-/// What is believed of the past when this node catches up. A node whose head is older than the unbonding period needs one of the two.
+/// The trusted history for catch-up. A node whose head is older than the unbonding period needs one of the two settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct SyncSection {
     /// A recent block that must be in the history, as `HEIGHT:HASH`, from a source the operator trusts.
     pub trusted_checkpoint: Option<String>,
-    /// Whether the peers' history is believed however old this node's head is.
+    /// Whether to trust the peers' history, however old this node's head is.
     pub trust_history: bool,
 }
 
 impl SyncSection {
-    /// The trusted checkpoint, read.
+    /// The parsed trusted checkpoint.
     ///
     /// # Errors
     /// [`ConfigError::Range`] when it is not `HEIGHT:HASH`.
@@ -242,7 +242,7 @@ impl SyncSection {
     }
 }
 
-/// Why a configuration is refused.
+/// Why a configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -277,7 +277,7 @@ impl NodeConfig {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// [`ConfigError`] says which file and key, and what is allowed.
+    /// [`ConfigError`] names the file and the key, and what is allowed.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         let config: Self = toml::from_str(&text)
@@ -289,7 +289,7 @@ impl NodeConfig {
     /// Checks ranges.
     ///
     /// # Errors
-    /// [`ConfigError::Range`] with the first key that is out of its range.
+    /// [`ConfigError::Range`] with the first key out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let range = |key, value: u64, low, high, range| {
             if (low..=high).contains(&value) {
@@ -355,7 +355,7 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// The file's text for `causeway init` and the testnet launcher.
+    /// The content of the file, for `causeway init` and the testnet launcher.
     ///
     /// # Errors
     /// Never for a configuration built in code; the serialiser's error otherwise.
@@ -364,7 +364,7 @@ impl NodeConfig {
     }
 }
 
-/// Where things are in a data directory.
+/// The paths in a data directory.
 #[derive(Debug, Clone)]
 pub struct DataDir(pub PathBuf);
 
@@ -394,12 +394,12 @@ impl DataDir {
         paths::wal(&self.0)
     }
 
-    /// `data/sign_state`: the last thing the consensus key signed.
+    /// `data/sign_state`: the last signatures of the consensus key.
     pub fn sign_state(&self) -> PathBuf {
         paths::sign_state(&self.0)
     }
 
-    /// `data/peg_sign_state`: the last things the peg key signed.
+    /// `data/peg_sign_state`: the last signatures of the peg key.
     pub fn peg_sign_state(&self) -> PathBuf {
         paths::peg_sign_state(&self.0)
     }

@@ -1,5 +1,5 @@
-//! The node's loop: takes events from the network, jobs, the parent watcher and the clock to the [`Performer`], whose
-//! [`Outside`] is the network and the runtime's blocking threads.
+//! The node's loop: passes events from the network, jobs, the parent watcher and the clock to the [`Performer`]. Its
+//! [`Outside`] consists of the network and the runtime's blocking threads.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,17 +23,17 @@ use crate::{
     transactions::{Admission, to_announce},
 };
 
-/// Jobs that have ended and may wait for the driver.
+/// Most finished jobs that wait for the driver.
 pub const JOB_QUEUE: usize = 1_024;
-/// Answers to peers that are read from the database at once.
+/// Most answers to peers that are read from the database at the same time.
 pub const SYNC_SERVERS: usize = 4;
-/// Batches of gossiped transactions whose senders are recovered at once.
+/// Most batches of gossiped transactions whose senders are recovered at the same time.
 pub const RECOVERIES: usize = 2;
-/// Batches that wait for that; a further one is ignored.
+/// Most batches that wait for recovery; further ones are ignored.
 pub const RECOVERY_QUEUE: usize = 64;
-/// How long transactions are collected for one gossip message.
+/// How long transactions are collected before one gossip message is sent.
 pub const GOSSIP_COLLECT: Duration = Duration::from_millis(10);
-/// The longest the gossip of transactions sleeps.
+/// Longest sleep of the task that gossips transactions.
 const IDLE_ANNOUNCE: Duration = Duration::from_secs(5);
 
 /// The loop's parts.
@@ -44,7 +44,7 @@ pub struct Driver {
     pub admission: Admission,
     /// The network.
     pub network: NetworkHandle,
-    /// What servers show.
+    /// The status that the servers show.
     pub status: Arc<SharedStatus>,
 }
 
@@ -52,15 +52,15 @@ pub struct Driver {
 pub struct Inputs {
     /// From the network.
     pub network: mpsc::Receiver<NetworkEvent>,
-    /// From the parent watcher; none on a node that does not watch.
+    /// From the parent watcher; `None` on a node that does not watch the parent.
     pub parent: Option<mpsc::Receiver<ParentUpdate>>,
 }
 
 impl Driver {
-    /// Runs until `shutdown` resolves or something makes going on unsafe.
+    /// Runs until `shutdown` resolves or the node cannot continue safely.
     ///
     /// # Errors
-    /// The reason for a stop that nobody asked for.
+    /// The reason for an unrequested stop.
     pub async fn run(
         self,
         mut inputs: Inputs,
@@ -131,12 +131,12 @@ struct Running {
     waiting_recoveries: Arc<Semaphore>,
 }
 
-/// What the performer reaches.
+/// The performer's environment.
 struct Surroundings {
     network: NetworkHandle,
     chain: Chain,
     ends: mpsc::Sender<JobEnd>,
-    /// The gossiped message whose event is being taken.
+    /// The gossiped message whose event is being handled.
     gossip: Option<MessageRef>,
 }
 
@@ -160,7 +160,7 @@ impl Outside for Surroundings {
     }
 
     fn request(&mut self, peer: PeerToken, request: SyncRequest) {
-        // Answers name the peer, and at most one request for blocks is in flight: the request's number is not needed.
+        // Answers name the peer, and at most one block request is in flight, so the request's number is not needed.
         let _: RequestId = self.network.request(peer, request);
     }
 
@@ -180,7 +180,7 @@ impl Outside for Surroundings {
 }
 
 impl Running {
-    /// Takes an event; `gossip` names the message that a verdict is about.
+    /// Handles an event; `gossip` names the message that a verdict refers to.
     fn take(&mut self, event: Event, gossip: Option<MessageRef>) -> eyre::Result<()> {
         self.surroundings.gossip = gossip;
         self.performer.take(event, &mut self.surroundings)?;
@@ -229,7 +229,7 @@ impl Running {
         }
     }
 
-    /// Recovers and admits gossiped transactions off the loop; when too many wait, the batch is ignored and peers lose nothing.
+    /// Recovers and admits gossiped transactions off the loop. When too many batches wait, this one is ignored, without blame for the peer.
     fn recover(&self, id: MessageRef, batch: Vec<Bytes>) {
         let network = self.surroundings.network.clone();
         let Ok(place) = self.waiting_recoveries.clone().try_acquire_owned() else {
@@ -264,7 +264,7 @@ impl Running {
     }
 }
 
-/// Gossips the pool's local transactions, several together, when woken and when the pool wants one repeated.
+/// Gossips the pool's local transactions in batches, when woken and when the pool wants one repeated.
 async fn gossip_transactions(announce: Arc<Notify>, chain: Chain, network: NetworkHandle) {
     loop {
         let (due, now_ms) = (chain.pool.lock().next_announcement_ms(), chain.clocks.steady_ms());

@@ -1,4 +1,4 @@
-//! Evidence this node has seen, from the database into a block: kept until its validator is tombstoned or it has expired.
+//! Moves the evidence that this node has seen from the database into a block. It is kept until its validator is tombstoned or it expires.
 
 use alloy_consensus::Header;
 use alloy_primitives::Bytes;
@@ -9,31 +9,31 @@ use causeway_genesis::{Genesis, addresses::STAKING};
 use causeway_staking::{IStaking, views};
 use causeway_storage::{Storage, StorageError};
 
-/// What the state says of a piece of evidence.
+/// The status of a piece of evidence in the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// A block can carry it, naming this epoch.
+    /// A block can carry it, with this epoch.
     Reportable { epoch: u64 },
-    /// It is of a height after the next block's: that block cannot carry it, a later one can.
+    /// Its height is above the next block's, so only a later block can carry it.
     Early,
-    /// Its validator is out for ever: by this evidence or by other.
+    /// Its validator is already tombstoned, by this evidence or by another.
     Punished,
-    /// It is too old, or its validator was never registered: no block will ever carry it.
+    /// It is too old, or its validator was never registered: no block can carry it.
     Void,
 }
 
-/// What became of a piece of evidence that was shown to [`keep`].
+/// The result of [`keep`] for a piece of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// It waits for a block now.
+    /// It now waits for a block.
     New,
     /// It is known, or enough other evidence against its validator waits.
     Enough,
-    /// Nothing follows from it: its validator is tombstoned, was never registered, or the offence is too old.
+    /// It has no effect: its validator is tombstoned or was never registered, or the offence is too old.
     Settled,
 }
 
-/// Keeps a piece of evidence for a block, unless the latest state has settled it.
+/// Stores a piece of evidence for a block, unless the latest state has settled it.
 ///
 /// # Errors
 /// When the database cannot be read or written.
@@ -46,8 +46,8 @@ pub fn keep(genesis: &Genesis, storage: &Storage, evidence: &Evidence) -> eyre::
     }
 }
 
-/// The call by which the block at `height` reports one piece of pending evidence. They take turns, so that one which execution
-/// refuses for a reason of its own keeps back no other.
+/// The call by which the block at `height` reports one pending piece of evidence. The pieces take turns, so a piece that
+/// execution refuses cannot block the others.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -70,7 +70,7 @@ pub fn report(
     Ok(Some(SystemCall { to: STAKING, input: Bytes::from(call.abi_encode()) }))
 }
 
-/// Forgets what the latest state has settled; answers how many pieces still wait.
+/// Removes the evidence that the latest state has settled; returns the number of remaining pieces.
 ///
 /// # Errors
 /// When the database cannot be read or written.
@@ -96,7 +96,7 @@ pub fn settle(genesis: &Genesis, storage: &Storage, state: &dyn StateSource) -> 
     Ok(pending.len().saturating_sub(settled.len()))
 }
 
-/// Notes the members of the set that the height after the head begins with, and forgets those whose time has passed.
+/// Notes the members of the set of the height after the head, and removes former members whose evidence would be too old.
 ///
 /// # Errors
 /// When the database cannot be read or written.
@@ -107,7 +107,7 @@ pub fn note_members(genesis: &Genesis, storage: &Storage, set: &ValidatorSet) ->
     Ok(())
 }
 
-/// The keys of all who were members lately, with the last height each is known to have been one at.
+/// The keys of all recent members, each with the last height at which it is known to have been a member.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -115,7 +115,7 @@ pub fn former_members(storage: &Storage) -> Result<Vec<(ConsensusKey, u64)>, Sto
     storage.former_members()
 }
 
-/// Compares a precommit whose signature verifies with the stored certificate of its height: one read.
+/// Compares a precommit with a valid signature with the stored certificate of its height; costs one read.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -142,7 +142,7 @@ fn standing(
         return Ok(Standing::Early);
     }
     let Some(epoch) = last_epoch(state, |start_height, _| start_height <= height)? else { return Ok(Standing::Void) };
-    // The epoch's stake answers until the unbonding period after the epoch is over.
+    // The epoch's stake can be slashed until the unbonding period after the end of the epoch is over.
     let expired = match views::epoch_start(&mut slots, epoch.saturating_add(1))? {
         Some((_, ended_s)) => {
             head.timestamp >= ended_s.saturating_add(genesis.schedule.first().staking.unbonding_seconds)
@@ -152,21 +152,21 @@ fn standing(
     Ok(if expired { Standing::Void } else { Standing::Reportable { epoch } })
 }
 
-/// The first height whose offences can still be punished at `now_s`.
+/// The lowest height whose offences can still be punished at `now_s`.
 fn oldest_height(genesis: &Genesis, state: &dyn StateSource, now_s: u64) -> Result<u64, StakingSlotsError> {
     let period_s = genesis.schedule.first().staking.unbonding_seconds;
-    // The last epoch that began so long ago: all epochs before it ended even earlier.
+    // The last epoch that began that long ago: all epochs before it ended even earlier.
     let epoch = last_epoch(state, |_, start_s| start_s.saturating_add(period_s) <= now_s)?;
     let start = epoch.map(|epoch| views::epoch_start(&mut staking_state(state), epoch)).transpose()?;
     Ok(start.flatten().map_or(0, |(height, _)| height))
 }
 
-/// The last epoch whose start, by height and time, satisfies `is_early`; starts ascend with epochs.
+/// The last epoch whose start height and time satisfy `is_early`; starts ascend with the epoch number.
 fn last_epoch(state: &dyn StateSource, is_early: impl Fn(u64, u64) -> bool) -> Result<Option<u64>, StakingSlotsError> {
     let mut slots = staking_state(state);
     let mut beyond = views::epoch(&mut slots)?.number.saturating_add(1);
     let mut first = 0;
-    // Epochs below `first` are early, those from `beyond` on are not or have not begun.
+    // Epochs below `first` are early; those from `beyond` on are not early or have not begun.
     while first < beyond {
         let middle = first.saturating_add(beyond.saturating_sub(first) / 2);
         let early = views::epoch_start(&mut slots, middle)?.is_some_and(|(height, time)| is_early(height, time));

@@ -1,11 +1,11 @@
 //! The node's decisions: `handle(now, event) -> effects`. Pure: no clock, no disk, no network, no threads.
 //!
 //! The [performer](crate::perform) performs the effects strictly in order; persisting effects (`PersistSignState`,
-//! `AppendWal`, `PersistPegSigns`) come before the messages that depend on them. A height starts only after the block before
-//! it is durable, so the write-ahead log never has to cover more than one height.
+//! `AppendWal`, `PersistPegSigns`) come before the messages that depend on them. A height starts only after the previous block
+//! is durable, so the write-ahead log never covers more than one height.
 //!
-//! Reading order: `events` (what goes in and comes out), this file, `blocks` (a block from its body to durable), `held` (a node
-//! that only listens).
+//! Reading order: `events` (inputs and outputs), this file, `blocks` (a block from its body until it is durable), `held` (a node
+//! that only listens and catches up).
 
 mod blocks;
 mod events;
@@ -32,12 +32,12 @@ use crate::{
     trust::Trust,
 };
 
-/// How long a failed local execution waits before it is tried again, in milliseconds.
+/// Wait before a failed local execution is tried again, in milliseconds.
 pub const RETRY_MS: u64 = 1_000;
-/// Executed blocks of the height in progress that are kept; more than one round rarely has its own block.
+/// Most executed blocks kept for the height in progress; rarely more than one round has its own block.
 pub const MAX_EXECUTED: usize = 16;
 
-/// A body that is being executed, kept for another try.
+/// A body that is being executed, kept for a retry.
 #[derive(Debug, Clone)]
 struct Executing {
     block_hash: B256,
@@ -45,20 +45,20 @@ struct Executing {
     body: Bytes,
 }
 
-/// What a node is for as long as it runs.
+/// The node's settings, fixed at start.
 #[derive(Debug, Clone)]
 pub struct NodeSettings {
     /// The genesis hash.
     pub chain: B256,
-    /// The id of this node's consensus key, if it has one; a member of the set or not.
+    /// The id of this node's consensus key, if it has one; it need not be a member of the set.
     pub validator: Option<ValidatorId>,
     /// The rules by height.
     pub schedule: Arc<Schedule>,
-    /// What it believes of the past.
+    /// The trusted history.
     pub trust: Trust,
 }
 
-/// The durable head a node starts from.
+/// The durable head at the start of the node.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
     /// Its height.
@@ -71,13 +71,13 @@ pub struct Head {
 pub struct Node {
     host: Host,
     settings: NodeSettings,
-    /// What the state after the head says of the height being decided.
+    /// The data of the height being decided, from the state of the head.
     next: NextHeight,
     height: Height,
     head_timestamp: u64,
-    /// Set while a node with a key only listens and catches up: consensus is not under way.
+    /// Set while a node with a key only listens and catches up; consensus does not run then.
     hold: Option<Hold>,
-    /// Whose block is being executed while this node only catches up.
+    /// The sender of the block being executed, while this node only catches up.
     fetched_from: Option<PeerToken>,
     started_ms: u64,
     running: bool,
@@ -85,7 +85,7 @@ pub struct Node {
     valid: BTreeMap<B256, Arc<ExecutedBlock>>,
     executing: BTreeMap<u64, Executing>,
     next_job: u64,
-    /// The block whose valid certificate is in the present step.
+    /// The block whose valid certificate came with the event being handled.
     certified: Option<B256>,
     decided: Option<(CommitCertificate, Bytes)>,
     committing: bool,
@@ -95,7 +95,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node whose durable head is `head`, and `next` what its state says of the height after it.
+    /// A node whose durable head is `head`; `next` is the data of the next height from the head's state.
     pub fn new(host: Host, settings: NodeSettings, head: Head, next: NextHeight, desk: Option<PegDesk>) -> Self {
         Self {
             host,
@@ -120,7 +120,7 @@ impl Node {
         }
     }
 
-    /// Takes one event and says what follows from it.
+    /// Handles one event and returns the effects.
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -165,7 +165,7 @@ impl Node {
         effects
     }
 
-    /// When the driver has to come back with [`Event::Tick`] if nothing else happens, Unix milliseconds.
+    /// When the driver must send [`Event::Tick`] if nothing else happens, Unix milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let desk = self.desk.as_ref().and_then(PegDesk::next_deadline_ms);
         let host = if self.is_deciding() { self.host.next_deadline_ms() } else { None };
@@ -174,12 +174,12 @@ impl Node {
         [host, hold, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
     }
 
-    /// What the node is for as long as it runs.
+    /// The settings fixed at start.
     pub fn settings(&self) -> &NodeSettings {
         &self.settings
     }
 
-    /// Where consensus stands.
+    /// The state of consensus.
     pub fn consensus_status(&self) -> HostStatus {
         self.host.status()
     }
@@ -204,7 +204,7 @@ impl Node {
         self.next.epoch
     }
 
-    /// Whether this node's validator decides the present height.
+    /// Whether this node's validator is a member at the current height.
     pub fn is_member(&self) -> bool {
         self.settings.validator.is_some_and(|id| self.validators().get(&id).is_some())
     }
@@ -214,7 +214,7 @@ impl Node {
         self.hold.is_some()
     }
 
-    /// Where the peg stands, on a pegged chain.
+    /// The federation's state, on a pegged chain.
     pub fn desk(&self) -> Option<&PegDesk> {
         self.desk.as_ref()
     }
@@ -243,7 +243,8 @@ impl Node {
         self.settings.schedule.at(self.height.0).map_or(0, |rules| rules.block.interval_ms)
     }
 
-    /// Nothing was signed before the first height, and a validator alone has nobody to listen to.
+    /// Whether to listen before signing. Nothing was signed before the first height, and a single validator has no peer to
+    /// listen to.
     fn must_listen(&self) -> bool {
         let alone = self.is_member() && self.validators().len() == 1;
         self.settings.validator.is_some() && self.height.0 > 1 && !alone
@@ -255,7 +256,7 @@ impl Node {
         own.is_some_and(|own| self.validators().is_quorum(own.power))
     }
 
-    /// Starts deciding the present height, or recovers it from its log.
+    /// Starts the current height, or recovers it from its log.
     fn begin(&mut self, now_ms: u64, wal: Vec<Vec<u8>>, effects: &mut Vec<Effect>) {
         self.host.note_upcoming(self.next.upcoming.clone());
         let validators = self.validators().clone();
@@ -313,14 +314,14 @@ impl Node {
         }
     }
 
-    /// Whether a height is under way: only then are the host's deadlines served.
+    /// Whether a height is in progress; the host's deadlines apply only then.
     fn is_deciding(&self) -> bool {
         self.running && self.hold.is_none() && self.start_at_ms.is_none() && !self.committing
     }
 
-    /// Whether others have begun the height that this node waits to begin, or decided it: validators with more than a third of the
-    /// power were heard there, or its block is here with its certificate. What a peer only says makes no node hurry: blocks
-    /// would follow each other faster than their interval.
+    /// Whether to start a planned height early because others have started or decided it: validators with more than a third of
+    /// the power sent messages of it, or its block is here with a valid certificate. An unproven claim never starts a height
+    /// early: otherwise blocks would follow each other faster than their interval.
     fn is_late(&mut self, effects: &mut Vec<Effect>) -> bool {
         while let Some(OfferedBlock { from, certificate, .. }) = self.sync.waiting(self.height.0) {
             if certificate.verify(self.settings.chain, self.validators()).is_ok() {
@@ -334,13 +335,13 @@ impl Node {
         self.host.is_begun_elsewhere(self.height, self.validators())
     }
 
-    /// Does what time or earlier effects have made due.
+    /// Performs actions that are due by time or by earlier effects.
     fn due(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         if let Some(at) = self.start_at_ms
             && (now_ms >= at || self.is_late(effects))
         {
             self.start_at_ms = None;
-            // Keep the rhythm of the plan unless this node is late by more than an interval.
+            // Keeps the planned rhythm unless this node is late by more than an interval.
             let lateness = now_ms.saturating_sub(at);
             self.started_ms = if lateness > self.interval_ms() { now_ms } else { at.min(now_ms) };
             self.sync.height_started();
@@ -386,7 +387,7 @@ impl Node {
         }
     }
 
-    /// Turns the host's outputs into effects, in order.
+    /// Converts the host's outputs to effects, in order.
     fn outputs(&mut self, now_ms: u64, outputs: Vec<Output>, effects: &mut Vec<Effect>) {
         for output in outputs {
             match output {
@@ -411,8 +412,8 @@ impl Node {
         }
     }
 
-    /// Conflicting signatures. When they are by this node's own key, another process signs with it: each further signature of
-    /// either could be slashed, so this one stops.
+    /// Handles conflicting signatures. If they are by this node's own key, another process signs with it. Each further signature of
+    /// either process could be slashed, so this process stops.
     fn equivocation(&self, evidence: Evidence, effects: &mut Vec<Effect>) {
         let (validator, height) = (evidence.validator(), evidence.height());
         effects.push(Effect::Evidence(evidence));
@@ -424,7 +425,7 @@ impl Node {
         }
     }
 
-    /// Gossip that is rejected is counted by the network; what is left here are answers to this node's requests.
+    /// Penalizes faulty answers to this node's requests. The network itself counts rejected gossip.
     fn misbehaved(&mut self, peer: PeerToken, reason: &Misbehaviour, effects: &mut Vec<Effect>) {
         tracing::debug!(peer, %reason, "a peer misbehaves");
         if self.sync.distrust(peer) {

@@ -1,33 +1,33 @@
-//! Before a validator signs after a start: it listens. Pure.
+//! The listening phase of a validator after a start, before it signs. Pure.
 //!
-//! A data directory restored from an old snapshot knows neither the height the chain has reached nor what its own key has
-//! signed since. So a node with a key first catches up with whatever its peers have decided, without taking part, and hears
-//! for a while what is said at the present height: what carries its own signature goes into its sign state first. Only then
-//! does it sign. A peer that claims a head it cannot show holds the node up for [`CLAIM_HOLD_MS`] at the most, once a start.
+//! A data directory restored from an old snapshot does not know the chain's current height, nor the later signatures of its own
+//! key. So a node with a key first catches up with the blocks that its peers have decided, without taking part. Then it
+//! receives messages of the current height for a while. Messages with its own signature enter its sign state first. Only
+//! then does it sign. A peer that claims a head it cannot show delays the node by at most [`CLAIM_HOLD_MS`], once a start.
 //!
-//! Where its signature decides nothing without others', it listens for as long as no peer has said where it is: to sign into
-//! the void gains nothing, and what the void hides may be the node's own earlier signatures.
+//! If its signature alone decides nothing, the node listens until a peer has reported its head. Signing without peers
+//! would gain nothing, and the network may have earlier signatures of this node that it does not know.
 
 use std::collections::VecDeque;
 
 use causeway_consensus::{ConsensusMessage, PeerToken};
 
-/// How long a claimed head is waited for without a block of it, in milliseconds.
+/// How long to wait for a block of a claimed head, in milliseconds.
 pub const CLAIM_HOLD_MS: u64 = 30_000;
-/// The shortest time of listening, in milliseconds: connections have to come up.
+/// The shortest listening time, in milliseconds: connections must be established.
 pub const MIN_LISTEN_MS: u64 = 1_000;
-/// Block intervals of listening.
+/// The listening time in block intervals.
 pub const LISTEN_INTERVALS: u64 = 2;
-/// Messages of the present height kept while listening.
+/// Most messages of the current height kept while listening.
 pub const MAX_HEARD: usize = 2_048;
-/// Bytes of their encodings.
+/// Most bytes of their encodings.
 pub const MAX_HEARD_BYTES: usize = 16 << 20;
 
 /// A node that does not sign yet.
 #[derive(Debug)]
 pub struct Hold {
     listen_ms: u64,
-    /// None while no peer has said where it is, and one must.
+    /// `None` while the node needs a peer and no peer has reported its head.
     listen_until_ms: Option<u64>,
     listened: bool,
     give_up_ms: u64,
@@ -37,8 +37,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Begins to listen. `wal` are the entries of the log for the present height; `needs_peer` tells whether this node's signature
-    /// decides nothing by itself.
+    /// Starts listening. `wal` are the log entries of the current height; `needs_peer` tells whether this node's signature alone
+    /// decides nothing.
     pub fn new(now_ms: u64, block_interval_ms: u64, wal: Vec<Vec<u8>>, needs_peer: bool) -> Self {
         let listen_ms = block_interval_ms.saturating_mul(LISTEN_INTERVALS).max(MIN_LISTEN_MS);
         Self {
@@ -52,7 +52,7 @@ impl Hold {
         }
     }
 
-    /// A peer has said where it is. From the first one on this node listens for its time.
+    /// A peer has reported its head. The first report starts the listening time.
     pub fn met_peer(&mut self, now_ms: u64) {
         if self.listen_until_ms.is_none() {
             self.listen_until_ms = Some(now_ms.saturating_add(self.listen_ms));
@@ -60,7 +60,7 @@ impl Hold {
         }
     }
 
-    /// A block was caught up with: the claims are being made good, and the log of the height before is history.
+    /// A block was committed during catch-up. The claims are partly proven, and the log of the earlier height is obsolete.
     pub fn progressed(&mut self, now_ms: u64, deciding: u64) {
         self.give_up_ms = now_ms.saturating_add(CLAIM_HOLD_MS);
         self.wal.clear();
@@ -68,7 +68,7 @@ impl Hold {
         self.heard_bytes = self.heard.iter().map(|(_, message)| size(message)).sum();
     }
 
-    /// Keeps a message of the present height for when it starts; beyond the bounds it is dropped, and its sender repeats it.
+    /// Keeps a message of the current height until the height starts. Messages beyond the limits are dropped; their senders repeat them.
     pub fn hear(&mut self, from: PeerToken, message: ConsensusMessage) {
         let bytes = self.heard_bytes.saturating_add(size(&message));
         if self.heard.len() < MAX_HEARD && bytes <= MAX_HEARD_BYTES {
@@ -77,34 +77,34 @@ impl Hold {
         }
     }
 
-    /// Whether the node may sign now; `behind` tells whether a peer claims the present height to be decided.
+    /// Whether the node may sign now; `behind` tells whether a peer claims that the current height is decided.
     pub fn is_over(&mut self, now_ms: u64, behind: bool) -> bool {
         self.listened |= self.listen_until_ms.is_some_and(|until_ms| now_ms >= until_ms);
         self.listened && (!behind || now_ms >= self.give_up_ms)
     }
 
-    /// When [`Hold::is_over`] may answer otherwise without news.
+    /// When the result of [`Hold::is_over`] may change without new input.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         if self.listened { Some(self.give_up_ms) } else { self.listen_until_ms }
     }
 
-    /// Messages heard so far.
+    /// Number of kept messages.
     pub fn heard(&self) -> usize {
         self.heard.len()
     }
 
-    /// About the bytes they hold.
+    /// Their approximate size in bytes.
     pub fn heard_bytes(&self) -> usize {
         self.heard_bytes
     }
 
-    /// The log of the present height, and what was heard.
+    /// The log entries of the current height, and the kept messages.
     pub fn end(self) -> (Vec<Vec<u8>>, VecDeque<(PeerToken, ConsensusMessage)>) {
         (self.wal, self.heard)
     }
 }
 
-/// About the bytes a message holds in memory.
+/// Approximate size of a message in memory, in bytes.
 fn size(message: &ConsensusMessage) -> usize {
     match message {
         ConsensusMessage::Part(part) => part.bytes.len().saturating_add(64),

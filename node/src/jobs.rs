@@ -1,4 +1,4 @@
-//! Work on the durable head that takes long enough to be done off the loop. A job blocks; what it ends with goes back into
+//! Work on the durable head that takes too long for the loop. A job blocks its thread; its result goes back to
 //! the node.
 
 use std::sync::Arc;
@@ -22,51 +22,51 @@ pub enum Job {
         height: Height,
         /// Its round.
         round: Round,
-        /// When the proposal should be out, Unix milliseconds on the steady clock.
+        /// When the proposal should be sent, Unix milliseconds on the steady clock.
         deadline_ms: u64,
-        /// Who proposes it: this node's validator.
+        /// The proposer: this node's validator.
         proposer: ValidatorId,
-        /// System transactions it begins with.
+        /// System transactions at the start of the block.
         system: Vec<SystemCall>,
     },
     /// Decode and execute a body; ends with [`Event::Executed`], [`Event::Refused`] or [`Event::ExecutionFailed`].
     Execute {
-        /// Names the answer.
+        /// Identifies the answer.
         job: u64,
         /// The height of the block.
         height: Height,
-        /// The hash that consensus knows it by.
+        /// The hash by which consensus knows the block.
         block_hash: B256,
         /// Whether more than two thirds have decided that hash.
         certified: bool,
-        /// Its encoding.
+        /// The encoded block.
         body: Bytes,
     },
     /// Make a decided block durable; ends with [`Event::Committed`]. A failed write is fatal.
     Commit {
         /// The block.
         executed: Arc<ExecutedBlock>,
-        /// What decided it.
+        /// The certificate of the decision.
         certificate: CommitCertificate,
     },
     /// Compare a late precommit with the stored certificate of its height; ends with [`Event::Conflict`] if they conflict.
     Compare(SignedVote),
 }
 
-/// What a job ends with.
+/// The result of a job.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are events, and few exist at a time")]
 pub enum JobEnd {
-    /// News for the node.
+    /// An event for the node.
     Event(Event),
-    /// There is nothing to tell.
+    /// No result.
     Nothing,
-    /// The process must stop, for this reason.
+    /// The process must stop for this reason.
     Fatal(String),
 }
 
 impl Job {
-    /// Does the work. Blocking.
+    /// Runs the job. Blocking.
     pub fn run(self, chain: &Chain) -> JobEnd {
         match self {
             Self::Build { height, round, deadline_ms, proposer, system } => {

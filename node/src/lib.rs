@@ -1,8 +1,8 @@
 //! The Causeway node: the binary's parts as a library, so that the testnet's tools and tests use the same code.
 //!
-//! [`handle`] decides (pure), [`perform`] does what it decided (synchronous, ordered), [`jobs`] execute and commit blocks,
-//! [`assemble`] puts a node together. These need no runtime and no network, so that a simulator runs them as they are;
-//! [`driver`] and [`start`] are what a process adds (tokio). Everything below this crate knows nothing of it. Start reading
+//! [`handle`] decides (pure), [`perform`] performs the decisions (synchronous, ordered), [`jobs`] execute and commit blocks,
+//! [`assemble`] builds a node. These need no runtime and no network, so that a simulator can run the same code.
+//! [`driver`] and [`start`] add the parts of a process (tokio). No crate below this one knows it. Start reading
 //! at [`handle`].
 
 pub mod assemble;

@@ -1,4 +1,4 @@
-//! Prometheus metrics, `/health` and `/ready`, on a listener of their own.
+//! Prometheus metrics, `/health` and `/ready`, on their own listener.
 
 use std::{
     net::SocketAddr,
@@ -21,7 +21,7 @@ use prometheus_client::{
 pub struct Metrics {
     /// Durable height.
     pub height: Gauge<i64, AtomicI64>,
-    /// Round of the height in progress.
+    /// Greatest head that a peer claims.
     pub round: Gauge<i64, AtomicI64>,
     /// Greatest head a peer claims.
     pub best_peer_head: Gauge<i64, AtomicI64>,
@@ -35,7 +35,7 @@ pub struct Metrics {
     pub block_transactions: Gauge<i64, AtomicI64>,
     /// Unix seconds of the last commit.
     pub last_commit_s: Gauge<i64, AtomicI64>,
-    /// Milliseconds the last commit took to become durable.
+    /// Milliseconds until the last commit was durable.
     pub commit_ms: Gauge<i64, AtomicI64>,
     /// Milliseconds the last block took to execute.
     pub execute_ms: Gauge<i64, AtomicI64>,
@@ -51,23 +51,23 @@ pub struct Metrics {
     pub evidence_pending: Gauge<i64, AtomicI64>,
     /// Epoch of the height in progress.
     pub epoch: Gauge<i64, AtomicI64>,
-    /// Blocks by which the epoch is longer than planned; more than 0 is an alarm.
+    /// Blocks by which the epoch is longer than planned; a value above 0 is an alarm.
     pub epoch_extended: Gauge<i64, AtomicI64>,
     /// 1 while this node's validator is in the set, else 0.
     pub validating: Gauge<i64, AtomicI64>,
-    /// Epochs that have begun and that the parent is not certified to have taken over; more than 1 is an alarm.
+    /// Epochs that have begun here and whose set is not certified to be in force on the parent; a value above 1 is an alarm.
     pub acknowledgement_lag: Gauge<i64, AtomicI64>,
-    /// Blocks of this chain in whose certificate this validator's signature is missing, since start.
+    /// Blocks since start whose certificate lacks this validator's signature.
     pub missed: Counter<u64, AtomicU64>,
-    /// Latest finalised height of the parent that was seen.
+    /// Latest finalised height of the parent that this node has seen.
     pub parent_height: Gauge<i64, AtomicI64>,
     /// 1 while no endpoint of the parent answers, else 0.
     pub parent_unreachable: Gauge<i64, AtomicI64>,
-    /// 1 while endpoints of the parent contradict each other, else 0; minting from this node's attestations is stopped.
+    /// 1 while endpoints of the parent contradict each other, else 0; this node attests no deposits then.
     pub parent_conflict: Gauge<i64, AtomicI64>,
-    /// Deposits minted here, as a nonce.
+    /// Nonce of the last minted deposit.
     pub deposits_imported: Gauge<i64, AtomicI64>,
-    /// Deposits seen final on the parent and not yet minted.
+    /// Deposits that are final on the parent and not yet minted.
     pub deposits_waiting: Gauge<i64, AtomicI64>,
     /// Latest checkpoint recorded in a block.
     pub checkpoint_recorded: Gauge<i64, AtomicI64>,
@@ -145,17 +145,17 @@ impl Metrics {
     }
 }
 
-/// A gauge takes signed values; counts beyond them are clamped.
+/// Converts a count for a gauge, whose values are signed; larger counts are clamped.
 pub fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Whether the node is up to date, for `/ready`.
 pub trait Readiness: Send + Sync {
-    /// `Ok` when the node follows the head; otherwise what it waits for.
+    /// `Ok` when the node follows the head; otherwise the reason why not.
     ///
     /// # Errors
-    /// The reason, for people.
+    /// The reason, as text for people.
     fn ready(&self) -> Result<(), String>;
 }
 

@@ -1,9 +1,9 @@
-//! The federation's desk in a node: which deposits are known, what this validator attests, which certificates the next block
-//! can carry. Pure; signing goes through a [`PegSigner`] and the record of what was signed is persisted before it leaves.
+//! The federation's part of a node: which deposits are known, what this validator attests, which certificates the next block
+//! can carry. Pure. A [`PegSigner`] signs, and the record of a signature is persisted before the signature leaves.
 //!
-//! The set of the present epoch decides whose attestations count. A node whose peg key is in it attests whatever waits: deposits
-//! seen before it joined, the epoch's unrecorded checkpoints, the set that the parent has in force. All of that is looked at
-//! again with every block and every [`RESEND_MS`], so that a signer that was away for a moment makes up for it.
+//! Only attestations of the current epoch's set count. A node whose peg key is in that set attests everything that waits:
+//! deposits seen before it became a member, the epoch's unrecorded checkpoints, the set that the parent has in force. It checks
+//! all of them again with every block and every [`RESEND_MS`], so attestations missed while the signer was away are made later.
 
 mod alarms;
 mod attest;
@@ -30,46 +30,46 @@ use causeway_peg::{
 pub use self::{alarms::Alarm, attest::PegSigns, progress::PegProgress};
 use crate::{handle::Effect, sets::Epoch};
 
-/// Deposits held that no block has minted yet; beyond it the parent watcher waits.
+/// Most deposits kept that no block has minted yet; at this number the parent watcher waits.
 pub const MAX_WAITING_DEPOSITS: usize = 2_048;
-/// Epochs whose commitments are at hand, back from the present one, while the parent has not acknowledged them.
+/// Most epochs, back from the current one, whose commitments are loaded while the parent has not acknowledged them.
 pub const MAX_UNACKNOWLEDGED: u64 = 64;
-/// Every so many blocks an extended epoch is logged again.
+/// An extended epoch is logged again each time this many blocks have passed.
 pub const EXTENDED_LOG_BLOCKS: u64 = 100;
-/// Own attestations remembered as given.
+/// Most own attestations remembered as made.
 pub const MAX_ATTESTED: usize = 16_384;
 /// How often unsettled attestations are gossiped again, in milliseconds.
 pub const RESEND_MS: u64 = 2_000;
-/// Attestations sent again at a time.
+/// Most attestations sent again at a time.
 pub const RESEND_BATCH: usize = 64;
 
-/// What the desk says of a message from a peer.
+/// The result of a message from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeskVerdict {
     /// New and valid.
     Accepted,
-    /// Valid but known, or of no use to this node now.
+    /// Valid, but already known or of no use to this node now.
     Known,
-    /// Not valid, and its sender is to blame.
+    /// Invalid; the sender is at fault.
     Refused(String),
 }
 
-/// The desk's state.
+/// The federation's state in this node.
 pub struct PegDesk {
     domain: PegDomain,
     signer: Option<Arc<dyn PegSigner>>,
     signs: PegSigns,
     attestations: Attestations,
-    /// Digests this key has attested in this epoch since the start.
+    /// Digests that this key has attested in this epoch since the start.
     attested: BTreeSet<B256>,
     deposits: BTreeMap<u64, Deposit>,
-    /// The watcher's views of deposits that no block has minted, by the nonce they reach.
+    /// The watcher's views of deposits that no block has minted, by the last deposit nonce of the view.
     views: BTreeMap<u64, ParentView>,
     progress: PegProgress,
     epoch: Epoch,
-    /// The set in force at the registry as last seen: its epoch and commitment.
+    /// Epoch and commitment of the set that was last seen in force at the registry.
     in_force: Option<(u64, B256)>,
-    /// The peg address that the chain has registered for this node's validator, when that is a member and another than the key's.
+    /// The registered peg address of this node's validator, if the validator is a member and this is not the address of our key.
     foreign_key: Option<Address>,
     alarm: Option<Alarm>,
     parent_height: u64,
@@ -89,8 +89,8 @@ impl std::fmt::Debug for PegDesk {
 }
 
 impl PegDesk {
-    /// A desk that starts from the durable state. `signer` is none on a node without a peg key; whether its key is a member
-    /// follows from the set of each epoch.
+    /// Builds the state from the durable state. `signer` is `None` on a node without a peg key; the set of each epoch determines
+    /// whether its key is a member.
     pub fn new(
         domain: PegDomain,
         signer: Option<Arc<dyn PegSigner>>,
@@ -120,12 +120,12 @@ impl PegDesk {
         desk
     }
 
-    /// Whether the watcher should wait: enough deposits are held.
+    /// Whether the parent watcher should wait, because enough deposits are kept.
     pub fn is_full(&self) -> bool {
         self.deposits.len() >= MAX_WAITING_DEPOSITS
     }
 
-    /// What the durable state says.
+    /// The peg's durable state.
     pub fn progress(&self) -> &PegProgress {
         &self.progress
     }
@@ -139,19 +139,19 @@ impl PegDesk {
         }
     }
 
-    /// Deposits seen final on the parent and not minted yet, by nonce.
+    /// Deposits that are final on the parent and not minted yet, by nonce.
     pub fn waiting(&self) -> &BTreeMap<u64, Deposit> {
         &self.deposits
     }
 
-    /// The furthest deposit nonce that a certificate covers.
+    /// The highest deposit nonce that a certificate covers.
     pub fn attested(&self) -> u64 {
         self.attestations
             .best_parent_view(self.progress.imported, &self.progress.set)
             .map_or(self.progress.imported, |(view, _)| view.depositNonce)
     }
 
-    /// An attestation in a few words: its subject, and the digest that was signed.
+    /// A short description of an attestation: its subject and the signed digest.
     fn describe(&self, attestation: &Attestation) -> String {
         let digest = self.domain.attestation_digest(attestation);
         match attestation {
@@ -161,7 +161,7 @@ impl PegDesk {
         }
     }
 
-    /// Whether this node's peg key is in the set of the present epoch.
+    /// Whether this node's peg key is in the set of the current epoch.
     pub fn is_member(&self) -> bool {
         self.member().is_some()
     }
@@ -180,17 +180,17 @@ impl PegDesk {
         self.parent_timestamp
     }
 
-    /// The latest checkpoint with a certificate, in a block or not.
+    /// The latest checkpoint that has a certificate, whether or not a block carries it.
     pub fn certified_checkpoint(&self) -> Option<u64> {
         self.certified().map(|(number, _)| number).or((self.progress.recorded > 0).then_some(self.progress.recorded))
     }
 
-    /// Latest checkpoint that the registry on the parent has accepted, as far as this node has seen.
+    /// Latest checkpoint accepted by the registry on the parent, as far as this node has seen.
     pub fn accepted_checkpoint(&self) -> u64 {
         self.accepted_checkpoint
     }
 
-    /// News from the parent.
+    /// Handles an update from the parent.
     pub fn parent(&mut self, update: ParentUpdate, effects: &mut Vec<Effect>) {
         match update {
             ParentUpdate::Finalized { height, timestamp, .. } => {
@@ -218,7 +218,7 @@ impl PegDesk {
         }
     }
 
-    /// A peg signature from a peer.
+    /// Handles a peg signature from a peer.
     pub fn message(&mut self, message: PegMessage) -> DeskVerdict {
         match self.attestations.add(message, &self.progress.set) {
             Outcome::Added => DeskVerdict::Accepted,
@@ -233,8 +233,8 @@ impl PegDesk {
         }
     }
 
-    /// A block is durable: settle what it carries, attest what became due. `registered` is the peg address the chain has for this
-    /// node's validator, when that is a member.
+    /// Handles a durable block: settles the block's certificates and attests what is due. `registered` is the registered peg address
+    /// of this node's validator, if the validator is a member.
     pub fn committed(
         &mut self,
         progress: PegProgress,
@@ -263,7 +263,7 @@ impl PegDesk {
         self.attest_due(effects);
     }
 
-    /// The system transactions the next block can begin with.
+    /// The system transactions at the start of the next block.
     pub fn system_calls(&self) -> Vec<SystemCall> {
         let mut calls = Vec::new();
         if let Some((view, sigs)) = self.attestations.best_parent_view(self.progress.imported, &self.progress.set) {
@@ -298,7 +298,7 @@ impl PegDesk {
         calls
     }
 
-    /// Gossips own unsettled attestations again when it is time.
+    /// Gossips unsettled own attestations again when the time has come.
     pub fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         if now_ms < self.next_resend_ms {
             return;
@@ -316,18 +316,18 @@ impl PegDesk {
         );
     }
 
-    /// When [`PegDesk::tick`] has something to do.
+    /// When [`PegDesk::tick`] next has something to do.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.signer.is_some().then_some(self.next_resend_ms)
     }
 
-    /// Attests what waits since before this start.
+    /// Attests everything that has waited since before this start.
     pub fn resume(&mut self, effects: &mut Vec<Effect>) {
         self.attest_due(effects);
     }
 
     /// The latest unrecorded checkpoint with a certificate. The module knows a checkpoint from the block after its height on, and
-    /// building happens on that block's parent or later.
+    /// the next block is built on that block or a later one.
     fn certified(&self) -> Option<(u64, Vec<CertificateSig>)> {
         self.current_checkpoints().rev().find_map(|checkpoint| {
             let digest = self.domain.checkpoint_digest(checkpoint);
@@ -337,7 +337,7 @@ impl PegDesk {
 
     fn adopt(&mut self, progress: PegProgress) {
         if progress.set != self.progress.set {
-            // Who left and comes back attests anew; what was signed stays signed, and the same digest may be signed again.
+            // A member that leaves and returns attests again. The record of signatures stays, and the same digest may be signed again.
             self.attested.clear();
         }
         self.progress = progress;

@@ -1,5 +1,5 @@
-//! Performs what [`Node::handle`] decides, strictly in order: the log is synced before the sign state is written, before a
-//! message leaves, before a block is committed. Synchronous; what is not the disk is behind [`Outside`].
+//! Performs the effects of [`Node::handle`], strictly in order: the log is synced before the sign state is written, before a
+//! message leaves, and before a block is committed. Synchronous; everything but the disk is behind [`Outside`].
 
 use causeway_consensus::{ConsensusMessage, Evidence, PeerToken, Size, ValidatorId};
 use causeway_network::{GossipMessage, PenaltyReason, SyncRequest, Verdict};
@@ -15,28 +15,28 @@ use crate::{
     sync::Ask,
 };
 
-/// What lies outside a node's loop.
+/// Everything outside the node's loop.
 pub trait Outside {
     /// Gossips a message.
     fn publish(&mut self, message: GossipMessage);
     /// Sends a message to one peer.
     fn send(&mut self, to: PeerToken, message: ConsensusMessage);
-    /// Tells gossip whether the message whose event is being taken is forwarded; a rejected one counts against its sender.
-    /// Comes at most once an event, and concerns nobody when the message was not gossiped.
+    /// Tells gossip whether to forward the message whose event is being handled; a rejected message counts against its sender.
+    /// Called at most once for an event; has no effect when the message was not gossiped.
     fn verdict(&mut self, verdict: Verdict);
     /// Counts a fault of a peer.
     fn penalize(&mut self, peer: PeerToken, reason: PenaltyReason);
-    /// Asks a peer.
+    /// Sends a request to a peer.
     fn request(&mut self, peer: PeerToken, request: SyncRequest);
-    /// Runs a job off the loop; what it ends with comes back through [`Performer::finish`].
+    /// Runs a job off the loop; its result comes back through [`Performer::finish`].
     fn run(&mut self, job: Job);
-    /// Does a write that waits for the disk, before it returns.
+    /// Runs a write that waits for the disk, and returns when it is done.
     fn blocking(&mut self, write: &mut dyn FnMut()) {
         write();
     }
 }
 
-/// What a node has signed and heard, on disk.
+/// The node's durable records: the log and the sign states.
 #[derive(Debug)]
 pub struct Records {
     /// The consensus write-ahead log.
@@ -64,7 +64,7 @@ impl Performer {
         Self { node, chain, records, wal_dirty: false }
     }
 
-    /// The id of this node's consensus key, if it has one; a member of the set or not.
+    /// The id of this node's consensus key, if it has one; it need not be a member of the set.
     pub fn validator(&self) -> Option<ValidatorId> {
         self.node.settings().validator
     }
@@ -74,12 +74,12 @@ impl Performer {
         self.node.next_deadline_ms()
     }
 
-    /// Whether the next update from the parent can be taken now; it waits while enough deposits are held.
+    /// Whether the next update from the parent can be handled now; it waits while enough deposits are kept.
     pub fn takes_parent_updates(&self) -> bool {
         !self.node.desk().is_none_or(PegDesk::is_full)
     }
 
-    /// What the node and its pool hold, against their limits.
+    /// The sizes of the node's and the pool's buffers, with their limits.
     pub fn sizes(&self) -> Vec<Size> {
         let mut sizes = self.node.sizes();
         let pool = self.chain.pool.lock();
@@ -90,10 +90,10 @@ impl Performer {
         sizes
     }
 
-    /// Lets the node decide and performs what follows.
+    /// Lets the node handle an event and performs the effects.
     ///
     /// # Errors
-    /// Why the process must stop. What followed is then not performed.
+    /// Why the process must stop. The remaining effects are not performed.
     pub fn take(&mut self, event: Event, outside: &mut dyn Outside) -> eyre::Result<()> {
         for effect in self.node.handle(self.chain.clocks.steady_ms(), event) {
             self.perform(effect, outside)?;
@@ -101,7 +101,7 @@ impl Performer {
         Ok(())
     }
 
-    /// Takes what a job has ended with.
+    /// Handles the result of a job.
     ///
     /// # Errors
     /// As [`Performer::take`].
@@ -116,7 +116,7 @@ impl Performer {
     fn perform(&mut self, effect: Effect, outside: &mut dyn Outside) -> eyre::Result<()> {
         match effect {
             Effect::PersistSignState(state) => {
-                // The log first: a sign state must never name a block whose body a crash can still take away.
+                // The log first: the sign state must never name a block whose body a crash can still lose.
                 self.sync_wal(outside)?;
                 written(outside, || Ok(self.records.sign_state.store(&state)?))?;
             }
@@ -179,20 +179,20 @@ impl Performer {
     }
 }
 
-/// The outcome of a write that waits for the disk.
+/// Runs a write that waits for the disk and returns its result.
 fn written(outside: &mut dyn Outside, mut write: impl FnMut() -> eyre::Result<()>) -> eyre::Result<()> {
     let mut outcome = None;
     outside.blocking(&mut || outcome = Some(write()));
     outcome.ok_or_else(|| eyre!("a write was not made"))?
 }
 
-/// Counts an offence, tells the operator, and keeps the proof until a block carries it.
+/// Counts an offence, logs it for the operator, and stores the proof until a block carries it.
 fn keep_evidence(chain: &Chain, evidence: &Evidence) {
     chain.metrics.equivocations.inc();
     match evidence::keep(&chain.genesis, &chain.storage, evidence) {
         Ok(Kept::New) => tracing::error!(hash = %evidence.hash(), "{evidence}; the evidence is kept for a block"),
         Ok(Kept::Enough) => tracing::warn!(hash = %evidence.hash(), "{evidence}; enough evidence against it is kept"),
-        // Whoever is out for ever must not be able to fill the log.
+        // A tombstoned validator must not be able to fill the log.
         Ok(Kept::Settled) => tracing::debug!(hash = %evidence.hash(), "{evidence}; that is settled already"),
         Err(error) => tracing::error!(%error, "{evidence}; but the evidence cannot be kept"),
     }

@@ -1,5 +1,5 @@
-//! The relayer of a node: looks each second what the registry on the parent needs, and gives it from the node's own storage.
-//! What it needs is decided in [`causeway_parent::relay`].
+//! The relayer of a node: checks every second which checkpoint the registry on the parent needs, and submits it from the node's
+//! storage. [`causeway_parent::relay`] decides what is needed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,20 +12,20 @@ use causeway_parent::{
 use causeway_peg::{Checkpoint, PegModule, RegistryState, deposit::deposit_leaf, next_handover};
 use causeway_storage::{CheckpointRecord, Storage};
 
-/// How often the relayer looks, in milliseconds.
+/// Interval between checks, in milliseconds.
 pub const LOOK_MS: u64 = 1_000;
 /// The longest pause after failures, in milliseconds.
 pub const MAX_PAUSE_MS: u64 = 60_000;
 
 /// A relayer.
 pub struct Relayer {
-    /// Where certified checkpoints and validator sets are.
+    /// The source of certified checkpoints and validator sets.
     pub storage: Arc<Storage>,
-    /// The way to the parent.
+    /// Submits to the parent.
     pub submitter: Submitter,
     /// The registry on the parent.
     pub registry: Address,
-    /// How long others are let go first.
+    /// How long other relayers may go first.
     pub delay: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Relayer {
     }
 }
 
-/// The sidechain as this node has stored it.
+/// The sidechain in this node's storage.
 struct StoredChain(Arc<Storage>);
 
 impl StoredChain {

@@ -1,11 +1,11 @@
-//! What a node tells peers that catch up.
+//! Answers peers that catch up.
 
 use causeway_network::{SyncRequest, SyncResponse};
 use causeway_storage::{Storage, StorageError};
 
-/// Bytes of blocks in one answer; one block always fits.
+/// Most bytes of blocks in one answer; one block is always sent.
 pub const SYNC_ANSWER_BYTES: usize = 6 << 20;
-/// Blocks in one answer.
+/// Most blocks in one answer.
 pub const SYNC_ANSWER_BLOCKS: u32 = 64;
 
 /// Answers a peer that catches up, from the database.

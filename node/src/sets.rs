@@ -1,6 +1,6 @@
 //! The validators of the heights around the durable head, read from state.
 //!
-//! The set that decides height h is the active set in the state after block h - 1. The last two are kept: that of the head,
+//! The set that decides height h is the active set in the state after block h - 1. Two sets are kept: that of the head,
 //! whose members signed the certificate that the next block carries, and that of the next height.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -17,11 +17,11 @@ use crate::peg_desk::PegProgress;
 /// The validators of one height.
 #[derive(Debug, Clone)]
 pub struct Validators {
-    /// Who decides the height.
+    /// The validator set that decides the height.
     pub set: ValidatorSet,
-    /// The operator account of each: the beneficiary of its blocks.
+    /// The operator account of each validator: the beneficiary of its blocks.
     pub operators: Arc<BTreeMap<ValidatorId, Address>>,
-    /// The peg key each has registered.
+    /// The registered peg key of each validator.
     pub peg_addresses: Arc<BTreeMap<ValidatorId, Address>>,
     members: Arc<Vec<Member>>,
 }
@@ -39,27 +39,27 @@ impl Validators {
     }
 }
 
-/// Where the epochs stand.
+/// The position in the epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Epoch {
     /// The epoch of the next height.
     pub number: u64,
     /// Its first height.
     pub start_height: u64,
-    /// Blocks by which it is longer than planned, because its handover to the next set is not certified.
+    /// Blocks by which it is longer than planned, because no certificate hands over to the next set yet.
     pub extended: u64,
 }
 
-/// What the state after a block says of the next height.
+/// The data of the next height, from the state after a block.
 #[derive(Debug, Clone)]
 pub struct NextHeight {
-    /// Who decides it.
+    /// Its validators.
     pub validators: Validators,
-    /// The set of the next epoch, when it differs.
+    /// The set of the next epoch, if it differs.
     pub upcoming: Option<ValidatorSet>,
-    /// The epoch it lies in.
+    /// Its epoch.
     pub epoch: Epoch,
-    /// What the state says of the peg, on a pegged chain.
+    /// The peg's durable state, on a pegged chain.
     pub peg: Option<PegProgress>,
 }
 
@@ -71,7 +71,7 @@ struct Recent {
     epoch: Epoch,
 }
 
-/// The sets around the durable head; shared by everything that needs them.
+/// The sets around the durable head, shared by all users.
 #[derive(Debug)]
 pub struct Sets(RwLock<Recent>);
 
@@ -92,13 +92,13 @@ impl Sets {
                 let state = storage.state_at(before)?;
                 Validators::new(views::active_set(&mut staking_state(state.as_ref()))?)?
             }
-            // Nobody decided genesis.
+            // No validator decided genesis.
             None => of_next.clone(),
         };
         Ok(Self(RwLock::new(Recent { of_head, of_next, upcoming, epoch })))
     }
 
-    /// Follows the head by one block, whose state is `state`. Reads little while nothing rotates.
+    /// Follows the head by one block, whose state is `state`. Reads little while the set does not rotate.
     ///
     /// # Errors
     /// As [`Sets::load`].

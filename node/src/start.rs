@@ -1,4 +1,4 @@
-//! Brings a node up from its data directory, in order: lock, keys, database, log, network, servers, loop.
+//! Starts a node from its data directory, in order: lock, keys, database, log, network, servers, loop.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,10 +34,10 @@ use crate::{
     trust::Trust,
 };
 
-/// Asks the kernel to end this process when its parent, `pid`, ends.
+/// Asks the kernel to end this process when its parent process, `pid`, ends.
 ///
 /// # Errors
-/// When `pid` is not the parent any more, or the kernel refuses.
+/// When `pid` is no longer the parent process, or the kernel refuses.
 pub fn die_with_parent(pid: Option<i32>) -> eyre::Result<()> {
     let Some(pid) = pid else { return Ok(()) };
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
@@ -47,10 +47,10 @@ pub fn die_with_parent(pid: Option<i32>) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Runs the node until SIGTERM or SIGINT. `ask` gives the password of a keystore.
+/// Runs the node until SIGTERM or SIGINT. `ask` provides the password of a keystore.
 ///
 /// # Errors
-/// What keeps it from starting or going on, and what to do.
+/// The reason why it cannot start or continue, and what to do.
 pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre::Result<()> {
     let _lock = DirLock::acquire(&dir.0)?;
     let genesis = Arc::new(Genesis::load(&dir.0.join(&config.node.genesis))?);
@@ -106,7 +106,7 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     write_run_files(&dir, &rpc_address.to_string(), &metrics_address.to_string(), &network)?;
     tracing::info!(rpc = %rpc_address, metrics = %metrics_address, peer = %network.local_peer_id(), head = storage.head().number, "serving");
 
-    // The watcher runs as long as its handle lives.
+    // The watcher runs until its handle is dropped.
     let (_watcher, parent) = watch_parent(parent, performer.node.desk())?.unzip();
     start_relayer(&config, &dir, &genesis, &storage, ask);
 
@@ -156,7 +156,7 @@ fn timeouts(config: &NodeConfig) -> Timeouts {
     }
 }
 
-/// What the operator believes of the past.
+/// The operator's trust in history.
 fn trust(config: &NodeConfig, genesis: &Genesis) -> eyre::Result<Trust> {
     Ok(Trust {
         checkpoint: config.sync.trusted_checkpoint()?,
@@ -198,7 +198,7 @@ fn write_run_files(dir: &DataDir, rpc: &str, metrics: &str, network: &NetworkHan
         .wrap_err_with(|| format!("cannot write {}", path.display()))
 }
 
-/// How the parent is read, on a pegged chain with endpoints.
+/// The settings for reading the parent, on a pegged chain with endpoints.
 fn parent_config(config: &NodeConfig, genesis: &Genesis) -> eyre::Result<Option<ParentConfig>> {
     let Some(peg) = &genesis.spec.peg else { return Ok(None) };
     if config.parent.endpoints.is_empty() {
@@ -214,7 +214,7 @@ fn parent_config(config: &NodeConfig, genesis: &Genesis) -> eyre::Result<Option<
     Ok(Some(parent))
 }
 
-/// Reads which withdrawals are paid, for `peg_status`, as long as the process lives.
+/// Reads continuously which withdrawals are paid, for `peg_status`.
 fn read_claims(parent: &ParentConfig, storage: &Arc<Storage>) -> eyre::Result<Claims> {
     let storage = storage.clone();
     let burned = move || PegModule::withdrawal_count(&mut peg_state(storage.latest().as_ref())).ok();
@@ -230,7 +230,7 @@ fn watch_parent(
     Ok(Some(ParentWatcher::spawn(parent, desk.watch_from(), Arc::new(Http::new()?))?))
 }
 
-/// Starts relaying where a key is configured. The parent may be down at start: connecting is tried until it works.
+/// Starts the relayer if a key is configured. The parent may be down at start: connecting is retried until it works.
 fn start_relayer(
     config: &NodeConfig,
     dir: &DataDir,

@@ -1,4 +1,4 @@
-//! What the running node tells JSON-RPC and the readiness probe, from memory.
+//! The node's status for JSON-RPC and the readiness probe, from memory.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub struct SharedStatus {
 }
 
 impl SharedStatus {
-    /// A status for a node that starts now. `claims` is what is read of the vault, on a node that reads it.
+    /// A status for a node that starts now. `claims` are the claims read from the vault, on a node that reads them.
     pub fn new(
         genesis: Arc<Genesis>,
         storage: Arc<Storage>,
@@ -55,7 +55,7 @@ impl SharedStatus {
         Self { genesis, storage, metrics, started_ms: now_ms(), validator, claims, snapshot }
     }
 
-    /// Takes over what the node knows now.
+    /// Copies the node's current state.
     pub fn update(&self, node: &Node, peers: usize) {
         let consensus = node.consensus_status();
         let peg = node.desk().map(|desk| {
@@ -153,7 +153,7 @@ impl Readiness for SharedStatus {
     }
 }
 
-/// The step in the words of the paper.
+/// The name of the step in the paper.
 fn step_name(step: Option<HostStep>) -> &'static str {
     match step {
         None => "waiting",

@@ -1,28 +1,28 @@
-//! Catch-up by height: which peer is asked for which blocks, and what waits to be fed to consensus. Pure.
+//! Catch-up by height: chooses the peers to request blocks from, and queues the blocks for consensus. Pure.
 //!
 //! A node is behind when a peer has committed the height that this node is still deciding. One request is in flight at a
-//! time; answers are kept in height order, bounded by [`MAX_QUEUED_BLOCKS`], and fed to the consensus host one by one. The
-//! host verifies the certificate and the block; a peer whose block fails is dropped and another is asked.
+//! time. Answers are kept in height order, bounded by [`MAX_QUEUED_BLOCKS`], and passed to the consensus host one by one. The
+//! host verifies the certificate and the block. A peer whose block fails is dropped, and another peer is asked.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use alloy_primitives::Bytes;
 use causeway_consensus::{CommitCertificate, PeerToken};
 
-/// Blocks asked for in one request.
+/// Most blocks in one request.
 pub const BLOCKS_PER_REQUEST: u32 = 64;
-/// Blocks that may wait to be fed to consensus.
+/// Most blocks that wait for consensus.
 pub const MAX_QUEUED_BLOCKS: usize = 128;
-/// A request without an answer is given up after this many milliseconds.
+/// A request without an answer ends after this many milliseconds.
 pub const REQUEST_TIMEOUT_MS: u64 = 10_000;
-/// How long a node that is one block behind waits for gossip before it asks, in milliseconds.
+/// How long a node that is one block behind waits for gossip before it sends a request, in milliseconds.
 pub const GRACE_MS: u64 = 400;
-/// How often one peer is asked for its head, in milliseconds.
+/// Interval between head requests to one peer, in milliseconds.
 pub const STATUS_INTERVAL_MS: u64 = 2_000;
-/// Peers whose heads are remembered.
+/// Most peers whose heads are remembered.
 pub const MAX_PEERS: usize = 256;
 
-/// A block with its certificate as a peer sent it; nothing in it is verified yet.
+/// A block with its certificate from a peer; nothing in it is verified yet.
 #[derive(Debug, Clone)]
 pub struct OfferedBlock {
     /// The peer that sent it.
@@ -33,7 +33,7 @@ pub struct OfferedBlock {
     pub body: Bytes,
 }
 
-/// A request that [`Sync::poll`] wants sent.
+/// A request that [`Sync::poll`] asks the caller to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// Ask `peer` for its head.
@@ -47,16 +47,16 @@ pub enum Ask {
         peer: PeerToken,
         /// The first height wanted.
         from: u64,
-        /// How many at the most.
+        /// The most blocks to send.
         max: u32,
     },
 }
 
-/// What is known of a peer.
+/// The state of a peer.
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     head: u64,
-    /// 0 since a block of its ended a height; 1 before any has, and 1 more for each time it failed.
+    /// 1 at first; plus 1 for each failure; 0 once a block of this peer completed a height.
     doubt: u32,
 }
 
@@ -66,7 +66,7 @@ struct InFlight {
     deadline_ms: u64,
 }
 
-/// A block that was given to consensus.
+/// A block that was passed to consensus.
 #[derive(Debug, Clone, Copy)]
 struct HandedOut {
     peer: PeerToken,
@@ -78,26 +78,26 @@ struct HandedOut {
 #[derive(Debug, Default)]
 pub struct Sync {
     peers: BTreeMap<PeerToken, Peer>,
-    /// Without gaps: from the height being decided on, or from the one after it when that one is handed out.
+    /// Has no gaps: starts at the height being decided, or at the next one when the block of that height was handed out.
     queue: BTreeMap<u64, OfferedBlock>,
     in_flight: Option<InFlight>,
     next_status_ms: u64,
     status_cursor: PeerToken,
     behind_since_ms: Option<u64>,
-    /// Set only while this node waits for gossip: a deadline that has passed must not be asked for again.
+    /// Set only while this node waits for gossip: a past deadline must not be reported again.
     grace_until_ms: Option<u64>,
     handed_out: Option<HandedOut>,
 }
 
 impl Sync {
-    /// A peer appeared; its head is unknown.
+    /// A peer connected; its head is unknown.
     pub fn connected(&mut self, peer: PeerToken) {
         if self.peers.len() < MAX_PEERS {
             self.peers.entry(peer).or_insert(Peer { head: 0, doubt: 1 });
         }
     }
 
-    /// A peer left; what was asked of it is asked of another.
+    /// A peer disconnected; another peer is asked for what it was asked.
     pub fn disconnected(&mut self, peer: PeerToken) {
         self.peers.remove(&peer);
         if self.in_flight.is_some_and(|request| request.peer == peer) {
@@ -105,24 +105,24 @@ impl Sync {
         }
     }
 
-    /// A peer said, or showed, that it has committed `head`.
+    /// A peer reported or showed that it has committed `head`.
     pub fn saw_head(&mut self, peer: PeerToken, head: u64) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.head = head.max(known.head);
         }
     }
 
-    /// The greatest head any connected peer claims.
+    /// The greatest head that a connected peer claims.
     pub fn best_head(&self) -> u64 {
         self.peers.values().map(|peer| peer.head).max().unwrap_or(0)
     }
 
-    /// Connected peers whose head is kept.
+    /// Number of connected peers whose head is remembered.
     pub fn peers(&self) -> usize {
         self.peers.len()
     }
 
-    /// Blocks that wait to be fed to consensus.
+    /// Number of blocks that wait for consensus.
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -132,13 +132,13 @@ impl Sync {
         self.best_head() >= deciding
     }
 
-    /// The block for `deciding`, when it is here.
+    /// The block for `deciding`, if it is queued.
     pub fn waiting(&self, deciding: u64) -> Option<&OfferedBlock> {
         self.queue.get(&deciding)
     }
 
-    /// A peer misbehaved: forget what it sent, with all that follows it, and do not trust its claimed head. Returns whether the
-    /// block handed out last was its.
+    /// A peer misbehaved: drops the blocks that it sent and all later ones, and forgets its claimed head. Returns whether the
+    /// block handed out last came from it.
     pub fn distrust(&mut self, peer: PeerToken) -> bool {
         if let Some(first) = self.queue.iter().find(|(_, offered)| offered.from == peer).map(|(height, _)| *height) {
             self.queue.split_off(&first);
@@ -147,8 +147,8 @@ impl Sync {
         self.handed_out.take_if(|handed| handed.peer == peer).is_some()
     }
 
-    /// Blocks arrived from `peer`. What was not asked for is ignored. An answer without the block wanted next says that the
-    /// peer does not have what it claimed.
+    /// Blocks arrived from `peer`. Unrequested ones are ignored. An answer without the next wanted block shows that the
+    /// peer does not have the blocks that it claimed.
     pub fn received(&mut self, peer: PeerToken, deciding: u64, blocks: Vec<OfferedBlock>) {
         if self.in_flight.take_if(|request| request.peer == peer).is_none() {
             return;
@@ -174,7 +174,7 @@ impl Sync {
         }
     }
 
-    /// What `peer` claims counts no more until it claims it again, and others are asked before it.
+    /// Forgets the claimed head of `peer` until it claims one again, and lowers its priority.
     fn let_down(&mut self, peer: PeerToken, deciding: u64) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.head = deciding.saturating_sub(1);
@@ -182,7 +182,7 @@ impl Sync {
         }
     }
 
-    /// The block for the height being decided, when it is here.
+    /// Removes and returns the block for the height being decided, if it is queued.
     pub fn take(&mut self, now_ms: u64, deciding: u64) -> Option<OfferedBlock> {
         self.queue = self.queue.split_off(&deciding);
         let offered = self.queue.remove(&deciding)?;
@@ -194,19 +194,19 @@ impl Sync {
         Some(offered)
     }
 
-    /// The first height from `deciding` on whose block is neither waiting nor handed out.
+    /// The first height from `deciding` on whose block is neither queued nor handed out.
     fn wanted(&mut self, deciding: u64) -> u64 {
         self.queue = self.queue.split_off(&deciding);
         let handed_out = self.handed_out.is_some_and(|handed| handed.height == deciding);
         let first = if handed_out { deciding.saturating_add(1) } else { deciding };
         if self.queue.keys().next().is_some_and(|waiting| *waiting > first) {
-            // The block that these were to follow was taken back.
+            // The queued blocks followed a block that was dropped.
             self.queue.clear();
         }
         self.queue.keys().next_back().map_or(first, |last| last.saturating_add(1)).max(first)
     }
 
-    /// Gives up what took too long: a request without an answer, a block that did not end its height.
+    /// Ends overdue work: a request without an answer, or a block that did not complete its height.
     fn give_up(&mut self, now_ms: u64, deciding: u64) {
         if let Some(late) = self.in_flight.take_if(|request| now_ms >= request.deadline_ms) {
             self.let_down(late.peer, deciding);
@@ -218,7 +218,7 @@ impl Sync {
         }
     }
 
-    /// What to ask now, given the height this node is deciding.
+    /// The requests to send now, given the height that this node is deciding.
     pub fn poll(&mut self, now_ms: u64, deciding: u64) -> Vec<Ask> {
         let mut asks = Vec::new();
         self.give_up(now_ms, deciding);
@@ -247,7 +247,7 @@ impl Sync {
         if self.in_flight.is_some() || self.queue.len() + BLOCKS_PER_REQUEST as usize > MAX_QUEUED_BLOCKS {
             return asks;
         }
-        // Those that gave blocks come first and those that failed last: who only claims cannot keep this node from who has.
+        // Peers that sent good blocks come first, and peers that failed come last: a peer that only claims a head cannot crowd out one that serves blocks.
         let candidates = self.peers.iter().filter(|(_, known)| known.head >= wanted);
         if let Some((&peer, _)) = candidates.min_by_key(|(_, known)| (known.doubt, Reverse(known.head))) {
             self.in_flight = Some(InFlight { peer, deadline_ms: now_ms.saturating_add(REQUEST_TIMEOUT_MS) });
@@ -272,7 +272,7 @@ impl Sync {
         deadline
     }
 
-    /// A new height begins: the wait for gossip starts over.
+    /// A new height starts: the wait for gossip starts again.
     pub fn height_started(&mut self) {
         if let Some(ended) = self.handed_out.take()
             && let Some(known) = self.peers.get_mut(&ended.peer)
@@ -303,7 +303,7 @@ mod tests {
         OfferedBlock { from, certificate, body: Bytes::new() }
     }
 
-    /// Connected to peers that claim these heads.
+    /// A state connected to peers that claim these heads.
     fn sync_with(heads: &[(PeerToken, u64)]) -> Sync {
         let mut sync = Sync::default();
         for (peer, head) in heads {
@@ -411,24 +411,24 @@ mod tests {
         assert_eq!(asked_blocks(&sync.poll(0, 5)), Some((2, 5)));
     }
 
-    /// What a peer of the property test does when it is asked.
+    /// How a peer of the property test answers.
     #[derive(Debug, Clone, Copy)]
     enum Answers {
         Honestly,
         Not,
         Nothing,
         Reversed,
-        /// Blocks that consensus refuses.
+        /// With blocks that consensus refuses.
         Falsely,
-        /// Every seventh block is one that consensus refuses.
+        /// With blocks of which consensus refuses every seventh.
         HalfFalsely,
-        /// Blocks that consensus neither takes nor refuses.
+        /// With blocks that consensus neither accepts nor refuses.
         InVain,
     }
 
     proptest::proptest! {
-        /// With one honest peer among any others, in any order of answers, disconnections and decisions met by gossip, a node
-        /// reaches the honest peer's head.
+        /// With one honest peer and any number of others, and for any order of answers, disconnections and decisions received by
+        /// gossip, a node reaches the honest peer's head.
         #[test]
         fn a_node_with_one_honest_peer_reaches_its_head(
             others in proptest::collection::vec(0_usize..6, 0..6),
@@ -444,7 +444,7 @@ mod tests {
             let (mut deciding, mut now_ms, mut turns) = (1, 0, 0_u32);
             let mut noise = noise.into_iter();
             let mut pending = None;
-            // The network bans those that sent false blocks.
+            // The network bans peers that sent invalid blocks.
             let mut banned = BTreeSet::new();
             while deciding <= HEAD {
                 turns += 1;

@@ -1,4 +1,4 @@
-//! How a transaction joins the pool, from a user or from a peer, and which of them are gossiped.
+//! Adds transactions from users and peers to the pool, and selects those to be gossiped.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 
 use crate::chain::Chain;
 
-/// Transactions in one gossip message.
+/// Most transactions in one gossip message.
 pub const GOSSIP_BATCH: usize = 512;
-/// Bytes of transactions in one gossip message.
+/// Most bytes of transactions in one gossip message.
 pub const GOSSIP_BATCH_BYTES: usize = 256 << 10;
 
-/// The pool's transactions that are due to be gossiped now, in batches for one message each. Whoever takes a batch gossips it:
-/// the pool takes it for gossiped.
+/// The pool's transactions that are due for gossip, in one batch for each message. The caller must gossip every batch that it
+/// takes, because the pool marks its transactions as gossiped.
 pub fn to_announce(chain: &Chain) -> impl Iterator<Item = Vec<Bytes>> {
     std::iter::from_fn(|| {
         let batch = chain.pool.lock().announce(chain.clocks.steady_ms(), GOSSIP_BATCH, GOSSIP_BATCH_BYTES);
@@ -31,15 +31,15 @@ pub struct Admission {
     pub chain: Chain,
     /// Subscribers to pending transactions.
     pub pending: PendingFeed,
-    /// Wakes the task that gossips users' transactions.
+    /// Wakes the task that gossips local transactions.
     pub announce: Arc<Notify>,
 }
 
 impl Admission {
-    /// Takes a user's transaction: it joins the pool and is gossiped. Blocking and short.
+    /// Adds a user's transaction to the pool and wakes the gossip task. Blocking and short.
     ///
     /// # Errors
-    /// The pool's refusal, in geth's words.
+    /// The pool's refusal, in geth's wording.
     pub fn submit(&self, transaction: Arc<RecoveredTx>) -> Result<B256, PoolError> {
         let hash = transaction.hash;
         self.admit(&transaction, true)?;
@@ -47,8 +47,8 @@ impl Admission {
         Ok(hash)
     }
 
-    /// Takes a batch from a peer. Blocking: recovers senders. The verdict is for gossip: a batch with a transaction that no honest
-    /// node would forward is rejected; one that merely does not fit this pool now is not held against anybody.
+    /// Adds a batch from a peer. Blocking: it recovers senders. The verdict is for gossip: a batch with a transaction that no honest
+    /// node would forward is rejected; a transaction that only does not fit this pool now is not a fault.
     pub fn gossiped(&self, batch: &[Bytes]) -> Verdict {
         let mut admitted = false;
         for raw in batch {

@@ -1,15 +1,15 @@
 //! Weak subjectivity: which history a node believes when it catches up. Pure.
 //!
-//! Validators that left long ago can sign another history at no cost: their stake is gone. So blocks from peers are believed
-//! only on a head younger than the unbonding period, on the way to a checkpoint the operator trusts, or by the operator's
-//! word that the peers are honest.
+//! Validators that left long ago can sign another history at no cost, because their stake is gone. So blocks from peers are
+//! trusted only in three cases: the head is younger than the unbonding period, they lead to a checkpoint that the operator
+//! trusts, or the operator has declared the peers honest.
 
 use std::str::FromStr;
 
 use alloy_primitives::B256;
 
-/// Unbonding periods below this many seconds are taken as this long: on a chain with so short a one (a test chain) a pause
-/// of minutes is no reason to distrust everybody.
+/// A shorter unbonding period, in seconds, is raised to this value: on a test chain with such a short period, a pause
+/// of minutes is no reason to stop trusting the peers.
 pub const MIN_PERIOD_S: u64 = 3_600;
 
 /// A block the operator trusts.
@@ -41,22 +41,22 @@ impl std::fmt::Display for TrustedCheckpoint {
     }
 }
 
-/// What this node believes of the past.
+/// The history that this node trusts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// A block that must be in the history.
+    /// A block that must be part of the history.
     pub checkpoint: Option<TrustedCheckpoint>,
-    /// Whether the peers' history is believed however old this node's head is.
+    /// Whether to trust the peers' history, however old this node's head is.
     pub history: bool,
     /// The chain's unbonding period in seconds.
     pub unbonding_s: u64,
 }
 
 impl Trust {
-    /// Whether blocks that follow the head, of height `head` and time `timestamp` (Unix seconds), are taken from peers.
+    /// Whether to accept from peers the blocks after the head, which has height `head` and time `timestamp` (Unix seconds).
     ///
     /// # Errors
-    /// Why not, and what to do: the reason to stop.
+    /// The reason why not, and what to do; the node stops with it.
     pub fn catch_up(&self, now_ms: u64, head: u64, timestamp: u64) -> Result<(), String> {
         if self.history || self.checkpoint.is_some_and(|checkpoint| head < checkpoint.height) {
             return Ok(());
@@ -83,7 +83,7 @@ impl Trust {
     /// Whether a decided block may be part of the history.
     ///
     /// # Errors
-    /// When it is the checkpoint's height with another hash: the reason to stop.
+    /// When the block has the checkpoint's height and another hash; the node stops with this reason.
     pub fn block(&self, height: u64, hash: B256) -> Result<(), String> {
         match self.checkpoint {
             Some(checkpoint) if checkpoint.height == height && checkpoint.hash != hash => Err(format!(
@@ -97,7 +97,7 @@ impl Trust {
     }
 }
 
-/// A time span for people.
+/// A time span as text for people.
 fn span(seconds: u64) -> String {
     match seconds {
         0..7_200 => format!("{} minutes", seconds / 60),

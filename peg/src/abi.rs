@@ -1,5 +1,5 @@
-//! Everything Solidity knows of the peg on the sidechain: the structs both chains speak of, and the
-//! native module's interface, which wallets, contracts and the proposer call at the peg's address.
+//! The Solidity view of the peg on the sidechain: the structs that both chains use, and the interface of the native module,
+//! which wallets, contracts and the proposer call at the peg's address.
 //!
 //! Field names and order are part of the EIP-712 type strings; changing one changes every digest.
 
@@ -11,7 +11,7 @@ use crate::{
 use alloy_sol_types::sol;
 
 sol! {
-    /// What the validators tell the parent about the sidechain at one height.
+    /// The validators' statement to the parent about the sidechain at one height.
     #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
     struct Checkpoint {
         /// height / checkpoint interval; the first is 1.
@@ -34,8 +34,8 @@ sol! {
         bytes32 depositAcc;
         /// Epoch of the peg validator set that signs.
         uint64 epoch;
-        /// Commitment of the next epoch's set, always given on a pegged chain: whoever accepts the checkpoint knows
-        /// from then on who signs after this epoch.
+        /// Commitment of the next epoch's set; never zero on a pegged chain. A contract that accepts the checkpoint learns
+        /// from it which set signs after this epoch.
         bytes32 nextValset;
     }
 
@@ -46,20 +46,20 @@ sol! {
         uint64 index;
         /// Asset on the parent; zero is the native coin.
         address token;
-        /// Who burned it on the sidechain.
+        /// The account that burned it on the sidechain.
         address sender;
-        /// Who is paid on the parent.
+        /// The account that is paid on the parent.
         address recipient;
-        /// Burned amount in the token's smallest unit, the relayer's fee included.
+        /// Burned amount in the token's smallest unit, including the relayer's fee.
         uint256 amount;
-        /// Part of `amount` paid to whoever submits the claim.
+        /// Part of `amount` that is paid to the submitter of the claim.
         uint256 relayerFee;
     }
 
-    /// What a validator saw in the parent's finalised chain at a canonical cut point.
+    /// A validator's observation of the parent's finalised chain at a canonical cut point.
     #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
     struct ParentView {
-        /// Height of the finalised parent block that holds the last deposit covered.
+        /// Height of the finalised parent block that contains the last covered deposit.
         uint64 parentHeight;
         /// Hash of that block.
         bytes32 parentHash;
@@ -69,8 +69,8 @@ sol! {
         bytes32 depositAcc;
     }
 
-    /// What a validator saw at the parent: the registry has the set of this epoch in force (it accepted a checkpoint
-    /// signed by it, so no earlier set is heard there any more).
+    /// A validator's observation of the parent: the registry has the set of this epoch in force. The registry has accepted a
+    /// checkpoint signed by that set, so it accepts no earlier set any more.
     #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
     struct SetAcknowledged {
         /// The epoch.
@@ -79,18 +79,18 @@ sol! {
         bytes32 commitment;
     }
 
-    /// One deposit, field by field as the vault's event has it.
+    /// One deposit, with the fields of the vault's event.
     #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
     struct Deposit {
-        /// Gapless, from 1.
+        /// Starts at 1, without gaps.
         uint64 nonce;
         /// Asset on the parent; zero is the native coin.
         address token;
-        /// Who locked it on the parent.
+        /// The account that locked it on the parent.
         address sender;
-        /// Who is credited on the sidechain.
+        /// The account that is credited on the sidechain.
         address recipient;
-        /// Amount received by the vault, in the token's smallest unit.
+        /// The amount that the vault received, in the token's smallest unit.
         uint256 amount;
     }
 
@@ -110,7 +110,7 @@ sol! {
         address signer;
         /// ECDSA r.
         bytes32 r;
-        /// ECDSA s, lower half.
+        /// ECDSA s, in the lower half of the curve's order.
         bytes32 s;
         /// 27 or 28.
         uint8 v;
@@ -119,14 +119,14 @@ sol! {
     /// The peg's native module.
     #[derive(Debug, PartialEq, Eq)]
     interface IPeg {
-        /// Burns the value sent and records a withdrawal of it, payable to `recipient` on the parent;
-        /// `relayerFee` of it goes to whoever submits the claim.
+        /// Burns the value sent and records a withdrawal of it, payable to `recipient` on the parent.
+        /// `relayerFee` is the part of it that is paid to the submitter of the claim.
         function withdraw(address recipient, uint256 relayerFee) external payable returns (uint64 index);
-        /// Mints certified deposits. From the system address only, at the head of a block.
+        /// Mints certified deposits. Only the system address may call it, at the start of a block.
         function importDeposits(ParentView view_, SignatureAbi[] signatures, Deposit[] deposits) external;
-        /// Records that a checkpoint is certified. From the system address only, at the head of a block.
+        /// Records that a checkpoint is certified. Only the system address may call it, at the start of a block.
         function recordCheckpoint(uint64 number, SignatureAbi[] signatures) external;
-        /// Records that the parent has an epoch's set in force. From the system address only, at the head of a block.
+        /// Records that the parent has the set of an epoch in force. Only the system address may call it, at the start of a block.
         function acknowledgeSet(uint64 epoch, SignatureAbi[] signatures) external;
 
         /// Chain id of the parent.
@@ -157,64 +157,64 @@ sol! {
         function checkpoint(uint64 number) external view returns (Checkpoint memory checkpoint_, bytes32 digest);
         /// Epoch of the validator set in force.
         function epoch() external view returns (uint64);
-        /// Latest epoch whose set the parent is certified to have in force.
+        /// Latest epoch for which a certificate shows that its set is in force on the parent.
         function ackedEpoch() external view returns (uint64);
         /// The validator set of a past epoch, the current or the next one, in committed order, and its commitment.
         function validatorSet(uint64 epoch_) external view returns (PegMember[] memory validators, bytes32 commitment);
-        /// The first checkpoint recorded in an epoch, which hands over to the next one's set, and the block that carries
-        /// its certificate; zeros while there is none.
+        /// The first checkpoint recorded in an epoch, which hands over to the next epoch's set, and the block that carries
+        /// its certificate; both zero when none is recorded yet.
         function handover(uint64 epoch_) external view returns (uint64 checkpoint_, uint64 block_);
 
         /// A deposit was minted.
         event DepositMinted(uint64 indexed nonce, address indexed token, address sender, address indexed recipient, uint256 amount);
-        /// A withdrawal joined the tree.
+        /// A withdrawal was added to the tree.
         event WithdrawalRequested(uint64 indexed index, address token, address indexed sender, address indexed recipient, uint256 amount, uint256 relayerFee);
-        /// A certificate of deposits was imported; the accumulator is now this.
+        /// A certificate of deposits was imported; the event holds the new accumulator.
         event DepositsImported(uint64 parentHeight, bytes32 parentHash, uint64 depositNonce, bytes32 depositAcc);
-        /// A checkpoint's certificate is in this block.
+        /// This block carries the certificate of a checkpoint.
         event CheckpointRecorded(uint64 indexed number, bytes32 digest);
-        /// The parent is certified to have the set of this epoch in force.
+        /// A certificate shows that the parent has the set of this epoch in force.
         event ValidatorSetAcknowledged(uint64 indexed epoch, bytes32 commitment);
 
-        /// Nothing was sent to withdraw.
+        /// The withdrawal's value is zero.
         error ZeroAmount();
-        /// Nobody could claim it, or the payment could never succeed.
+        /// The recipient is the zero address or a contract of the peg, to which a payment could never succeed.
         error InvalidRecipient(address recipient);
-        /// The fee is larger than the amount it is taken from.
+        /// The fee is larger than the amount from which it is taken.
         error FeeExceedsAmount(uint256 relayerFee, uint256 amount);
         /// The withdrawal tree is full.
         error TreeFull();
-        /// More is burned than was ever minted.
+        /// The burn exceeds the supply.
         error SupplyUnderflow(uint256 supply, uint256 amount);
-        /// More is minted than a word can count.
+        /// The supply would exceed 256 bits.
         error SupplyOverflow();
-        /// A certificate for no deposits.
+        /// The certificate covers no new deposits.
         error NoDeposits();
-        /// More deposits than one import may carry.
+        /// The import has more deposits than the limit.
         error TooManyDeposits(uint256 count);
-        /// Deposits are minted in order, without gaps.
+        /// A nonce is out of order: deposits are minted in order, without gaps.
         error UnexpectedNonce(uint64 expected, uint64 got);
-        /// An asset this chain does not mint.
+        /// The sidechain does not mint this asset.
         error UnsupportedToken(address token);
-        /// The deposits do not lead to the certified accumulator.
+        /// The accumulator over the deposits differs from the certified one.
         error AccumulatorMismatch(bytes32 computed, bytes32 certified);
-        /// A view older than the last imported one, or another block at its height.
+        /// The view is older than the last imported one, or names another block at the same height.
         error StaleParentView(uint64 last, uint64 got);
-        /// No checkpoint of that number was built.
+        /// No checkpoint with this number was built.
         error UnknownCheckpoint(uint64 number);
-        /// A checkpoint with this number or a greater one is recorded already.
+        /// This checkpoint or a later one is already recorded.
         error CheckpointNotNewer(uint64 recorded, uint64 number);
-        /// A checkpoint of another epoch than the current one.
+        /// The checkpoint is not of the current epoch.
         error StaleEpoch(uint64 current, uint64 epoch);
-        /// A set announced for another epoch than the next one.
+        /// The announced set is not for the next epoch.
         error NotNextEpoch(uint64 expected, uint64 got);
-        /// The set of that epoch is named by a checkpoint and cannot change any more.
+        /// A checkpoint names the set of this epoch, so the set cannot change any more.
         error NextSetFixed(uint64 epoch);
-        /// No certificate of that epoch names the next set yet.
+        /// No certificate of this epoch names the next set yet.
         error HandoverNotReady(uint64 epoch);
-        /// An epoch that has not begun, or has no set.
+        /// The epoch has not begun, or has no set.
         error UnknownEpoch(uint64 current, uint64 epoch);
-        /// An epoch that is acknowledged already, or an earlier one.
+        /// This epoch or a later one is already acknowledged.
         error EpochNotNewer(uint64 acked, uint64 epoch);
         /// The certificate does not verify.
         error InvalidCertificate();
@@ -222,7 +222,7 @@ sol! {
         error OnlySystem();
         /// The function takes no value.
         error NotPayable();
-        /// No such function, or its arguments do not decode.
+        /// The function does not exist, or its arguments do not decode.
         error InvalidCall();
         /// This chain has no peg.
         error NotPegged();

@@ -1,9 +1,9 @@
-//! Gathers gossiped attestations until they are certificates.
+//! Collects gossiped attestations until they form certificates.
 //!
-//! Bounded by construction: only members of the validator set are heard, one message per member and
-//! subject is kept, and subjects are limited to a window behind and ahead of what the chain has imported,
-//! recorded and acknowledged. A member can fill its own places and nobody else's. When the set rotates, messages of
-//! those who left are dropped, and those who joined are heard.
+//! Memory is bounded: only messages of members of the validator set are accepted, one message per member and subject is
+//! kept, and subjects are limited to a window around the chain's imported deposits, recorded checkpoints and acknowledged
+//! epochs. A member can fill only its own places. When the set rotates, messages of former members are dropped, and
+//! messages of new members are accepted.
 
 use std::collections::BTreeMap;
 
@@ -18,60 +18,60 @@ use crate::{
     validators::PegValidatorSet,
 };
 
-/// How far past the imported nonce views are kept: four imports' worth.
+/// Views are kept up to this many deposits after the imported nonce: the deposits of four imports.
 pub const VIEW_WINDOW: u64 = 4 * MAX_DEPOSITS_PER_VIEW;
-/// How many checkpoints before the latest one of this chain are still gathered.
+/// Number of checkpoints before this chain's latest one that are still collected.
 pub const CHECKPOINTS_BEHIND: u64 = 64;
-/// How many checkpoints past the latest one of this chain are gathered (this node may lag its peers).
+/// Number of checkpoints after this chain's latest one that are collected, because this node may lag behind its peers.
 pub const CHECKPOINTS_AHEAD: u64 = 16;
-/// How many epochs past the current one of this chain acknowledgements are kept (this node may lag its peers).
+/// Number of epochs after this chain's current one whose acknowledgements are kept, because this node may lag behind its peers.
 pub const EPOCHS_AHEAD: u64 = 4;
-/// Acknowledgements kept of one signer: those of the latest epochs. The parent may be many epochs behind, and one
-/// acknowledgement settles every earlier epoch.
+/// Acknowledgements kept for one signer: those of the latest epochs. The parent may be many epochs behind, but one
+/// acknowledgement settles all earlier epochs.
 pub const ACKNOWLEDGEMENTS_OF_ONE: usize = 8;
 
-/// What became of a message.
+/// The result of adding a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// New and valid: forward it.
     Added,
-    /// Known already.
+    /// Already known.
     Duplicate,
-    /// The signer attested something else of the same subject before: both messages, the earlier first.
-    /// The earlier one stays counted.
+    /// The signer attested something else about the same subject before. Holds both messages, the earlier first. The earlier
+    /// one still counts.
     Equivocation(Box<(PegMessage, PegMessage)>),
-    /// Not taken.
+    /// Not accepted.
     Refused(Refusal),
 }
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The subject is settled already. Nobody's fault.
+    /// The subject is already settled. Not a fault.
     #[error("already imported, recorded or acknowledged")]
     Stale,
-    /// The subject lies beyond the window. Perhaps this node lags.
+    /// The subject is beyond the window. This node may lag.
     #[error("too far ahead of this chain")]
     TooFarAhead,
-    /// The signer is no member. Perhaps this node lags behind a rotation.
+    /// The signer is not a member. This node may not have reached a rotation yet.
     #[error("{signer} is not a peg validator")]
     UnknownSigner {
-        /// The address named.
+        /// The named signer.
         signer: Address,
     },
-    /// The signature is not the signer's over this attestation. The sender's fault.
+    /// The signature is not the named signer's over this attestation. The sender is at fault.
     #[error("bad signature")]
     BadSignature,
 }
 
 impl Refusal {
-    /// Whether the peer that sent the message is to blame (an honest node forwards only verified ones).
+    /// Whether the peer that sent the message is at fault (an honest node forwards only verified messages).
     pub fn is_peers_fault(&self) -> bool {
         matches!(self, Self::BadSignature)
     }
 }
 
-/// What one attestation is about; a validator attests at most one thing of it.
+/// The subject of an attestation. A validator makes at most one attestation about each subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     ViewUpTo(u64),
@@ -89,22 +89,22 @@ impl Subject {
     }
 }
 
-/// Where the chain stands: what bounds the windows.
+/// The chain's position, which determines the windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Deposits minted, as a nonce.
+    /// Nonce of the last minted deposit.
     pub imported_nonce: u64,
-    /// Last checkpoint recorded.
+    /// Number of the last recorded checkpoint.
     pub recorded_checkpoint: u64,
-    /// Last checkpoint built.
+    /// Number of the last built checkpoint.
     pub latest_checkpoint: u64,
     /// Epoch of the set in force.
     pub epoch: u64,
-    /// Last epoch acknowledged.
+    /// The last acknowledged epoch.
     pub acked_epoch: u64,
 }
 
-/// The collector. Feed it every verified-by-nobody message; ask it for certificates.
+/// The collector. Add every received message, unverified; ask it for certificates.
 #[derive(Clone, Debug)]
 pub struct Attestations {
     domain: PegDomain,
@@ -113,14 +113,14 @@ pub struct Attestations {
 }
 
 impl Attestations {
-    /// An empty collector for a chain at its genesis; call [`Attestations::prune`] with the chain's state
-    /// when it starts elsewhere.
+    /// An empty collector for a chain at genesis. When the chain is further, call [`Attestations::prune`] with its
+    /// state first.
     pub fn new(domain: PegDomain) -> Self {
         Self { domain, settled: Settled::default(), messages: BTreeMap::new() }
     }
 
-    /// Takes a message from gossip, or one's own. Cheap checks come first; the signature is recovered only
-    /// for a message that would be kept or convict its signer.
+    /// Adds a message from gossip or from this node. Cheap checks come first; the signature is recovered only
+    /// for a message that would be kept or would prove an equivocation.
     pub fn add(&mut self, message: PegMessage, set: &PegValidatorSet) -> Outcome {
         let subject = Subject::of(&message.attestation);
         if let Err(refusal) = self.admits(&message.attestation) {
@@ -148,7 +148,7 @@ impl Attestations {
         Outcome::Added
     }
 
-    /// The furthest certified view that one import can reach from `imported_nonce`, with the fewest
+    /// The latest certified view that one import can reach from `imported_nonce`, with the smallest number of
     /// signatures that certify it.
     pub fn best_parent_view(
         &self,
@@ -168,7 +168,7 @@ impl Attestations {
         })
     }
 
-    /// The fewest signatures that certify `digest`, this chain's own digest of checkpoint `number`.
+    /// The smallest number of signatures that certify `digest`, this chain's own digest of checkpoint `number`.
     pub fn checkpoint(&self, number: u64, digest: B256, set: &PegValidatorSet) -> Option<Vec<CertificateSig>> {
         let signatures = self
             .messages
@@ -179,8 +179,8 @@ impl Attestations {
         smallest_quorum(signatures, set)
     }
 
-    /// The latest certified statement that the parent has a set in force, with the fewest signatures that certify it.
-    /// Only of epochs that have begun here.
+    /// The latest certified acknowledgement, with the smallest number of signatures that certify it. Considers only epochs
+    /// that have begun on this chain.
     pub fn acknowledgement(&self, set: &PegValidatorSet) -> Option<(SetAcknowledged, Vec<CertificateSig>)> {
         let first = Subject::SetOfEpoch(self.settled.acked_epoch.checked_add(1)?);
         let last = Subject::SetOfEpoch(self.settled.epoch);
@@ -198,8 +198,8 @@ impl Attestations {
         })
     }
 
-    /// Moves the window with the chain. What is settled or left behind is dropped, and what was said by others than the
-    /// members of `set`, which is in force now.
+    /// Moves the windows with the chain. Drops settled and outdated messages, and messages of signers outside `set`, the set
+    /// in force now.
     pub fn prune(&mut self, settled: Settled, set: &PegValidatorSet) {
         self.settled = settled;
         let mut messages = std::mem::take(&mut self.messages);
@@ -210,13 +210,13 @@ impl Attestations {
         self.messages = messages;
     }
 
-    /// Every message kept, for sending again to peers that may have missed it: ordered by subject, then
+    /// All kept messages, to be sent again to peers that may have missed them; ordered by subject, then
     /// signer.
     pub fn messages(&self) -> impl Iterator<Item = &PegMessage> {
         self.messages.values().flat_map(BTreeMap::values)
     }
 
-    /// Messages kept, at most set size x (window sizes).
+    /// Number of kept messages, at most set size x (window sizes).
     pub fn len(&self) -> usize {
         self.messages.values().map(BTreeMap::len).sum()
     }
@@ -226,7 +226,7 @@ impl Attestations {
         self.messages.is_empty()
     }
 
-    /// Drops the signer's earliest acknowledgement when it has one too many.
+    /// Drops the signer's earliest acknowledgement when it has more than the limit.
     fn limit_acknowledgements(&mut self, signer: Address) {
         let all = Subject::SetOfEpoch(0)..=Subject::SetOfEpoch(u64::MAX);
         let mut own = self.messages.range(all).filter(|(_, by_signer)| by_signer.contains_key(&signer));
@@ -249,7 +249,7 @@ impl Attestations {
                 settled.imported_nonce.saturating_add(VIEW_WINDOW),
                 view.depositNonce,
             ),
-            // A checkpoint of an earlier epoch is never recorded any more.
+            // A checkpoint of an earlier epoch can never be recorded any more.
             Attestation::Checkpoint(checkpoint) if checkpoint.epoch < settled.epoch => return Err(Refusal::Stale),
             Attestation::Checkpoint(checkpoint) => (
                 settled

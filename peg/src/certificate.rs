@@ -18,50 +18,50 @@ pub struct CertificateSig {
     pub signature: Signature65,
 }
 
-/// Why a certificate does not hold. Always the fault of whoever assembled it.
+/// Why a certificate is invalid. The author of the certificate is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// A signer outside the set.
+    /// A signer is not in the set.
     #[error("{signer} is not in the validator set of epoch {epoch}")]
     UnknownSigner {
-        /// The address named.
+        /// The named signer.
         signer: Address,
         /// Epoch of the set.
         epoch: u64,
     },
-    /// A signer named twice, or before one with more power.
+    /// A signer appears twice, or before a signer that precedes it in the set.
     #[error("the signature of {signer} is a duplicate or out of the set's order")]
     OutOfOrder {
-        /// The address named.
+        /// The named signer.
         signer: Address,
     },
-    /// A signature that is not by the address it names, or not over this digest.
+    /// A signature is not the named signer's over this digest.
     #[error("the signature named for {signer} is not its signature over this digest")]
     WrongSigner {
-        /// The address named.
+        /// The named signer.
         signer: Address,
     },
-    /// A signature from which no key can be recovered.
+    /// No key can be recovered from a signature.
     #[error("the signature of {signer} is unusable: {source}")]
     Signature {
-        /// The address named.
+        /// The named signer.
         signer: Address,
-        /// What is wrong with it.
+        /// The reason.
         source: SignatureError,
     },
-    /// Two thirds of the power, or less.
+    /// The signers' power does not exceed two thirds of the total.
     #[error("signers hold {power} of {total}; strictly more than two thirds is needed")]
     NoQuorum {
-        /// Power that signed.
+        /// Sum of the signers' powers.
         power: u128,
-        /// Power of the set.
+        /// Total power of the set.
         total: u64,
     },
 }
 
 /// Verifies that every signature is a member's over `digest`, in the set's order and without duplicates,
-/// and that together they are a quorum. A certificate with one bad signature fails even when the others
-/// would suffice: it is then not what an honest proposer assembles.
+/// and that the signers are a quorum. One invalid signature makes the certificate invalid even when the others
+/// would be a quorum, because no honest proposer assembles such a certificate.
 ///
 /// # Errors
 /// The first [`CertificateError`] found.
@@ -92,8 +92,8 @@ pub fn verify_signatures(
     Ok(())
 }
 
-/// The fewest of `signatures`, by falling power, that make a quorum, in the set's order; `None` when all
-/// together do not. Signatures by others than members are left out; a signer's later entries, too.
+/// The smallest quorum among `signatures`, chosen by descending power and returned in the set's order; `None` when all
+/// together are not a quorum. Ignores signatures of non-members and repeated entries of a signer.
 pub fn smallest_quorum(
     signatures: impl IntoIterator<Item = CertificateSig>,
     set: &PegValidatorSet,

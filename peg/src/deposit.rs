@@ -1,12 +1,12 @@
-//! Deposits as the vault hashes them: a leaf each, folded into a rolling accumulator.
+//! Deposits as the vault hashes them: each is a leaf, and the leaves are folded into an accumulator.
 
 use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::SolStruct;
 
 use crate::types::Deposit;
 
-/// Most deposits one certificate may carry past the last import; also the spacing of cut points inside a
-/// parent block, so that a certificate never has to cover more.
+/// Most deposits that one import may add. The cut points inside a parent block are also this far apart, so a
+/// certificate never has to cover more.
 pub const MAX_DEPOSITS_PER_VIEW: u64 = 256;
 
 /// The accumulator before the first deposit.

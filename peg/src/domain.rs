@@ -1,4 +1,4 @@
-//! The EIP-712 domain: what binds a signature to one sidechain, one registry and one parent chain.
+//! The EIP-712 domain, which binds a signature to one sidechain, one registry and one parent chain.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,11 @@ use crate::{
 
 /// EIP-712 `name` of the domain.
 pub const DOMAIN_NAME: &str = "Causeway";
-/// EIP-712 `version` of the domain; it moves with any change of the signed types.
+/// EIP-712 `version` of the domain; changes with every change of the signed types.
 pub const DOMAIN_VERSION: &str = "1";
 
-/// Identity of one peg. The registry computes the same separator from the live `block.chainid`, its own
-/// address and the genesis hash it was deployed with.
+/// The identity of one peg. The registry computes the same separator from the current `block.chainid`, its own
+/// address and the genesis hash given at its deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PegDomain {
     /// Chain id of the parent chain.
@@ -29,7 +29,7 @@ pub struct PegDomain {
 }
 
 impl PegDomain {
-    /// The domain as alloy's EIP-712 routines take it.
+    /// The domain in alloy's EIP-712 type.
     pub fn eip712(&self) -> Eip712Domain {
         Eip712Domain {
             name: Some(Cow::Borrowed(DOMAIN_NAME)),
@@ -45,22 +45,22 @@ impl PegDomain {
         self.eip712().separator()
     }
 
-    /// The digest validators sign for a checkpoint; also its identity (`prevDigest` of the next one).
+    /// The digest that validators sign for a checkpoint. It also identifies the checkpoint (`prevDigest` of the next one).
     pub fn checkpoint_digest(&self, checkpoint: &Checkpoint) -> B256 {
         checkpoint.eip712_signing_hash(&self.eip712())
     }
 
-    /// The digest validators sign for a view of the parent.
+    /// The digest that validators sign for a view of the parent.
     pub fn parent_view_digest(&self, view: &ParentView) -> B256 {
         view.eip712_signing_hash(&self.eip712())
     }
 
-    /// The digest validators sign when the parent has a set in force.
+    /// The digest that validators sign for an acknowledgement: the parent has a set in force.
     pub fn set_acknowledged_digest(&self, seen: &SetAcknowledged) -> B256 {
         seen.eip712_signing_hash(&self.eip712())
     }
 
-    /// The digest behind a gossiped attestation.
+    /// The digest of a gossiped attestation.
     pub fn attestation_digest(&self, attestation: &Attestation) -> B256 {
         match attestation {
             Attestation::ParentView(view) => self.parent_view_digest(view),

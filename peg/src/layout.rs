@@ -1,9 +1,9 @@
-//! Where the peg keeps its state: every slot of the account at the peg's address.
+//! The storage layout of the peg: every slot of the account at the peg's address.
 //!
-//! Version 2. Single values sit at low fixed slots, the tree's frontier at its own base, and the records of checkpoints
-//! and of validator sets at `keccak256(abi.encode(number or epoch, base)) + field`, as Solidity mappings of structs
-//! would. Validator sets are kept for ever, so that any certificate of any epoch can be verified from the state alone.
-//! Anyone can prove any of them with `eth_getProof`. (Version 1 had one set in two fixed tables.)
+//! Version 2. Single values are in low fixed slots, and the tree's frontier starts at its own base. The records of
+//! checkpoints and of validator sets are at `keccak256(abi.encode(number or epoch, base)) + field`, as in Solidity
+//! mappings of structs. Validator sets are never deleted, so a certificate of any epoch can be verified from the state
+//! alone. Anyone can prove each value with `eth_getProof`.
 //!
 //! | slot | value |
 //! |---|---|
@@ -21,7 +21,7 @@
 //! | 11 | number of the latest checkpoint built |
 //! | 12 | number of the latest checkpoint whose certificate a block carries |
 //! | 13 | epoch of the validator set in force |
-//! | 14 | latest epoch whose set the parent is certified to have in force |
+//! | 14 | latest epoch for which a certificate shows that its set is in force on the parent |
 //! | 0x100 + level | withdrawal tree frontier, levels 0 to 31 |
 //! | mapping at 0x10000 | checkpoint records, by number ([`CheckpointField`]) |
 //! | mapping at 0x20000 | validator sets, by epoch ([`SetField`]) |
@@ -59,7 +59,7 @@ pub const LATEST_CHECKPOINT: U256 = uint!(11_U256);
 pub const RECORDED_CHECKPOINT: U256 = uint!(12_U256);
 /// Epoch of the validator set in force.
 pub const VALIDATOR_EPOCH: U256 = uint!(13_U256);
-/// Latest epoch whose set the parent is certified to have in force.
+/// Latest epoch for which a certificate shows that its set is in force on the parent.
 pub const ACKED_EPOCH: U256 = uint!(14_U256);
 
 const FRONTIER: U256 = uint!(0x100_U256);
@@ -74,7 +74,7 @@ pub fn frontier(level: usize) -> U256 {
 /// Fields of a checkpoint's record. `prevDigest` is the previous record's digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointField {
-    /// EIP-712 digest; zero where no such checkpoint exists.
+    /// EIP-712 digest; zero when no such checkpoint exists.
     Digest,
     /// Four 64-bit lanes, least significant first: height, withdrawalCount, depositNonce, epoch.
     Counters,
@@ -107,13 +107,13 @@ pub fn checkpoint(number: u64, field: CheckpointField) -> U256 {
 /// Fields of the record of an epoch's validator set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetField {
-    /// `keccak256` of the packed set, what checkpoints carry and the registry holds; zero where the epoch has no set.
+    /// `keccak256` of the packed set, as in checkpoints and in the registry; zero when the epoch has no set.
     Commitment,
     /// Number of members.
     Count,
-    /// Three 64-bit lanes, least significant first: number of the first checkpoint built in this epoch (0: none yet, and
-    /// the next epoch's set may still change), number of the first one recorded (0: none yet), and the block that carries
-    /// its certificate.
+    /// Three 64-bit lanes, least significant first: number of the first checkpoint built in this epoch (0: none yet, so
+    /// the next epoch's set may still change), number of the first one recorded (0: none yet), and height of the block that
+    /// carries its certificate.
     Handover,
     /// Member at this position in committed order: `address << 64 | power`.
     Member(usize),
@@ -133,7 +133,7 @@ pub fn validator_set(epoch: u64, field: SetField) -> U256 {
     mapped(epoch, VALIDATOR_SETS).wrapping_add(offset)
 }
 
-/// Where Solidity puts the value of `key` in a `mapping(uint64 => ...)` at slot `base`.
+/// Slot of the value of `key` in a Solidity `mapping(uint64 => ...)` at slot `base`.
 fn mapped(key: u64, base: U256) -> U256 {
     let mut preimage = [0u8; 64];
     preimage[24..32].copy_from_slice(&key.to_be_bytes());

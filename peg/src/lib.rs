@@ -1,16 +1,16 @@
-//! The two-way peg's rules: deposits, withdrawals, checkpoints and the certificates over them.
+//! The rules of the two-way peg: deposits, withdrawals, checkpoints and the certificates for them.
 //!
-//! This crate owns what is signed ([`domain`]), who may sign it ([`validators`]), how signatures are
-//! gathered ([`attestations`]) and verified ([`certificate`]), the deposit accumulator ([`deposit`]), the
-//! withdrawal tree ([`tree`]), and the native peg module's state machine over storage slots ([`module`]).
+//! This crate owns the signed data ([`domain`]), the set of signers ([`validators`]), the collection of signatures
+//! ([`attestations`]) and their verification ([`certificate`]), the deposit accumulator ([`deposit`]), the
+//! withdrawal tree ([`tree`]), and the state machine of the native peg module over storage slots ([`module`]).
 //!
-//! It must never know a clock, a socket, a file, the parent chain's endpoint, or how the EVM keeps its
-//! state: slots are read and written through the [`Slots`] trait alone, so that the same rules run inside
-//! a block's execution, in a read-only view and in the tests' model.
+//! It must never know a clock, a socket, a file, the parent chain's endpoint, or how the EVM stores its
+//! state. It reads and writes slots only through the [`Slots`] trait, so the same rules run in the execution of
+//! a block, in a read-only view and in the tests' model.
 //!
-//! Everything that is hashed or signed has one fixed-width encoding: Solidity's ABI under EIP-712. No
-//! strings are ever hashed and no fields are ever joined by delimiters, so the parent's contracts, the
-//! sidechain and the auditor compute the same digests from the same bytes. What travels by gossip is borsh.
+//! All hashed or signed data has one fixed-width encoding: Solidity's ABI under EIP-712. Strings are
+//! never hashed and fields are never joined by delimiters, so the parent's contracts, the
+//! sidechain and the auditor compute the same digests from the same bytes. Gossiped messages are borsh.
 //!
 //! Start reading at [`types`], then [`module`].
 

@@ -1,4 +1,4 @@
-//! What validators gossip about the peg.
+//! The peg messages that validators gossip.
 
 use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -9,17 +9,17 @@ use crate::{
     types::{Checkpoint, ParentView, SetAcknowledged},
 };
 
-/// Largest encoded [`PegMessage`]: a checkpoint (1 + 232 bytes), an address and a signature, with some room.
+/// Largest encoded [`PegMessage`]: a checkpoint (1 + 232 bytes), an address and a signature, with some reserve.
 pub const MAX_PEG_MESSAGE_BYTES: usize = 512;
 
-/// What a validator attests. Each variant carries everything its digest is made of: were a checkpoint's number
-/// beside a bare digest, anyone could move an honest signature to another number and make its signer look like
+/// The statement of a validator. Each variant holds all data of its digest. If it held a checkpoint's number
+/// beside only a digest, anyone could move an honest signature to another number, and its signer would look like
 /// an equivocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum Attestation {
-    /// "The parent's finalised chain has these deposits."
+    /// "The parent's finalised chain contains these deposits."
     ParentView(ParentView),
-    /// "This is the canonical checkpoint of its number."
+    /// "This is the canonical checkpoint with its number."
     Checkpoint(Checkpoint),
     /// "The parent's finalised chain has this set in force."
     SetAcknowledged(SetAcknowledged),
@@ -28,7 +28,7 @@ pub enum Attestation {
 /// A signed attestation, as gossiped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PegMessage {
-    /// What is attested.
+    /// The attestation.
     pub attestation: Attestation,
     /// Address of the signer's peg key.
     pub signer: Address,
@@ -36,13 +36,13 @@ pub struct PegMessage {
     pub signature: Signature65,
 }
 
-/// Why bytes are not a [`PegMessage`]: the peer's fault.
+/// Why bytes are not a [`PegMessage`]. The peer is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// More than [`MAX_PEG_MESSAGE_BYTES`].
     #[error("a peg message of {got} bytes; at most {MAX_PEG_MESSAGE_BYTES} are read")]
     TooLarge {
-        /// Bytes given.
+        /// Length of the bytes.
         got: usize,
     },
     /// Not the encoding of a message, or followed by more bytes.
@@ -54,7 +54,7 @@ impl PegMessage {
     /// Signs an attestation.
     ///
     /// # Errors
-    /// Whatever the signer returns.
+    /// The signer's error.
     pub fn sign(domain: &PegDomain, attestation: Attestation, signer: &dyn PegSigner) -> Result<Self, SignatureError> {
         Ok(Self { attestation, signer: signer.address(), signature: signer.sign_attestation(domain, &attestation)? })
     }
@@ -64,7 +64,7 @@ impl PegMessage {
         borsh::to_vec(self).expect("writing to memory does not fail")
     }
 
-    /// Reads exactly one message.
+    /// Decodes exactly one message.
     ///
     /// # Errors
     /// [`MessageError`].

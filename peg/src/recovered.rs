@@ -1,16 +1,16 @@
-//! Signers recovered lately, so that no signature is recovered twice in a while.
+//! A process-wide cache of signers that were recently recovered from signatures, so that they are not recovered again.
 //!
-//! A peg signature is recovered when it arrives by gossip, and again when its certificate is proposed and executed. Who signed
-//! is a pure function of digest and signature, and only addresses that this function gave are remembered, so answers never
-//! depend on what is remembered; what fails is computed anew each time. Entries are found by the digest and the whole
-//! signature, not by a hash of them: there is nothing to collide.
+//! A peg signature is recovered when it arrives by gossip, and again when its certificate is proposed and executed. The signer
+//! is a pure function of digest and signature, and only successful results are cached, so the cache never changes a result.
+//! A failed recovery is computed again each time. The key of an entry is the digest with the whole signature, not a hash of
+//! them, so there are no collisions.
 //!
-//! What is remembered is bounded: nobody outside can fill the memory. Almost any 65 bytes give some address, so anybody whose
-//! signatures are looked at can push entries out, which costs the others a recovery and nothing else.
+//! The cache is bounded: a peer cannot fill the memory. Almost any 65 bytes recover to some address, so a peer whose
+//! signatures are checked can displace entries. That costs one recovery for each displaced entry and nothing else.
 //!
-//! One lock for all, held for a search or an insertion only. `benches/certificates.rs` on two busy cores: recovering takes
-//! 48 µs a signature, remembering 0.08 µs, and 0.14 µs while another thread does nothing else. Several locks could save part of
-//! the difference, which is a thousandth of what the memory saves.
+//! One lock protects the cache and is held only for a search or an insertion. `benches/certificates.rs` on two busy cores: a
+//! recovery takes 48 µs a signature, a cached answer 0.08 µs, and 0.14 µs while another thread only reads the cache. Several
+//! locks could save part of that difference, which is a thousandth of the time that the cache saves.
 
 use std::{
     collections::BTreeMap,
@@ -21,14 +21,14 @@ use alloy_primitives::{Address, B256};
 
 use crate::signature::{Signature65, SignatureError};
 
-/// Signatures in a generation. Two are kept, about 5 MB: a hundred certificates or more of 100 validators.
+/// Signatures in a generation. Two generations are kept, about 5 MB: a hundred certificates or more of 100 validators.
 const GENERATION: usize = 16_384;
 
 static RECENT: Mutex<Recent> = Mutex::new(Recent::new(GENERATION));
 
 type Question = (B256, Signature65);
 
-/// What `recover` says of the pair, which it must decide by nothing else; it is not asked when it gave an address lately.
+/// The result of `recover` for the pair. `recover` must depend on nothing else; it is not called when the result is cached.
 pub(crate) fn remembered(
     digest: B256,
     signature: &Signature65,
@@ -39,21 +39,21 @@ pub(crate) fn remembered(
     if let Some(signer) = known {
         return Ok(signer);
     }
-    // Not under the lock: this is what takes time.
+    // The slow part runs without the lock.
     let signer = recover()?;
     let forgotten = recent().insert(question, signer);
-    // Nor this: the guard is gone when the statement above ends.
+    // Freeing the old entries also runs without the lock: the guard ends with the statement above.
     drop(forgotten);
     Ok(signer)
 }
 
 fn recent() -> MutexGuard<'static, Recent> {
-    // Entries are whole or absent: a thread that panicked elsewhere while holding the lock spoiled nothing.
+    // Entries are complete or absent: a thread that panicked while holding the lock left the cache consistent.
     RECENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A map of bounded size that forgets in two steps: when the young generation is full it becomes the old one, and what was
-/// the old one goes. An entry outlives at least `capacity` later ones.
+/// A bounded map with two generations. When the young generation is full, it becomes the old one, and the former old one is
+/// dropped. An entry survives at least `capacity` later insertions.
 struct Recent {
     capacity: usize,
     young: BTreeMap<Question, Address>,
@@ -69,7 +69,7 @@ impl Recent {
         self.young.get(question).or_else(|| self.old.get(question)).copied()
     }
 
-    /// Adds an entry, and returns those it makes room for.
+    /// Adds an entry and returns the entries that were dropped for it.
     fn insert(&mut self, question: Question, signer: Address) -> BTreeMap<Question, Address> {
         let mut forgotten = BTreeMap::new();
         if self.young.len() >= self.capacity {

@@ -1,15 +1,15 @@
-//! What the registry on the parent needs next from a relayer.
+//! Finds the next checkpoint that a relayer must submit to the registry on the parent.
 //!
-//! The registry accepts a checkpoint of the epoch it is in or of the one after it, and learns the set after that from it.
-//! So it can be led from any epoch to the present one, however long nobody relayed: by one checkpoint of each epoch, in
-//! order, and the handovers recorded on the sidechain are such checkpoints. Only then is the latest one of use to it.
+//! The registry accepts a checkpoint of its current epoch or of the next one, and learns from it the set of the epoch
+//! after. So it can be led from any epoch to the current one, however long no relayer was active: by one checkpoint of each
+//! epoch, in order. The handovers recorded on the sidechain are such checkpoints. Only then can it accept the latest one.
 
 use crate::{
     module::{HandoverRecord, PegModule},
     slots::Slots,
 };
 
-/// Where the registry stands.
+/// The registry's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistryState {
     /// Number of its latest checkpoint; 0 before the first.
@@ -20,14 +20,14 @@ pub struct RegistryState {
     pub knows_next: bool,
 }
 
-/// The handover the registry needs next, with its epoch; `None` when it has the current epoch's, or that one is not
-/// recorded yet. `slots` are the sidechain's latest.
+/// The handover that the registry needs next, with its epoch. `None` when the registry has reached the current epoch, or
+/// when that handover is not recorded yet. `slots` are the sidechain's latest.
 ///
-/// One step at a time: after each submission the registry is asked again, because other relayers submit, too, and the
-/// parent's head may be replaced by another.
+/// The registry is read again after each submission, because other relayers may submit too, and because the parent's head
+/// may be reorganised.
 ///
 /// # Errors
-/// The slots' own.
+/// An error of the slots.
 pub fn next_handover<S: Slots>(
     slots: &mut S,
     registry: &RegistryState,

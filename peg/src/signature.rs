@@ -1,4 +1,4 @@
-//! secp256k1 signatures over digests, in the one form that both chains accept.
+//! secp256k1 signatures over digests, in the only form that both chains accept.
 
 use alloy_consensus::crypto::{SECP256K1N_HALF, secp256k1};
 use alloy_primitives::{Address, B256, FixedBytes, Signature, U256, keccak256};
@@ -11,39 +11,39 @@ use crate::{domain::PegDomain, message::Attestation, recovered};
 pub const SIGNATURE_BYTES: usize = 65;
 
 /// A recoverable signature `r ++ s ++ v` with `v` 27 or 28, `r` and `s` not zero, and `s` in the lower
-/// half of the curve's order. The form is checked on construction, so that each (key, digest) has
-/// one accepted encoding per nonce and `v`, `s` cannot be flipped by a third party.
+/// half of the curve's order. The constructor checks the form, so each (key, digest) has
+/// one accepted encoding per nonce, and a third party cannot flip `v` and `s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signature65([u8; SIGNATURE_BYTES]);
 
-/// Why bytes are not a signature (the sender's fault), or a key cannot sign (the operator's).
+/// Why bytes are not a signature (the sender is at fault), or why a key cannot sign (the operator is at fault).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// Not 65 bytes.
     #[error("a signature has {SIGNATURE_BYTES} bytes, not {got}")]
     Length {
-        /// Bytes given.
+        /// Length of the bytes.
         got: usize,
     },
     /// `v` is neither 27 nor 28.
     #[error("signature v is {got}, neither 27 nor 28")]
     RecoveryId {
-        /// The byte given.
+        /// The byte found.
         got: u8,
     },
     /// `r` or `s` is zero.
     #[error("signature r or s is zero")]
     Zero,
-    /// `s` is above half the curve's order, where every signature has a malleable twin.
+    /// `s` is above half the curve's order, so the signature is malleable.
     #[error("signature s is in the upper half of the curve's order")]
     HighS,
-    /// No public key gives this signature.
+    /// No public key can be recovered from this signature.
     #[error("no signer can be recovered from the signature")]
     Unrecoverable,
     /// The secret is zero or not below the curve's order.
     #[error("the secret key is not a valid secp256k1 scalar")]
     InvalidSecret,
-    /// A signer elsewhere did not answer, or refuses this statement.
+    /// A remote signer did not answer, or refuses this statement.
     #[error("the signer gave no signature")]
     Unavailable,
 }
@@ -68,7 +68,7 @@ impl Signature65 {
         Ok(signature)
     }
 
-    /// From the three values the ABI carries.
+    /// Builds a signature from the three ABI values.
     ///
     /// # Errors
     /// As [`Signature65::from_bytes`].
@@ -85,12 +85,12 @@ impl Signature65 {
         &self.0
     }
 
-    /// First half.
+    /// The first 32 bytes.
     pub fn r(&self) -> U256 {
         U256::from_be_slice(&self.0[..32])
     }
 
-    /// Second half.
+    /// The second 32 bytes.
     pub fn s(&self) -> U256 {
         U256::from_be_slice(&self.0[32..64])
     }
@@ -100,15 +100,15 @@ impl Signature65 {
         self.0[64]
     }
 
-    /// The address whose key signed `digest`. Computed once in a while for the same two.
+    /// The address whose key signed `digest`. Results are cached.
     ///
     /// # Errors
-    /// `Unrecoverable` when no key fits.
+    /// `Unrecoverable` when no key matches.
     pub fn recover(&self, digest: B256) -> Result<Address, SignatureError> {
         recovered::remembered(digest, self, || self.recover_anew(digest))
     }
 
-    /// As [`Signature65::recover`], always computed.
+    /// As [`Signature65::recover`], without the cache.
     pub(crate) fn recover_anew(&self, digest: B256) -> Result<Address, SignatureError> {
         let signature = Signature::new(self.r(), self.s(), self.v() == 28);
         secp256k1::recover_signer(&signature, digest).map_err(|_| SignatureError::Unrecoverable)
@@ -144,7 +144,7 @@ impl<'de> Deserialize<'de> for Signature65 {
 /// Signs `digest` with a secp256k1 secret (RFC 6979 nonce, so equal inputs give equal signatures).
 ///
 /// # Errors
-/// `InvalidSecret` when the secret is no scalar of the curve.
+/// `InvalidSecret` when the secret is zero or not below the curve's order.
 pub fn sign_digest(secret: &B256, digest: B256) -> Result<Signature65, SignatureError> {
     let signature = secp256k1::sign_message(*secret, digest).map_err(|_| SignatureError::InvalidSecret)?.normalized_s();
     Signature65::from_parts(signature.r().into(), signature.s().into(), if signature.v() { 28 } else { 27 })
@@ -153,14 +153,14 @@ pub fn sign_digest(secret: &B256, digest: B256) -> Result<Signature65, Signature
 /// The address of a secp256k1 secret.
 ///
 /// # Errors
-/// `InvalidSecret` when the secret is no scalar of the curve.
+/// `InvalidSecret` when the secret is zero or not below the curve's order.
 pub fn address_of(secret: &B256) -> Result<Address, SignatureError> {
-    // Recovering from a signature needs no public-key type in this crate's interface.
+    // Recovery from a signature keeps public-key types out of this crate's interface.
     let digest = keccak256("causeway peg address probe");
     sign_digest(secret, digest)?.recover_anew(digest)
 }
 
-/// Whoever holds a peg key. The node guards it with the durable sign state: `(number, digest)` is on disk
+/// Holds a peg key. The node protects it with the durable sign state: `(number, digest)` is on disk
 /// before a checkpoint's signature leaves.
 pub trait PegSigner: Send + Sync {
     /// Address of the key.
@@ -169,13 +169,13 @@ pub trait PegSigner: Send + Sync {
     /// Signs a digest made by [`crate::PegDomain`].
     ///
     /// # Errors
-    /// Whatever keeps the key from signing.
+    /// The reason why the key does not sign.
     fn sign(&self, digest: B256) -> Result<Signature65, SignatureError>;
 
-    /// Signs an attestation. A signer that decides for itself what it signs sees here what the digest is made of.
+    /// Signs an attestation. A signer that decides by itself whether to sign needs the content of the digest.
     ///
     /// # Errors
-    /// Whatever keeps the key from signing.
+    /// The reason why the key does not sign.
     fn sign_attestation(&self, domain: &PegDomain, attestation: &Attestation) -> Result<Signature65, SignatureError> {
         self.sign(domain.attestation_digest(attestation))
     }
@@ -192,7 +192,7 @@ impl LocalPegSigner {
     /// Checks the secret and derives its address.
     ///
     /// # Errors
-    /// `InvalidSecret` when the secret is no scalar of the curve.
+    /// `InvalidSecret` when the secret is zero or not below the curve's order.
     pub fn new(secret: B256) -> Result<Self, SignatureError> {
         Ok(Self { secret, address: address_of(&secret)? })
     }
@@ -200,7 +200,7 @@ impl LocalPegSigner {
 
 impl std::fmt::Debug for LocalPegSigner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Never the secret.
+        // The secret is never printed.
         formatter.debug_struct("LocalPegSigner").field("address", &self.address).finish_non_exhaustive()
     }
 }

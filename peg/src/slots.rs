@@ -1,18 +1,18 @@
-//! Storage slots as the module sees them.
+//! Storage slots for the module.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use alloy_primitives::{Address, B256, U256};
 
-/// 256-bit slots of the peg's account. Execution implements it over the EVM's journal (so reverts undo
-/// writes and gas is charged per slot), views over a state snapshot; tests use a map.
+/// The 256-bit slots of the peg's account. Execution implements it over the EVM's journal, so reverts undo
+/// writes and each access costs gas; views read a state snapshot; tests use a map.
 pub trait Slots {
-    /// Why a slot could not be read or written. Never a verdict about the block: a local failure, or the
-    /// journal's own halt (out of gas).
+    /// Why a slot could not be read or written: a local failure, or the
+    /// journal's own halt (out of gas). It is never a verdict about the block.
     type Error;
 
-    /// Value of `slot`; zero when never written.
+    /// Value of `slot`; zero when it was never written.
     ///
     /// # Errors
     /// [`Slots::Error`].
@@ -46,7 +46,7 @@ impl Slots for BTreeMap<U256, U256> {
     }
 
     fn store(&mut self, slot: U256, value: U256) -> Result<(), Infallible> {
-        // A zero slot does not exist in the state trie, so it does not exist here.
+        // A zero slot does not exist in the state trie, so it is removed here too.
         if value.is_zero() {
             self.remove(&slot);
         } else {
@@ -56,22 +56,22 @@ impl Slots for BTreeMap<U256, U256> {
     }
 }
 
-/// A hash as a slot's value.
+/// Converts a hash to a slot value.
 pub(crate) fn word(hash: B256) -> U256 {
     U256::from_be_bytes(hash.0)
 }
 
-/// A slot's value as a hash.
+/// Converts a slot value to a hash.
 pub(crate) fn hash(value: U256) -> B256 {
     B256::from(value)
 }
 
-/// An address as a slot's value, right-aligned as Solidity has it.
+/// Converts an address to a slot value, right-aligned as in Solidity.
 pub(crate) fn address_word(address: Address) -> U256 {
     word(address.into_word())
 }
 
-/// A slot's value as an address.
+/// Converts a slot value to an address.
 pub(crate) fn address(value: U256) -> Address {
     Address::from_word(hash(value))
 }

@@ -1,12 +1,12 @@
 //! The withdrawal tree: append-only, positional, of fixed depth 32, with fixed zero hashes.
 //!
-//! Leaf `i` sits at position `i`; the sibling at each level is left or right by the bits of `i`, never by
-//! comparing hashes. Positions not yet used hold zero (level 0) or the hash of two zero subtrees, so a
-//! root is defined for every count and a later root proves every earlier leaf.
+//! Leaf `i` is at position `i`. The bits of `i` determine at each level whether the sibling is left or right; hashes
+//! are never compared for order. Unused positions hold zero (level 0) or the hash of two zero subtrees, so
+//! every count has a defined root, and a later root proves every earlier leaf.
 //!
-//! Appending keeps only the *frontier*: at each level the left sibling that waits for its right one (the
-//! beacon deposit contract's algorithm). One append writes exactly one frontier node, so the native module
-//! pays one slot per withdrawal.
+//! An append needs only the *frontier*: at each level the left sibling whose right sibling is not complete yet (the
+//! algorithm of the beacon deposit contract). One append writes exactly one frontier node, so a withdrawal costs the
+//! native module one slot.
 
 use std::{convert::Infallible, sync::LazyLock};
 
@@ -15,10 +15,10 @@ use alloy_primitives::{B256, keccak256};
 /// Levels between a leaf and the root.
 pub const TREE_DEPTH: usize = 32;
 
-/// Most leaves: one less than the positions, so that the root's own level never fills.
+/// Most leaves: one less than the number of positions, so that the frontier needs no node at the root's level.
 pub const MAX_LEAVES: u64 = u32::MAX as u64;
 
-/// Sibling hashes from the leaf's level up.
+/// Sibling hashes, from the leaf's level upwards.
 pub type Proof = [B256; TREE_DEPTH];
 
 static ZERO_HASHES: LazyLock<[B256; TREE_DEPTH + 1]> = LazyLock::new(|| {
@@ -39,17 +39,17 @@ pub fn hash_pair(left: B256, right: B256) -> B256 {
     keccak256([left.0, right.0].concat())
 }
 
-/// The tree already holds [`MAX_LEAVES`] leaves.
+/// The tree already has [`MAX_LEAVES`] leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the withdrawal tree is full ({MAX_LEAVES} leaves)")]
 pub struct TreeFull;
 
-/// Where an append goes: the frontier node to write and its level. `load(level)` reads the frontier.
+/// The effect of an append: the frontier node to write and its level. `load(level)` reads the frontier.
 ///
 /// `count` is the number of leaves before the append and must be below [`MAX_LEAVES`].
 ///
 /// # Errors
-/// Whatever `load` returns.
+/// The error of `load`.
 pub fn append_step<E>(
     count: u64,
     leaf: B256,
@@ -71,7 +71,7 @@ pub fn append_step<E>(
 /// The root of a tree with `count` leaves and the frontier that `load(level)` reads.
 ///
 /// # Errors
-/// Whatever `load` returns.
+/// The error of `load`.
 pub fn root_from<E>(count: u64, mut load: impl FnMut(usize) -> Result<B256, E>) -> Result<B256, E> {
     let mut node = B256::ZERO;
     for (level, zero) in zero_hashes().iter().take(TREE_DEPTH).enumerate() {
@@ -94,7 +94,7 @@ impl Default for Frontier {
 }
 
 impl Frontier {
-    /// Leaves so far.
+    /// Number of leaves.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -114,14 +114,14 @@ impl Frontier {
         Ok(index)
     }
 
-    /// Root over the leaves so far.
+    /// Root of the current leaves.
     pub fn root(&self) -> B256 {
         let Ok(root) = root_from::<Infallible>(self.count, |level| Ok(self.nodes[level]));
         root
     }
 }
 
-/// Root over all of `leaves`.
+/// Root of all of `leaves`.
 ///
 /// # Errors
 /// [`TreeFull`] beyond [`MAX_LEAVES`].
@@ -133,8 +133,8 @@ pub fn root_of(leaves: &[B256]) -> Result<B256, TreeFull> {
     Ok(frontier.root())
 }
 
-/// Proof of leaf `index` against the root over the first `count` of `leaves`; `None` when there are not
-/// so many leaves or the index is not below the count. Hashes `count` nodes.
+/// Proof of leaf `index` against the root of the first `count` of `leaves`; `None` when there are fewer
+/// leaves or when the index is not below the count. Hashes `count` nodes.
 pub fn prove(leaves: &[B256], index: u64, count: u64) -> Option<Proof> {
     let mut layer = leaves.get(..usize::try_from(count).ok()?)?.to_vec();
     let mut position = usize::try_from(index).ok().filter(|at| *at < layer.len())?;
@@ -147,14 +147,14 @@ pub fn prove(leaves: &[B256], index: u64, count: u64) -> Option<Proof> {
     Some(proof)
 }
 
-/// Root that `leaf` at `index` and its siblings give.
+/// The root that follows from `leaf` at `index` and its siblings.
 pub fn root_of_proof(leaf: B256, index: u64, proof: &Proof) -> B256 {
     proof.iter().enumerate().fold(leaf, |node, (level, sibling)| {
         if (index >> level) & 1 == 1 { hash_pair(*sibling, node) } else { hash_pair(node, *sibling) }
     })
 }
 
-/// Whether `leaf` is at `index` in the tree of `count` leaves with this `root`.
+/// Whether `leaf` is at `index` in the tree with `count` leaves and this `root`.
 pub fn verify(root: B256, count: u64, leaf: B256, index: u64, proof: &Proof) -> bool {
     // The index bound also refuses indices with bits above the tree's depth, which would alias.
     index < count && count <= MAX_LEAVES && root_of_proof(leaf, index, proof) == root

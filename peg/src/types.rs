@@ -1,4 +1,4 @@
-//! The structs both chains speak of, declared with the ABI in [`crate::abi`], and their borsh form.
+//! The structs that both chains use, declared with the ABI in [`crate::abi`], and their borsh encoding.
 
 pub use crate::abi::{Checkpoint, Deposit, ParentView, SetAcknowledged, Withdrawal};
 use alloy_primitives::{Address, B256, U256};
@@ -8,8 +8,8 @@ use borsh::{BorshDeserialize, BorshSerialize, io};
 /// The parent's native coin, as a token address.
 pub const NATIVE_TOKEN: Address = Address::ZERO;
 
-/// Writes each field in declaration order with borsh's fixed widths: what these structs look like in
-/// gossip and on disk. (Hashing and signing use the ABI encoding only.)
+/// Encodes each field in declaration order with borsh's fixed widths: the form of these structs in
+/// gossip and on disk. Hashing and signing use the ABI encoding only.
 macro_rules! borsh_fields {
     ($type:ty { $($field:ident : $kind:ty),+ $(,)? }) => {
         impl BorshSerialize for $type {
@@ -51,7 +51,7 @@ borsh_fields!(ParentView { parentHeight: u64, parentHash: B256, depositNonce: u6
 borsh_fields!(SetAcknowledged { epoch: u64, commitment: B256 });
 borsh_fields!(Deposit { nonce: u64, token: Address, sender: Address, recipient: Address, amount: U256 });
 
-// `Copy` spares the callers clones: every field is plain fixed-width data.
+// `Copy` saves the callers clones: every field is plain fixed-width data.
 impl Copy for Checkpoint {}
 impl Copy for Withdrawal {}
 impl Copy for ParentView {}

@@ -1,5 +1,5 @@
 //! The peg's federation: the validators' secp256k1 addresses with their powers, and the commitment to
-//! them that the registry holds.
+//! them that the registry stores.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-/// Largest set: signers are named by one 256-bit bitmap on the parent.
+/// Largest set: a certificate on the parent names its signers by one 256-bit bitmap.
 pub const MAX_PEG_VALIDATORS: usize = 256;
 
 /// One member: the address of its peg key, and its power (scaled stake, never 0).
@@ -19,34 +19,34 @@ pub struct PegValidator {
     pub power: u64,
 }
 
-/// Why a list of validators is not a set. All are the fault of whoever wrote the list (genesis, staking).
+/// Why a list of validators is not a valid set. The author of the list (genesis, staking) is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PegValidatorSetError {
-    /// Nobody could sign.
+    /// Without members there can be no signature.
     #[error("the peg validator set is empty")]
     Empty,
     /// More members than a certificate can name.
     #[error("{count} peg validators; at most {MAX_PEG_VALIDATORS} fit a certificate")]
     TooMany {
-        /// Members given.
+        /// Number of members.
         count: usize,
     },
-    /// ecrecover answers with the zero address on failure, so it may never be a member.
+    /// ecrecover returns the zero address on failure, so it must never be a member.
     #[error("the zero address cannot be a peg validator")]
     ZeroAddress,
-    /// A member without power.
+    /// A member has no power.
     #[error("peg validator {address} has no power")]
     ZeroPower {
         /// The member.
         address: Address,
     },
-    /// One key twice.
+    /// A key appears twice.
     #[error("peg validator {address} is listed twice")]
     Duplicate {
         /// The member.
         address: Address,
     },
-    /// The powers' sum leaves 64 bits.
+    /// The sum of the powers exceeds 64 bits.
     #[error("the peg validators' total power exceeds 64 bits")]
     PowerOverflow,
     /// A list that must be in committed order is not.
@@ -93,7 +93,7 @@ impl PegValidatorSet {
         Ok(Self { epoch, validators, positions, total_power })
     }
 
-    /// The same, for a list that comes from elsewhere and must already be in committed order.
+    /// As [`PegValidatorSet::new`], for a list that must already be in committed order.
     ///
     /// # Errors
     /// [`PegValidatorSetError`], `OutOfOrder` when sorting would change the list.
@@ -105,7 +105,7 @@ impl PegValidatorSet {
         Ok(set)
     }
 
-    /// Epoch the set signs for.
+    /// Epoch in which the set signs.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -134,12 +134,12 @@ impl PegValidatorSet {
 
     /// Whether `power` is strictly more than two thirds of the total.
     pub fn is_quorum(&self, power: u128) -> bool {
-        // Both sides stay far inside 128 bits for any power a set can hold; anything above saturates to
-        // a sum no honest tally reaches.
+        // Both sides stay far below 128 bits for any power of a real set. A larger value saturates, which no honest
+        // sum reaches.
         power.saturating_mul(3) > u128::from(self.total_power) * 2
     }
 
-    /// `address (20 bytes) ++ power (8 bytes, big-endian)` of each member, in order: what the registry
+    /// `address (20 bytes) ++ power (8 bytes, big-endian)` of each member, in order: the form that the registry
     /// takes in calldata and hashes.
     pub fn packed(&self) -> Vec<u8> {
         self.validators
@@ -153,7 +153,7 @@ impl PegValidatorSet {
             .collect()
     }
 
-    /// `keccak256(packed)`. It commits to the order and to every power, hence to the total, too.
+    /// `keccak256(packed)`. It commits to the order and to every power, and so to the total.
     pub fn commitment(&self) -> B256 {
         keccak256(self.packed())
     }

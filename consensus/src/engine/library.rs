@@ -1,4 +1,4 @@
-//! The library's traits, on types of our own.
+//! Implements the library's traits for our own types.
 
 use std::fmt;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ impl core::Proposal<Core> for CoreProposal {
     }
 }
 
-/// Parts travel outside the core.
+/// Empty: the parts of a body do not pass through the core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoPart;
 
@@ -245,7 +245,7 @@ impl Context for Core {
     type Proposal = CoreProposal;
     type Validator = CoreValidator;
     type ValidatorSet = CoreSet;
-    type Timeouts = core::LinearTimeouts; // never read: the host has its own
+    type Timeouts = core::LinearTimeouts; // never read: the host has its own timeouts
     type Value = CoreValue;
     type Vote = CoreVote;
     type Extension = ();
@@ -254,7 +254,7 @@ impl Context for Core {
     /// Pitfall 9: our own pure function of set, height and round.
     fn select_proposer<'a>(&self, set: &'a CoreSet, height: CoreHeight, round: core::Round) -> &'a CoreValidator {
         let at = set.set.proposer_index(Height(height.0), from_round(round));
-        &set.members[at] // members mirror the set
+        &set.members[at] // members are in the order of the set
     }
 
     fn new_proposal(

@@ -1,4 +1,4 @@
-//! What the core has the host do. The order of outputs is the contract: sign state, log, network.
+//! The core's requests to the host. The order of outputs is part of the contract: sign state, log, network.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::vote::{SignedVote, Vote, VoteKind};
 use crate::wal::WalEntry;
 
 impl Inner {
-    /// Signs what the sign state lets pass. A fresh signature is persisted before anything that carries it.
+    /// Signs if the sign state permits it. A fresh signature is persisted before any message that carries it.
     fn sign(&mut self, request: SignRequest<'_>) -> Result<[u8; SIGNATURE_BYTES], SignRefusal> {
         if self.work.as_ref().is_some_and(|work| work.certified.is_some()) {
-            // More than two thirds have decided this height: a signature could only harm its signer.
+            // More than two thirds have decided this height: another signature could only harm its signer.
             return Err(SignRefusal::Decided(request.height));
         }
         match self.sign_state.check(&request)? {
@@ -35,7 +35,8 @@ impl Inner {
         }
     }
 
-    /// As [`Inner::sign`], for messages the core derived: notes the signature as this log's, or the refusal.
+    /// As [`Inner::sign`], for messages that the core derived: records either the signature as made with this log, or the
+    /// refusal.
     fn sign_derived(&mut self, request: SignRequest<'_>) -> Result<[u8; SIGNATURE_BYTES], SignRefusal> {
         let (height, round, step) = (request.height, request.round, request.step);
         let result = self.sign(request);
@@ -51,9 +52,9 @@ impl Inner {
         result
     }
 
-    /// Signs a vote for nil in place of one that would betray a lock the core forgot with its log: nil is always safe,
-    /// and silence could keep the others waiting for a quorum of votes. It is not what the core derived, so it is
-    /// not noted as this log's: a replay takes it for a vote that came back from a peer.
+    /// Signs a vote for nil instead of one that would break a lock which the core lost with its log. Nil is always safe, and
+    /// without a vote the others might wait forever for a quorum. The core did not derive this vote, so it is not recorded
+    /// as made with this log: a replay treats it like a vote received from a peer.
     fn sign_nil_instead(&mut self, vote: &Vote) -> Option<SignedVote> {
         let vote = Vote { block_hash: None, ..vote.clone() };
         let bytes = vote.sign_bytes(self.config.chain);
@@ -65,7 +66,7 @@ impl Inner {
         Some(signed)
     }
 
-    /// What the sign state has to know of a vote.
+    /// The sign state's view of a vote.
     fn vote_request<'a>(&self, vote: &Vote, bytes: &'a [u8]) -> SignRequest<'a> {
         let proposals = self.index.proposals(vote.height, vote.round).iter();
         let voted = proposals.filter(|p| Some(p.proposal.block_hash) == vote.block_hash);
@@ -74,25 +75,27 @@ impl Inner {
         SignRequest { height, round, step, block_hash, pol_round, bytes }
     }
 
-    /// Remembers a vote that the core gave and the signer was not there to sign. The core takes it for given and would not ask
-    /// again; without it the others, when they are too few, could never leave the round.
-    fn owe(&mut self, vote: &Vote) {
+    /// Remembers a vote that the core requested while the signer was unavailable. The core believes that it was given and
+    /// does not ask again. If the others are too few, they cannot leave the round without it.
+    fn add_pending_vote(&mut self, vote: &Vote) {
         let Some(work) = &mut self.work else { return };
-        work.owed.retain(|owed| owed.round == vote.round && owed.kind != vote.kind);
-        work.owed.push(vote.clone());
+        work.pending.retain(|pending| pending.round == vote.round && pending.kind != vote.kind);
+        work.pending.push(vote.clone());
     }
 
-    /// Signs what is owed in this round, if the signer is back. As with [`Inner::sign_nil_instead`] it is not noted as this log's:
-    /// the core cannot repeat it, the host does.
-    pub(super) fn sign_owed_votes(&mut self) {
+    /// Signs the pending votes of this round if the signer is available again. As in [`Inner::sign_nil_instead`], they are
+    /// not recorded as made with this log: the core cannot repeat them, so the host does.
+    pub(super) fn sign_pending_votes(&mut self) {
         let Some(work) = &mut self.work else { return };
         let round = work.round;
-        for vote in std::mem::take(&mut work.owed).into_iter().filter(|vote| vote.round == round) {
+        for vote in std::mem::take(&mut work.pending).into_iter().filter(|vote| vote.round == round) {
             let bytes = vote.sign_bytes(self.config.chain);
             let request = self.vote_request(&vote, &bytes);
             match self.sign(request) {
-                Ok(_) => info!(height = %vote.height, %round, kind = ?vote.kind, "signed late: the signer is back"),
-                Err(SignRefusal::Signer(_)) => self.owe(&vote),
+                Ok(_) => {
+                    info!(height = %vote.height, %round, kind = ?vote.kind, "signed late: the signer is available again")
+                }
+                Err(SignRefusal::Signer(_)) => self.add_pending_vote(&vote),
                 Err(refusal) => warn!(height = %vote.height, %round, kind = ?vote.kind, %refusal, "not signing"),
             }
         }
@@ -132,7 +135,7 @@ impl Inner {
         self.work.as_ref().is_some_and(|work| work.signed.contains(signature))
     }
 
-    /// Whether a vote of the current height verifies, from memory if it was verified before (pitfall 10).
+    /// Whether a vote of the current height verifies; answered from the index if it was verified before (pitfall 10).
     pub(super) fn verifies(&self, vote: &SignedVote) -> bool {
         let Some(work) = &self.work else { return false };
         self.index.is_verified(vote) || vote.verify(self.config.chain, &work.set)
@@ -151,7 +154,7 @@ pub(super) fn step_of(kind: VoteKind) -> SignStep {
     }
 }
 
-/// Whether the core's picture of a proposal is of this one.
+/// Whether the core's bare proposal was made from this full one.
 fn is_same(full: &Proposal, bare: &BareProposal) -> bool {
     (full.height, full.round, full.pol_round, full.block_hash, full.proposer)
         == (bare.height, bare.round, bare.pol_round, bare.block_hash, bare.proposer)
@@ -192,13 +195,14 @@ impl Actions for Inner {
             Ok(signature) => signature,
             Err(SignRefusal::Locked { .. }) => return self.sign_nil_instead(vote),
             Err(SignRefusal::Signer(_)) => {
-                self.owe(vote);
+                self.add_pending_vote(vote);
                 return None;
             }
             Err(_) => return None,
         };
         let signed = SignedVote { vote: vote.clone(), signature };
-        // The sign state makes evidence against ourselves impossible; a twin of this key would show up at ingress.
+        // The sign state makes evidence against ourselves impossible; a second process with this key would be noticed at
+        // ingress.
         let _evidence = self.index.insert_vote(&signed, true);
         Some(signed)
     }
@@ -206,7 +210,8 @@ impl Actions for Inner {
     fn sign_proposal(&mut self, bare: &BareProposal) -> Option<[u8; SIGNATURE_BYTES]> {
         let signature = self.sign_own_proposal(bare);
         if signature.is_none() {
-            // The core cancelled this timer when it took our block, counting on the proposal that now never comes.
+            // The core cancelled this timer when it received our block. The proposal it expects will not come, so the timer
+            // is needed.
             self.schedule(Timer { round: bare.round, kind: TimerKind::Propose });
         }
         signature
@@ -217,7 +222,7 @@ impl Actions for Inner {
     }
 
     fn verify_proposal(&mut self, bare: &BareProposal, signature: &[u8; SIGNATURE_BYTES]) -> bool {
-        // Every proposal fed to the core is in the index, where only verified ones are.
+        // Every proposal fed to the core is in the index, which holds only verified ones.
         self.signed_proposal(bare, signature).is_some()
     }
 
@@ -244,7 +249,7 @@ impl Actions for Inner {
             EngineInput::Proposal(bare, signature) => match self.signed_proposal(&bare, &signature) {
                 Some(proposal) if self.signed_here(&signature) => WalEntry::OwnProposal(proposal.clone()),
                 Some(proposal) => WalEntry::Proposal(proposal.clone()),
-                None => return, // cannot be: it passed `verify_proposal` in this very step
+                None => return, // impossible: it passed `verify_proposal` in this step
             },
             EngineInput::Polka(certificate) => WalEntry::Polka(certificate),
             EngineInput::Block(block) => WalEntry::Verdict {
@@ -256,7 +261,8 @@ impl Actions for Inner {
                 valid: block.valid,
             },
             EngineInput::Timeout(timer) => WalEntry::Timeout { height, timer },
-            // The library documents both as never logged: certificates are logged vote by vote, blocks as verdicts.
+            // The library documents that both are never logged: it logs the votes of certificates one by one, and blocks as
+            // verdicts.
             EngineInput::RoundCertificate(_) | EngineInput::Propose { .. } => return,
         };
         self.append(&entry);
@@ -286,7 +292,7 @@ impl Actions for Inner {
         let Some(work) = &mut self.work else { return };
         work.building = Some(round);
         let deadline_ms = work.timers.get(&timer).copied().unwrap_or(self.now_ms);
-        // During a replay the log may show that we proposed already; `recover` decides when it is over.
+        // During a replay, the log may show that we have proposed already; `recover` decides that at its end.
         if self.replaying.is_none() {
             self.out.push(Output::BuildBlock { height, round, deadline_ms });
         }
@@ -298,7 +304,7 @@ impl Actions for Inner {
         match valid.and_then(|root| self.bodies.body(&root)).cloned() {
             Some(body) => self.finish(certificate, body),
             None => {
-                // Only when more than MAX_BODIES bodies were proposed at this height and this one made room.
+                // Happens only when more than MAX_BODIES bodies were proposed at this height and this one was evicted.
                 error!(%block_hash, "decided a block whose body was evicted; fetching it");
                 self.await_body(certificate);
             }

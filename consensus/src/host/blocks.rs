@@ -1,9 +1,9 @@
-//! Bodies and verdicts: from a whole body to a judged block to a decision.
+//! Bodies and verdicts: a complete body is validated, and a validated block can be decided.
 //!
-//! Catch-up decides here and not in the core: a verified commit certificate and a body the caller called valid are a
-//! decision by definition, whatever round the core is in. Bypassing the library's sync path keeps its peer ids, asserts
-//! and second certificate store out of play; the core simply stops being fed until the next height resets it. A crash
-//! before the block is durable loses nothing: the network has the decision, and the log still leads to where we were.
+//! Catch-up decides here and not in the core. A verified commit certificate and a body that the caller called valid are a
+//! decision by definition, in whatever round the core is. The library's sync path, with its peer ids, asserts and second
+//! certificate store, is not used; the core receives no more input until the next height resets it. A crash before the block
+//! is durable loses nothing: the network has the decision, and the log still restores the old state.
 
 use alloy_primitives::{B256, Bytes};
 use tracing::{error, warn};
@@ -15,18 +15,18 @@ use crate::height::{Height, Round};
 use crate::io::{Misbehaviour, Output, PeerToken};
 use crate::wal::WalEntry;
 
-/// Bodies claimed to be one block's that wait for the verdict on another.
+/// Other bodies for one block that wait until the current body has its verdict.
 pub(super) const MAX_QUEUED_BODIES: usize = 2;
 
-/// A body that stayed without a verdict (a local failure, pitfall 14) is asked about again when it is proposed in a later
-/// round, or shown again after this long.
+/// After this long, a body without a verdict (a local failure, pitfall 14) is validated again when it arrives again. A
+/// proposal in a later round has the same effect at once.
 const ASK_AGAIN_MS: u64 = 2_000;
 
-/// Bodies of one block remembered as refused.
+/// Invalid bodies remembered for one block.
 const MAX_REFUSED_BODIES: usize = 8;
 
 impl Host {
-    /// Our own block for the round we owe one for.
+    /// Handles our own block, built for the round for which we must provide one.
     pub(super) fn on_built(&mut self, height: Height, round: Round, block_hash: B256, body: Bytes) {
         let inner = &mut self.inner;
         let keep = inner.kept_roots();
@@ -36,23 +36,24 @@ impl Host {
         }
         work.building = None;
         let Some((root, _)) = inner.bodies.insert(&body, round, inner.now_ms, &keep) else {
-            error!(%height, %round, bytes = body.len(), "our own block has no legal size; not proposing it");
+            error!(%height, %round, bytes = body.len(), "the size of our own block is not allowed; not proposing it");
             return;
         };
         work.blocks.entry(block_hash).or_default().valid = Some(root);
         inner.append(&WalEntry::Body { height, block_hash, body });
-        let foretold = inner.index.all_proposals(height).any(|signed| signed.proposal.block_hash == block_hash);
+        let proposed_before = inner.index.all_proposals(height).any(|signed| signed.proposal.block_hash == block_hash);
         let judged =
             inner.us().map(|us| JudgedBlock { height, round, pol_round: None, proposer: us, block_hash, valid: true });
         self.feed(EngineInput::Propose { height, round, block_hash });
-        // The core matches our own block with no proposal of another round, and a replay of the verdict it logs does: somebody
-        // who proposed this very block before we built it would make the replay lead elsewhere.
-        if let Some(judged) = judged.filter(|_| foretold) {
+        // The core does not match our own block with a proposal from another round. A replay of the logged verdict does, so
+        // if a validator proposed this same block before we built it, the replay would diverge. Feeding the verdict here too
+        // keeps both equal.
+        if let Some(judged) = judged.filter(|_| proposed_before) {
             self.feed(EngineInput::Block(judged));
         }
     }
 
-    /// The caller's verdict on a body it was asked about.
+    /// Handles the caller's verdict on a body.
     pub(super) fn on_verdict(&mut self, height: Height, block_hash: B256, valid: bool) {
         let Some(work) = self.inner.work.as_mut().filter(|work| !work.decided && work.height == height) else { return };
         let Some(block) = work.blocks.get_mut(&block_hash) else { return };
@@ -67,7 +68,7 @@ impl Host {
         };
         if valid {
             let Some(body) = self.inner.bodies.body(&ask.root).cloned() else {
-                self.inner.ask_next(block_hash); // it made room for others meanwhile: as if never judged
+                self.inner.ask_next(block_hash); // it was evicted meanwhile: treated as never validated
                 return;
             };
             block.valid = Some(ask.root);
@@ -79,7 +80,7 @@ impl Host {
             self.inner.append(&WalEntry::Body { height, block_hash, body });
             self.feed(EngineInput::Block(judged));
         } else {
-            let news = block.refused.is_empty();
+            let first_refusal = block.refused.is_empty();
             if block.refused.len() < MAX_REFUSED_BODIES {
                 block.refused.push(ask.root);
             }
@@ -90,13 +91,13 @@ impl Host {
                 }
             }
             self.inner.ask_next(block_hash);
-            if news {
+            if first_refusal {
                 self.feed(EngineInput::Block(judged));
             }
         }
     }
 
-    /// A decided block from a peer, by catch-up or in answer to a stale vote.
+    /// Handles a decided block from a peer, received by catch-up or in answer to a stale vote.
     pub(super) fn on_certified(&mut self, from: PeerToken, certificate: CommitCertificate, body: Bytes) {
         let inner = &mut self.inner;
         let Some(work) = inner.work.as_ref().filter(|w| !w.decided && w.height == certificate.height) else { return };
@@ -112,7 +113,7 @@ impl Host {
 }
 
 impl Inner {
-    /// Takes in a verified commit certificate of the current height with what is said to be its block's body.
+    /// Takes a verified commit certificate of the current height and the body that the peer sent with it.
     fn certify(&mut self, from: PeerToken, certificate: CommitCertificate, body: Bytes) {
         let block_hash = certificate.block_hash;
         let Some(work) = &mut self.work else { return };
@@ -134,13 +135,13 @@ impl Inner {
             certified.body.get_or_insert((root, from));
         }
         let proposer = work.set.proposer(certificate.height, certificate.round).id;
-        // A body refused before may be right: a verdict that depends on this node's clock, or on its mistake, must not
-        // keep it from a block that more than two thirds of the stake accepted.
+        // A body refused before may be valid: the refusal may have depended on this node's clock or on a local error. It must
+        // not exclude a block that more than two thirds of the stake accepted.
         work.blocks.entry(block_hash).or_default().refused.retain(|refused| *refused != root);
         self.consider(block_hash, Ask { root, round: certificate.round, pol_round: None, proposer, asked_ms: 0 });
     }
 
-    /// Remembers a proven decision until a valid body is there.
+    /// Remembers a proven decision until a valid body arrives.
     pub(super) fn await_body(&mut self, certificate: CommitCertificate) {
         let help_ms = self.now_ms.saturating_add(self.config.timeouts.rebroadcast_ms);
         if let Some(work) = &mut self.work {
@@ -148,7 +149,7 @@ impl Inner {
         }
     }
 
-    /// A body became whole: have it judged for every block that is proposed with it.
+    /// A body became complete: requests its validation for every block that was proposed with it.
     pub(super) fn on_whole_body(&mut self, root: B256) {
         let Some(height) = self.work.as_ref().map(|work| work.height) else { return };
         let proposals = self.index.all_proposals(height).map(|signed| &signed.proposal);
@@ -163,9 +164,9 @@ impl Inner {
         }
     }
 
-    /// Asks the caller to judge a whole body, unless the block is known to be valid or this body to be invalid. Verdicts
-    /// name the block alone, so one body of a block is judged at a time: a proposer who gives garbage for an honest block's
-    /// hash can delay that block's own body by one verdict, but not spoil it.
+    /// Asks the caller to validate a complete body, unless the block is known to be valid or this body to be invalid.
+    /// Verdicts name only the block, so one body of a block is validated at a time. A proposer that sends garbage under an
+    /// honest block's hash can delay that block's own body by one verdict, but cannot exclude it.
     pub(super) fn consider(&mut self, block_hash: B256, ask: Ask) {
         let Some(work) = self.work.as_mut().filter(|work| !work.decided) else { return };
         let block = work.blocks.entry(block_hash).or_default();
@@ -202,7 +203,7 @@ impl Inner {
         }
     }
 
-    /// The height is decided.
+    /// Finishes the height with its decision.
     pub(super) fn finish(&mut self, certificate: CommitCertificate, body: Bytes) {
         let Some(work) = self.work.as_mut().filter(|work| !work.decided) else {
             warn!(height = %certificate.height, "decided twice; the second one is ignored");

@@ -1,5 +1,5 @@
-//! Messages from peers. Everything is verified here, strictly and once, before the core or a buffer sees it; what costs
-//! nothing is checked before what costs curve arithmetic.
+//! Messages from peers. Everything is verified here, strictly and once, before the core or a buffer receives it. Cheap
+//! checks come before signature checks.
 
 use std::collections::VecDeque;
 
@@ -32,7 +32,7 @@ impl Host {
             return;
         }
         if message.round().is_some_and(|round| round > MAX_ROUND) {
-            self.inner.blame(from, Misbehaviour::AbsurdRound);
+            self.inner.blame(from, Misbehaviour::RoundTooHigh);
             return;
         }
         if height == current {
@@ -81,7 +81,7 @@ impl Host {
         let evidence = inner.index.insert_vote(&vote, true);
         if known == Known::Other {
             inner.report(evidence);
-            return; // the core counts a validator once; the second vote teaches it nothing
+            return; // the core counts each validator once; a second vote has no effect
         }
         let input = EngineInput::Vote(vote);
         inner.learn_own(&input);
@@ -98,7 +98,7 @@ impl Host {
             return;
         }
         if work.set.proposer(proposal.height, proposal.round).id != proposal.proposer {
-            // One that was held may have rested on a rotation that did not come; then nobody is to blame.
+            // A buffered proposal may have assumed a rotation that did not happen; then the peer is not to blame.
             if !verified {
                 inner.blame(from, Misbehaviour::WrongProposer);
             }
@@ -183,7 +183,7 @@ impl Host {
     }
 }
 
-/// Whether a round is beyond what the core looks at.
+/// Whether the core would drop this round as too far ahead.
 fn is_too_far(current: Round, round: Round) -> bool {
     round.0 > current.0.saturating_add(ROUND_LOOKAHEAD)
 }
@@ -197,8 +197,8 @@ impl Inner {
         self.out.push(Output::Equivocation(evidence));
     }
 
-    /// Lets gossip forward a verified message of this height: rebroadcasts have to reach those behind us who missed the
-    /// first, but not as often as somebody likes to repeat them.
+    /// Lets gossip forward a verified message of this height again, at a limited rate: rebroadcasts must reach peers behind
+    /// us that missed the first copy.
     fn pass_on(&mut self, message: &ConsensusMessage) {
         let (now_ms, pause_ms) = (self.now_ms, self.grace_ms());
         let Some(work) = &mut self.work else { return };
@@ -234,7 +234,7 @@ impl Inner {
         }
     }
 
-    /// Whoever passes on a vote for a block has, or soon gets, its proposal and body.
+    /// Notes `from` as a source: a peer that forwards a vote for a block has its proposal and body, or soon gets them.
     fn note_holder(&mut self, from: PeerToken, vote: &SignedVote) {
         let Some(block_hash) = vote.vote.block_hash else { return };
         let Some(work) = &mut self.work else { return };
@@ -267,7 +267,7 @@ impl Inner {
         }
     }
 
-    /// A message of a greater height: hold what belongs to the next one, report the rest.
+    /// A message of a greater height: buffers it if it belongs to the next height, and reports the sender as ahead.
     fn on_future(&mut self, from: PeerToken, message: ConsensusMessage) {
         let height = message.height();
         let Some(work) = &self.work else { return };
@@ -277,11 +277,11 @@ impl Inner {
             return;
         }
         self.future.expect(height);
-        self.hold(from, message, set);
+        self.buffer(from, message, set);
         if decided {
             return;
         }
-        // Peers at the next height are the normal end of a height; peers that stay there are not.
+        // Peers at the next height are normal at the end of a height; peers that stay there show that this node lags.
         let now_ms = self.now_ms;
         let grace_ms = self.grace_ms();
         let Some(work) = &mut self.work else { return };
@@ -291,10 +291,10 @@ impl Inner {
         }
     }
 
-    /// Holds a message of the next height. An id is the hash of its key, so a signature that verifies under today's set
-    /// verifies under tomorrow's; whether its validator is a member then is asked again when the height starts. Where the
-    /// set may rotate in between, messages of either set's members are held.
-    fn hold(&mut self, from: PeerToken, message: ConsensusMessage, set: ValidatorSet) {
+    /// Buffers a message of the next height. A validator id is the hash of its key, so a signature that verifies under the
+    /// current set also verifies under the next one; membership is checked again when the height starts. Where the set may
+    /// rotate in between, messages of members of both sets are buffered.
+    fn buffer(&mut self, from: PeerToken, message: ConsensusMessage, set: ValidatorSet) {
         let (chain, upcoming) = (self.config.chain, self.upcoming.clone());
         let sets = std::iter::once(set).chain(upcoming);
         match message {
@@ -305,7 +305,7 @@ impl Inner {
                     self.blame(from, Misbehaviour::InvalidSignature("vote"));
                     return;
                 }
-                self.future.hold_vote(from, vote);
+                self.future.buffer_vote(from, vote);
                 self.verdict = MessageVerdict::Accept;
             }
             ConsensusMessage::Proposal(signed) if self.future.wants_proposal(&signed) => {
@@ -317,14 +317,14 @@ impl Inner {
                     self.blame(from, Misbehaviour::InvalidSignature("proposal"));
                     return;
                 }
-                self.future.hold_proposal(from, signed);
+                self.future.buffer_proposal(from, signed);
                 self.verdict = MessageVerdict::Accept;
             }
             ConsensusMessage::Part(part) => {
-                // Held unverified in a small pool; checked when its proposal opens.
+                // Buffered unverified in a small pool; checked when its proposal arrives.
                 let _outcome = self.bodies.add_part(from, part, self.now_ms);
             }
-            _ => (), // certificates are repeated by their senders
+            _ => (), // senders repeat certificates
         }
     }
 
@@ -334,18 +334,18 @@ impl Inner {
         }
     }
 
-    /// How long messages of a finished height are taken for stragglers rather than for a laggard's.
+    /// How long messages of a finished height count as merely delayed. Later ones show that their sender lags.
     fn grace_ms(&self) -> u64 {
         self.config.timeouts.rebroadcast_ms / 2
     }
 
-    /// A message of a height that is decided here: index it, and help its sender (pitfall 15).
+    /// A message of a height that is decided here: indexes it and helps its sender (pitfall 15).
     fn on_stale(&mut self, from: PeerToken, message: ConsensusMessage) {
         let height = message.height();
         match &message {
             ConsensusMessage::Vote(vote) => self.index_late_vote(from, vote),
             ConsensusMessage::Proposal(proposal) => self.index_late_proposal(from, proposal),
-            // Parts are passed on by peers that are done with them as well; they tell nothing about their sender.
+            // Peers that have finished the height forward parts too, so a part does not show that its sender lags.
             ConsensusMessage::Part(_) => return,
             _ => (),
         }
@@ -369,7 +369,7 @@ impl Inner {
         }
     }
 
-    /// The bound on rounds of late messages of `height`: where this node left it, or is in it.
+    /// The highest round for late messages of `height`: the round in which this node left it, or its current round.
     fn late_round(&self, height: Height) -> Option<Round> {
         let left = self.index.left_in(height);
         left.or_else(|| self.work.as_ref().filter(|work| work.height == height).map(|work| work.round))
@@ -392,12 +392,13 @@ impl Inner {
         }
         let evidence = self.index.insert_vote(vote, true);
         if evidence.is_some() {
-            self.verdict = MessageVerdict::Accept; // let everybody know
+            self.verdict = MessageVerdict::Accept; // forward it to all
         }
         self.report(evidence);
     }
 
-    /// A precommit of a height out of the window, or of before this start: the caller has the certificate of that height.
+    /// A precommit of a height outside the window or before this start: the caller compares it with that height's
+    /// certificate.
     fn late_precommit(&mut self, from: PeerToken, vote: &SignedVote) {
         if vote.vote.kind != VoteKind::Precommit
             || self.keys.get(&vote.vote.validator).is_none()

@@ -1,6 +1,6 @@
-//! Replay of the write-ahead log after a crash, in the order the library documents (pitfall 2): start the height, index
-//! the entries, feed them, drop the index. Extensions are off, so none are recorded. Nothing the log holds is appended
-//! again; what a replay derives beyond it (a vote the crash cut off) is.
+//! Replay of the write-ahead log after a crash, in the order that the library documents (pitfall 2): start the height, index
+//! the entries, feed them, drop the index. Extensions are off, so none are recorded. Entries of the log are not appended
+//! again; new entries that the replay derives (such as a vote that the crash cut off) are appended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,18 +18,18 @@ use crate::validators::ValidatorSet;
 use crate::vote::SignedVote;
 use crate::wal::WalEntry;
 
-/// Names an encoded entry.
+/// Identifies an encoded entry.
 pub(super) fn digest(bytes: &[u8]) -> B256 {
     keccak256(bytes)
 }
 
 impl Host {
-    /// Starts `height` from the entries its log holds, instead of [`crate::Input::StartHeight`].
+    /// Starts `height` from the entries in its log, instead of [`crate::Input::StartHeight`].
     ///
     /// # Errors
-    /// [`RecoverError`] when the log is corrupt, of another height, or leads elsewhere than it records. The process must
-    /// stop and the operator decide; the log must not be reset (it may be all that keeps this key from double signing,
-    /// though the sign state guards that on its own).
+    /// [`RecoverError`] when the log is corrupt, belongs to another height, or its replay diverges from its records. The
+    /// process must stop and the operator must decide. Do not reset the log: it may be the only protection of this key
+    /// against double signing, although the sign state protects it independently.
     pub fn recover(
         &mut self,
         now_ms: u64,
@@ -58,7 +58,7 @@ impl Host {
         Ok(std::mem::take(&mut self.inner.out))
     }
 
-    /// Returns our own blocks in the log, by the round they were built for.
+    /// Replays the entries. Returns our own blocks in the log, by the round they were built for.
     fn replay(
         &mut self,
         height: Height,
@@ -68,7 +68,7 @@ impl Host {
         let us = self.inner.us();
         self.enter_height(height, set);
         let mut inputs = Vec::with_capacity(entries.len());
-        // What replaying must lead to: the messages this log's node signed, not those that peers brought back to it.
+        // The replay must derive the messages that this node signed with this log, but not those that peers sent back to it.
         let mut recorded = Vec::new();
         let before = self.inner.sign_state.clone();
         for (index, entry) in entries.into_iter().enumerate() {
@@ -81,7 +81,7 @@ impl Host {
         if self.inner.sign_state != before {
             self.inner.out.push(Output::PersistSignState(self.inner.sign_state.clone()));
         }
-        // A peer may claim a block for our round as well: without a valid body it is none that we can propose.
+        // A peer may claim our round for its block as well. Without a valid body we cannot propose it.
         let own_blocks = inputs.iter().flatten().filter_map(|input| match input {
             EngineInput::Block(b) if b.valid && Some(b.proposer) == us => Some((b.round, b.block_hash)),
             _ => None,
@@ -98,7 +98,7 @@ impl Host {
             match engine.feed(input, &mut self.inner) {
                 Ok(()) => (),
                 Err(EngineError::Diverged(reason)) => return Err(RecoverError::Diverged { index, reason }),
-                // Whatever the core refused when it was live it refuses again.
+                // The core refuses in the replay the entries that it refused live.
                 Err(EngineError::Other(reason)) => error!(index, reason, "the core refused a replayed entry"),
             }
             if let Some(work) = &mut self.inner.work {
@@ -108,13 +108,14 @@ impl Host {
         Ok(own_blocks)
     }
 
-    /// If a block is owed for the round the replay ended in: propose the one the log holds, or have one built.
+    /// If we must provide a block for the round in which the replay ended: proposes the one in the log, or requests a new
+    /// one.
     fn resume_building(&mut self, height: Height, own_blocks: &BTreeMap<Round, B256>) {
         let us = self.inner.us();
         let Some(work) = self.inner.work.as_mut().filter(|work| !work.decided) else { return };
         let Some(round) = work.building else { return };
         if self.inner.index.proposals(height, round).iter().any(|p| Some(p.proposal.proposer) == us) {
-            return; // the proposal was logged and fed, and the core went on from it
+            return; // the proposal was logged and fed, so the core has continued
         }
         match own_blocks.get(&round) {
             Some(block_hash) => {
@@ -127,7 +128,7 @@ impl Host {
 }
 
 impl Inner {
-    /// Verifies an entry, takes it into the caches, and translates it for the core.
+    /// Verifies an entry, adds it to the caches, and converts it for the core.
     fn load(&mut self, index: usize, entry: WalEntry) -> Result<Option<EngineInput>, RecoverError> {
         match &entry {
             WalEntry::OwnVote(SignedVote { signature, .. })
@@ -174,7 +175,7 @@ impl Inner {
             WalEntry::Body { block_hash, body, .. } => {
                 let round = work.round;
                 let Some((root, _)) = self.bodies.insert(&body, round, self.now_ms, &[]) else {
-                    let reason = "a body of an illegal size".to_owned();
+                    let reason = "the size of a body is not allowed".to_owned();
                     return Err(RecoverError::Corrupt { index, reason });
                 };
                 work.blocks.entry(block_hash).or_default().valid = Some(root);
@@ -182,7 +183,7 @@ impl Inner {
             }
             WalEntry::Verdict { height, round, pol_round, proposer, block_hash, valid } => {
                 if valid && work.blocks.get(&block_hash).is_none_or(|block| block.valid.is_none()) {
-                    let reason = "a block is called valid before its body was logged".to_owned();
+                    let reason = "a block has a valid verdict, but its body was not logged before".to_owned();
                     return Err(RecoverError::Corrupt { index, reason });
                 }
                 EngineInput::Block(JudgedBlock { height, round, pol_round, proposer, block_hash, valid })
@@ -192,8 +193,8 @@ impl Inner {
         Ok(Some(input))
     }
 
-    /// Brings a sign state that is older than the log (a restored backup) up to it. The log is written after the sign
-    /// state, so normally nothing is left to do.
+    /// Updates a sign state that is older than the log (a restored backup). The log is written after the sign state, so
+    /// normally there is nothing to do.
     fn catch_up_sign_state(
         &mut self,
         index: usize,
@@ -203,17 +204,17 @@ impl Inner {
         match input.map_or(Ok(()), |input| self.remember(input)) {
             Ok(()) => Ok(()),
             Err(conflict) if own => {
-                let reason = format!("the log holds a message of ours, but the sign state: {conflict}");
+                let reason = format!("a message of ours in the log contradicts the sign state: {conflict}");
                 Err(RecoverError::Diverged { index, reason })
             }
             Err(conflict) => {
-                error!(index, %conflict, "ANOTHER PROCESS SIGNS WITH OUR KEY: the log holds a message of it");
+                error!(index, %conflict, "ANOTHER PROCESS SIGNS WITH OUR KEY: the log holds one of its messages");
                 Ok(())
             }
         }
     }
 
-    /// Takes a verified message of ours that did not come from the signer into the sign state.
+    /// Records a verified message of ours that did not come from the signer in the sign state.
     fn remember(&mut self, input: &EngineInput) -> Result<(), SignRefusal> {
         let us = self.us();
         let (height, round, step, block_hash, pol_round, bytes, signature) = match input {
@@ -233,7 +234,7 @@ impl Inner {
         let request = SignRequest { height, round, step, block_hash, pol_round, bytes: &bytes };
         match self.sign_state.check(&request) {
             Ok(SignPermit::Again(_)) | Err(SignRefusal::Regression(..)) => Ok(()),
-            // It was signed: the lock was judged then, with the proposal at hand.
+            // The signature exists. The lock was checked when it was made, with the proposal at hand.
             Ok(SignPermit::Fresh) | Err(SignRefusal::Locked { .. }) => {
                 self.sign_state.record(&request, signature);
                 Ok(())
@@ -242,8 +243,8 @@ impl Inner {
         }
     }
 
-    /// A peer shows a verified message of ours. Normally it is an echo. With an old disk restored it is news, and signing
-    /// anything else for that step would be a double signature.
+    /// Handles a verified message of ours received from a peer. Normally the sign state knows it. After an old disk was
+    /// restored it is unknown, and signing another message for that step would be a double signature.
     pub(super) fn learn_own(&mut self, input: &EngineInput) {
         let before = self.sign_state.clone();
         if let Err(conflict) = self.remember(input) {

@@ -1,4 +1,4 @@
-//! How much a host holds, against its limits: what a test of bounded memory looks at after each step.
+//! The sizes of the host's buffers and their limits, for tests of bounded memory.
 
 use super::{Host, MAX_PASSED, MAX_WANTED};
 use crate::bodies::{MAX_BODIES, MAX_EARLY_PARTS};
@@ -9,24 +9,24 @@ use crate::known_keys::MAX_KNOWN_KEYS;
 use crate::peers::MAX_TRACKED_PEERS;
 use crate::{MAX_BLOCK_BYTES, MAX_KEPT_BYTES};
 
-/// How much of something is held, and how much of it may be.
+/// The size of one buffer and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// What.
+    /// Name of the buffer.
     pub what: &'static str,
-    /// How much of it is held now.
+    /// Entries or bytes in it now.
     pub held: usize,
-    /// The most that may be held now.
+    /// The limit now.
     pub most: usize,
 }
 
 impl Host {
-    /// What the host holds. Cheap: counts that its maps keep, one for each indexed height at the most.
+    /// The sizes of all buffers. Cheap: it reads the lengths of maps, at most one for each indexed height.
     pub fn sizes(&self) -> Vec<Size> {
         let inner = &self.inner;
         let members = inner.work.as_ref().map_or(0, |work| work.set.len());
         let upcoming = inner.upcoming.as_ref().map_or(0, crate::validators::ValidatorSet::len);
-        // Rounds of the height in progress of which anything is kept.
+        // Rounds of the current height with at least one kept message.
         let rounds =
             inner.work.as_ref().map_or(0, |work| work.round.0.saturating_add(ROUND_LOOKAHEAD).saturating_add(1));
         let (rounds, future_rounds) = (as_usize(rounds), as_usize(FUTURE_ROUNDS));

@@ -1,4 +1,4 @@
-//! What wallets and contracts see: the staking module's interface and the stake token's.
+//! The Solidity interfaces of the staking module and the stake token, for wallets and contracts.
 //!
 //! Amounts are in the smallest unit (18 decimals). A validator is named by its operator's address.
 
@@ -16,11 +16,11 @@ sol! {
         address pegAddress;
         /// Voting power.
         uint64 power;
-        /// Stake that the power was scaled from.
+        /// The stake from which the power was scaled.
         uint256 stake;
     }
 
-    /// Everything about one validator.
+    /// The state of one validator.
     #[derive(Debug, Default, PartialEq, Eq)]
     struct ValidatorInfo {
         /// Operator.
@@ -41,45 +41,45 @@ sol! {
         uint64 power;
         /// Whether it is in jail for downtime.
         bool jailed;
-        /// When it may leave the jail, seconds.
+        /// The earliest time of its release from jail, seconds.
         uint64 jailedUntil;
-        /// Whether it double-signed: out for ever.
+        /// Whether it double-signed and is excluded permanently.
         bool tombstoned;
-        /// The epoch it is out from; zero when it is not leaving.
+        /// The first epoch without it; zero when it is not leaving.
         uint64 exitEpoch;
         /// Commission accrued, coin.
         uint256 commission;
-        /// Rewards that its delegators have not claimed, coin.
+        /// Unclaimed rewards of its delegators, coin.
         uint256 rewards;
     }
 
-    /// Stake on its way out.
+    /// Stake that is leaving a validator.
     #[derive(Debug, Default, PartialEq, Eq)]
     struct Unbonding {
-        /// Validator it leaves.
+        /// The validator that it leaves.
         address validator;
         /// First epoch in which it no longer counts.
         uint64 leaveEpoch;
-        /// What it is worth now.
+        /// Its current value.
         uint256 tokens;
-        /// When it can be claimed, seconds; zero while that is not known.
+        /// The earliest time of the claim, seconds; zero while not known.
         uint64 claimableAt;
     }
 
-    /// A move that still answers for the validator it came from.
+    /// A redelegation that is still liable for the validator that it left.
     #[derive(Debug, Default, PartialEq, Eq)]
     struct RedelegationInfo {
         /// Its number.
         uint64 id;
-        /// Validator it left.
+        /// The validator that it left.
         address from;
-        /// Validator it went to.
+        /// The validator that received it.
         address to;
-        /// First epoch whose faults of `from` it does not answer for.
+        /// First epoch for whose faults of `from` it is not liable.
         uint64 leaveEpoch;
-        /// Shares of `to` that are locked.
+        /// Locked shares of `to`.
         uint256 shares;
-        /// When they are free, seconds; zero while that is not known.
+        /// When the shares are unlocked, seconds; zero while not known.
         uint64 freeAt;
     }
 
@@ -103,32 +103,32 @@ sol! {
     /// The staking module.
     #[derive(Debug, PartialEq, Eq)]
     interface IStaking {
-        /// Registers the caller as a validator, with its keys for ever and its first self-bond.
+        /// Registers the caller as a validator, with its permanent keys and its first self-bond.
         function register(bytes32 consensusKey, bytes consensusProof, address pegAddress, bytes pegProof, uint16 commissionBps, uint256 selfBond) external;
         /// Bonds liquid stake with a validator.
         function delegate(address validator, uint256 amount) external;
-        /// Starts to unbond; the largest number means everything. Returns the epochs it leaves in.
+        /// Starts to unbond; the largest number means all stake. Returns the first and last epoch in which it leaves.
         function undelegate(address validator, uint256 amount) external returns (uint64 firstEpoch, uint64 lastEpoch);
-        /// Moves bonded stake at once; it still answers for the faults of `from`.
+        /// Moves bonded stake at once. The stake stays liable for the faults of `from`.
         function redelegate(address from, address to, uint256 amount) external returns (uint64 id);
-        /// Applies the slashes of the validator it left to a move, and frees it when its time is over.
+        /// Applies the slashes of the old validator to a redelegation, and unlocks it when its time is over.
         function settleRedelegation(uint64 id) external;
-        /// Takes unbonded stake back.
+        /// Claims unbonded stake.
         function claimUnbonded(address validator, uint64 leaveEpoch) external returns (uint256 amount);
-        /// Takes the caller's rewards from a validator.
+        /// Claims the caller's rewards from a validator.
         function claimRewards(address validator) external returns (uint256 coin);
-        /// Takes the caller's commission.
+        /// Claims the caller's commission.
         function claimCommission() external returns (uint256 coin);
-        /// Changes the caller's commission, once a day and not by much.
+        /// Changes the caller's commission, at most once a day and by a limited step.
         function setCommission(uint16 bps) external;
         /// Leaves the jail.
         function unjail() external;
-        /// Leaves for ever: out of the sets from the epoch returned, in which the self-bond leaves too.
+        /// Exits permanently: the validator is in no set from the returned epoch on, in which its self-bond leaves too.
         function exit() external returns (uint64 exitEpoch);
-        /// Proves that a validator signed twice. `epoch` is the epoch of the height it did so at.
+        /// Proves that a validator signed twice. `epoch` is the epoch of the height of the offence.
         function reportEvidence(bytes evidence, uint64 epoch) external;
 
-        /// The current epoch, and by how many blocks it was extended.
+        /// The current epoch, and the number of blocks by which it was extended.
         function epoch() external view returns (uint64 number, uint64 startHeight, uint64 startTime, uint64 extended);
         /// The set that decides the next height.
         function activeSet() external view returns (SetMember[] memory);
@@ -138,30 +138,30 @@ sol! {
         function validator(address operator) external view returns (ValidatorInfo memory);
         /// Operators of all validators, and of up to 1,024 former ones after them.
         function validators() external view returns (address[] memory);
-        /// A delegation in shares, and what they are worth.
+        /// The shares of a delegation, and their value.
         function delegation(address delegator, address validator) external view returns (uint256 shares, uint256 tokens);
-        /// Rewards that could be claimed now, coin.
+        /// Claimable rewards, coin.
         function pendingRewards(address delegator, address validator) external view returns (uint256 coin);
-        /// Stake of a delegator on its way out.
+        /// A delegator's stake that is leaving.
         function unbondings(address delegator) external view returns (Unbonding[] memory);
-        /// Moves of a delegator that still answer for the validator they left.
+        /// A delegator's redelegations that are still liable for the validator they left.
         function redelegations(address delegator) external view returns (RedelegationInfo[] memory);
-        /// Where all stake is; the rest of `issued` is liquid.
+        /// The distribution of all stake; the rest of `issued` is liquid.
         function totals() external view returns (uint256 issued, uint256 bonded, uint256 unbonding, uint256 slashed, uint256 dust);
         /// Parameters from genesis.
         function params() external view returns (Params memory);
 
-        /// A new validator.
+        /// A validator registered.
         event Registered(address indexed operator, bytes32 consensusKey, address pegAddress, uint16 commissionBps, uint256 selfBond);
         /// Stake was bonded.
         event Delegated(address indexed delegator, address indexed validator, uint256 amount, uint256 shares);
-        /// Stake began to leave.
+        /// Stake started to unbond.
         event Undelegated(address indexed delegator, address indexed validator, uint256 amount, uint64 leaveEpoch);
         /// Stake moved.
         event Redelegated(uint64 indexed id, address indexed delegator, address from, address to, uint256 amount);
-        /// A move was brought up to date: so much of it was slashed, and whether it is free now.
+        /// A redelegation was settled: the slashed amount, and whether it is unlocked now.
         event RedelegationSettled(uint64 indexed id, uint256 slashed, bool free);
-        /// Stake was taken back.
+        /// Unbonded stake was claimed.
         event UnbondedClaimed(address indexed delegator, address indexed validator, uint64 leaveEpoch, uint256 amount);
         /// Rewards were paid.
         event RewardsClaimed(address indexed delegator, address indexed validator, uint256 coin);
@@ -171,22 +171,22 @@ sol! {
         event CommissionChanged(address indexed operator, uint16 bps);
         /// Stake of a validator was slashed for a fault in an epoch.
         event Slashed(address indexed operator, uint64 epoch, uint256 amount, address reporter, uint256 reward);
-        /// A validator is out for ever.
+        /// A validator is excluded permanently.
         event Tombstoned(address indexed operator, bytes32 consensusKey, uint64 height);
         /// A validator left the jail.
         event Unjailed(address indexed operator);
-        /// A validator leaves.
+        /// A validator started to exit.
         event Exited(address indexed operator, uint64 exitEpoch);
 
-        /// An amount of zero.
+        /// The amount is zero.
         error ZeroAmount();
-        /// Below the least allowed.
+        /// The amount is below the minimum.
         error BelowMinimum(uint256 amount, uint256 minimum);
-        /// More than the caller has to move.
+        /// The caller has less stake than needed.
         error InsufficientStake(uint256 available, uint256 needed);
-        /// Nobody registered so.
+        /// No validator with this operator is registered.
         error UnknownValidator(address operator);
-        /// One registration for each operator.
+        /// The operator already has a validator.
         error AlreadyRegistered(address operator);
         /// The consensus key is zero or was registered before.
         error ConsensusKeyTaken(bytes32 consensusKey);
@@ -194,39 +194,39 @@ sol! {
         error PegAddressTaken(address pegAddress);
         /// A key's proof of possession does not verify.
         error InvalidProof();
-        /// No place for another validator.
+        /// The limit of validators is reached.
         error TooManyValidators();
-        /// A commission above the whole, a second change in a day, or too large a change.
+        /// The commission exceeds 100 %, changes a second time in a day, or changes by too large a step.
         error CommissionRefused(uint16 bps);
-        /// The self-bond would fall below the least allowed: exit instead.
+        /// The self-bond would fall below the minimum: exit instead.
         error SelfBondTooLow(uint256 remaining, uint256 minimum);
-        /// The validator double-signed and is out for ever.
+        /// The validator double-signed and is excluded permanently.
         error IsTombstoned(address operator);
-        /// The validator leaves or has left.
+        /// The validator is exiting or has exited.
         error IsExiting(address operator);
-        /// Everything bonded with the validator was slashed.
+        /// All stake bonded with the validator was slashed.
         error FullySlashed(address operator);
         /// The validator has more shares than can be counted.
         error SharesOverflow();
-        /// From and to are one validator.
+        /// Both validators are the same.
         error SameValidator();
-        /// More stake leaves within the next epochs than the bounds allow; try again next epoch.
+        /// More stake is leaving in the next epochs than the bounds allow; try again in the next epoch.
         error ExitQueueFull();
-        /// More would move in this epoch than the bounds allow: at most `room` now.
+        /// More stake would move in this epoch than the bounds allow: at most `room` can move now.
         error RedelegationLimit(uint256 room);
-        /// Too many moves at once.
+        /// The limit of live redelegations is reached.
         error TooManyRedelegations();
-        /// Too many unbondings at once.
+        /// The limit of live unbondings is reached.
         error TooManyUnbondings();
-        /// No such move.
+        /// No live redelegation has this id.
         error UnknownRedelegation(uint64 id);
-        /// Nothing leaves so.
+        /// No such stake is unbonding.
         error NothingUnbonding();
-        /// Not yet.
+        /// The stake cannot be claimed yet.
         error NotClaimable(uint64 leaveEpoch);
         /// The validator is not in jail.
         error NotJailed();
-        /// Not yet.
+        /// The jail time is not over.
         error StillJailed(uint64 until);
         /// The evidence does not verify.
         error InvalidEvidence();
@@ -234,15 +234,15 @@ sol! {
         error WrongEvidenceEpoch(uint64 height, uint64 epoch);
         /// The evidence is too old.
         error EvidenceExpired(uint64 epoch);
-        /// Nobody registered that consensus key.
+        /// The consensus key was never registered.
         error UnknownConsensusKey(bytes32 consensusKey);
-        /// The validator was punished for a double signature before.
+        /// The validator was already punished for a double signature.
         error AlreadyTombstoned(address operator);
-        /// The staking accounts are broken: a bug of the chain.
+        /// The staking accounts are inconsistent: a bug of the chain.
         error Accounting();
         /// The function takes no value.
         error NotPayable();
-        /// No such function, or its arguments do not decode.
+        /// The function does not exist, or its arguments do not decode.
         error InvalidCall();
     }
 
@@ -252,9 +252,9 @@ sol! {
         function name() external view returns (string memory);
         function symbol() external view returns (string memory);
         function decimals() external view returns (uint8);
-        /// Everything issued.
+        /// All issued stake.
         function totalSupply() external view returns (uint256);
-        /// Liquid stake of an account; all that is not liquid belongs to the staking module.
+        /// Liquid stake of an account; the staking module owns all other stake.
         function balanceOf(address account) external view returns (uint256);
         function allowance(address owner, address spender) external view returns (uint256);
         function transfer(address to, uint256 amount) external returns (bool);
@@ -270,7 +270,7 @@ sol! {
         error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
         /// The function takes no value.
         error NotPayable();
-        /// No such function, or its arguments do not decode.
+        /// The function does not exist, or its arguments do not decode.
         error InvalidCall();
     }
 }

@@ -5,10 +5,10 @@ use alloy_sol_types::SolError;
 
 use crate::abi::{IStakeToken, IStaking};
 
-/// Why an operation did not happen.
+/// Why an operation was not performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleError<E> {
-    /// A slot could not be read or written: a local failure or the journal's halt, never a verdict.
+    /// A slot could not be read or written: a local failure or the journal's halt. It is never a verdict.
     #[error("the staking module's storage failed")]
     Slots(E),
     /// The operation breaks a rule. Deterministic: every node refuses it.
@@ -16,35 +16,35 @@ pub enum ModuleError<E> {
     Refused(#[from] StakingFault),
 }
 
-/// A broken rule of staking or of the stake token. The caller's fault, except [`StakingFault::Accounting`].
+/// A broken rule of staking or of the stake token. The caller is at fault, except for [`StakingFault::Accounting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StakingFault {
-    /// An amount of zero.
+    /// The amount is zero.
     #[error("the amount is zero")]
     ZeroAmount,
-    /// Below the least allowed.
+    /// The amount is below the minimum.
     #[error("{amount} is below the minimum of {minimum}")]
     BelowMinimum {
-        /// Amount given.
+        /// The amount.
         amount: U256,
-        /// Least allowed.
+        /// The minimum.
         minimum: U256,
     },
-    /// More than the caller has to move.
+    /// The caller has less stake than needed.
     #[error("{needed} of stake needed, {available} available")]
     InsufficientStake {
-        /// What could be moved.
+        /// The available stake.
         available: U256,
-        /// What was asked for.
+        /// The requested stake.
         needed: U256,
     },
-    /// Nobody registered so.
+    /// No validator with this operator is registered.
     #[error("{operator} is no validator")]
     UnknownValidator {
         /// The operator.
         operator: Address,
     },
-    /// One registration for each operator.
+    /// The operator already has a validator.
     #[error("{operator} is registered already")]
     AlreadyRegistered {
         /// The operator.
@@ -62,39 +62,39 @@ pub enum StakingFault {
         /// Address of the key.
         peg_address: Address,
     },
-    /// A key's proof of possession does not verify; found by execution.
+    /// A key's proof of possession does not verify; execution finds this.
     #[error("a proof of possession does not verify")]
     InvalidProof,
-    /// No place for another validator.
+    /// The limit of validators is reached.
     #[error("too many validators")]
     TooManyValidators,
-    /// A commission above the whole, a second change in a day, or too large a change.
+    /// The commission exceeds 100 %, changes a second time in a day, or changes by too large a step.
     #[error("a commission of {bps} basis points is refused")]
     CommissionRefused {
         /// Basis points.
         bps: u16,
     },
-    /// The self-bond would fall below the least allowed.
+    /// The self-bond would fall below the minimum.
     #[error("a self-bond of {remaining} would remain, the minimum is {minimum}: exit instead")]
     SelfBondTooLow {
-        /// What would remain.
+        /// The remaining self-bond.
         remaining: U256,
-        /// Least allowed.
+        /// The minimum.
         minimum: U256,
     },
-    /// The validator double-signed and is out for ever.
+    /// The validator double-signed and is excluded permanently.
     #[error("{operator} is tombstoned")]
     Tombstoned {
         /// The operator.
         operator: Address,
     },
-    /// The validator leaves or has left.
+    /// The validator is exiting or has exited.
     #[error("{operator} is exiting")]
     Exiting {
         /// The operator.
         operator: Address,
     },
-    /// Everything bonded with the validator was slashed.
+    /// All stake bonded with the validator was slashed.
     #[error("everything bonded with {operator} was slashed")]
     FullySlashed {
         /// The operator.
@@ -103,49 +103,49 @@ pub enum StakingFault {
     /// The validator has more shares than can be counted.
     #[error("too many shares")]
     SharesOverflow,
-    /// From and to are one validator.
+    /// Both validators are the same.
     #[error("a redelegation to the same validator")]
     SameValidator,
-    /// More stake leaves within the next epochs than the bounds allow.
+    /// More stake is leaving in the next epochs than the bounds allow.
     #[error("too much stake is leaving")]
     ExitQueueFull,
-    /// More would move in this epoch than the bounds allow.
+    /// More stake would move in this epoch than the bounds allow.
     #[error("only {room} may move in this epoch")]
     RedelegationLimit {
-        /// What may move.
+        /// The stake that can move.
         room: U256,
     },
-    /// Too many moves at once.
+    /// The limit of live redelegations is reached.
     #[error("too many redelegations")]
     TooManyRedelegations,
-    /// Too many unbondings at once.
+    /// The limit of live unbondings is reached.
     #[error("too many unbondings")]
     TooManyUnbondings,
-    /// No such move.
+    /// No live redelegation has this id.
     #[error("redelegation {id} is not live")]
     UnknownRedelegation {
-        /// Its number.
+        /// The id.
         id: u64,
     },
-    /// Nothing leaves so.
+    /// No such stake is unbonding.
     #[error("nothing is unbonding there")]
     NothingUnbonding,
-    /// Not yet.
+    /// The stake cannot be claimed yet.
     #[error("stake that leaves in epoch {leave_epoch} cannot be claimed yet")]
     NotClaimable {
-        /// Epoch it leaves in.
+        /// The epoch in which it leaves.
         leave_epoch: u64,
     },
     /// The validator is not in jail.
     #[error("not in jail")]
     NotJailed,
-    /// Not yet.
+    /// The jail time is not over.
     #[error("in jail until {until}")]
     StillJailed {
-        /// Seconds.
+        /// End of the jail time, seconds.
         until: u64,
     },
-    /// The evidence does not verify; found by execution.
+    /// The evidence does not verify; execution finds this.
     #[error("the evidence does not verify")]
     InvalidEvidence,
     /// The evidence's height is not in that epoch.
@@ -153,7 +153,7 @@ pub enum StakingFault {
     WrongEvidenceEpoch {
         /// Height of the evidence.
         height: u64,
-        /// Epoch claimed.
+        /// The claimed epoch.
         epoch: u64,
     },
     /// The evidence is too old.
@@ -162,19 +162,19 @@ pub enum StakingFault {
         /// Epoch of the evidence.
         epoch: u64,
     },
-    /// Nobody registered that consensus key.
+    /// The consensus key was never registered.
     #[error("consensus key {consensus_key} is no validator's")]
     UnknownConsensusKey {
         /// The key.
         consensus_key: B256,
     },
-    /// The validator was punished for a double signature before.
+    /// The validator was already punished for a double signature.
     #[error("{operator} is tombstoned already")]
     AlreadyTombstoned {
         /// The operator.
         operator: Address,
     },
-    /// A sum or difference that cannot be: the chain's own accounting is broken (a bug).
+    /// An impossible sum or difference: the chain's own accounting is broken (a bug).
     #[error("the staking accounts are broken")]
     Accounting,
     /// The token's balance is too small.
@@ -184,16 +184,16 @@ pub enum StakingFault {
         owner: Address,
         /// Its liquid stake.
         balance: U256,
-        /// What was asked for.
+        /// The requested amount.
         needed: U256,
     },
-    /// The zero address, or one of the modules: it could never be taken out again.
+    /// The receiver is the zero address or one of the modules, from which stake could never be recovered.
     #[error("{receiver} cannot receive stake")]
     TokenReceiver {
         /// The receiver.
         receiver: Address,
     },
-    /// An approval for the zero address.
+    /// The approval is for the zero address.
     #[error("{spender} cannot spend")]
     TokenSpender {
         /// The spender.
@@ -204,9 +204,9 @@ pub enum StakingFault {
     TokenAllowance {
         /// The spender.
         spender: Address,
-        /// What it may spend.
+        /// Its allowance.
         allowance: U256,
-        /// What was asked for.
+        /// The requested amount.
         needed: U256,
     },
 }

@@ -1,10 +1,10 @@
-//! Where staking and the stake token keep their state: every slot of the account at the staking address.
+//! The storage layout of staking and the stake token: every slot of the account at the staking address.
 //!
-//! Version 1. Single values sit at low fixed slots. `map(key, base)` is `keccak256(abi.encode(key, base))`, as a
-//! Solidity mapping has it, and `map(a, b, base)` is `map(b, map(a, base))`; a record's fields follow its slot. A list
-//! keeps its length in its slot `p` and its items from `keccak256(abi.encode(p))` on. Packed values are
-//! four 64-bit lanes, least significant first, unless said. Fractions are in 2^-128. Anyone can prove any of it with
-//! `eth_getProof`.
+//! Version 1. Single values are in low fixed slots. `map(key, base)` is `keccak256(abi.encode(key, base))`, as in a
+//! Solidity mapping, and `map(a, b, base)` is `map(b, map(a, base))`; the fields of a record follow its slot. A list
+//! has its length in its slot `p` and its items from `keccak256(abi.encode(p))` on. Packed values are
+//! four 64-bit lanes, least significant first, unless stated otherwise. The unit of fractions is 2^-128. Anyone can prove
+//! each value with `eth_getProof`.
 //!
 //! | slot | value |
 //! |---|---|
@@ -14,9 +14,9 @@
 //! | 3 | bonded stake |
 //! | 4 | unbonding stake |
 //! | 5 | slashed stake |
-//! | 6 | dust of stake: what rounding left in pools that ended |
+//! | 6 | dust of stake: rounding remainders of pools that ended |
 //! | 7 | coin per unit of power, accumulated, fraction |
-//! | 8 | what that accumulation left over, fraction |
+//! | 8 | remainder of that accumulation, fraction |
 //! | 9 | coin owed to delegators and operators |
 //! | 10 | coin not yet attributed to validators |
 //! | 11 | dust of coin |
@@ -29,16 +29,16 @@
 //! | map(operator, 0x10000) | validator, fields [`ValidatorField`] |
 //! | map(delegator, operator, 0x10001) | delegation, fields [`DelegationField`] |
 //! | map(delegator, 0x10002) | list: operators that the delegator has delegations with |
-//! | map(operator, epoch, 0x10003) | stake of a validator that leaves in an epoch: tokens, shares |
-//! | map(operator, epoch / 256, 0x10004) | bit `epoch mod 256`: the former exists |
-//! | map(delegator, map(operator, epoch, 0x10003)) | a delegator's part of it: shares, then (time asked for, position + 1 in the list below, 0, 0) |
+//! | map(operator, epoch, 0x10003) | leaving pool: stake of a validator that leaves in an epoch: tokens, shares |
+//! | map(operator, epoch / 256, 0x10004) | bit `epoch mod 256`: whether the leaving pool exists |
+//! | map(delegator, map(operator, epoch, 0x10003)) | a delegator's part of that leaving pool: shares, then (time of the request, position + 1 in the list below, 0, 0) |
 //! | map(delegator, 0x10005) | list: `operator << 64 \| epoch` of the delegator's parts |
-//! | map(epoch, 0x10006) | stake of set members that leaves in an epoch, as promised by the queue |
-//! | map(operator, epoch, 0x10007) | stake of an exiting validator that leaves its power in an epoch |
+//! | map(epoch, 0x10006) | stake of set members that leaves in an epoch, as scheduled by the queue |
+//! | map(operator, epoch, 0x10007) | stake by which the power of an exiting validator shrinks in an epoch |
 //! | map(operator, index, 0x10008) | slash: epoch of the fault, parts per million, kind (1 downtime, 2 double signature), 0 |
 //! | map(id, 0x10009) | redelegation, fields [`RedelegationField`] |
 //! | map(delegator, 0x1000a) | list: numbers of the delegator's live redelegations |
-//! | map(consensus key, 0x1000b) | `operator << 64 \| position in the active set + 1`, that part 0 when not a member |
+//! | map(consensus key, 0x1000b) | `operator << 64 \| position in the active set + 1`; the low part is 0 when not a member |
 //! | map(peg address, 0x1000c) | operator |
 //! | map(last 20 bytes of keccak256(consensus key), 0x1000d) | consensus key |
 //! | map(epoch, 0x1000e) | start height, start time, 0, 0 |
@@ -68,7 +68,7 @@ pub const SLASHED: U256 = uint!(5_U256);
 pub const DUST: U256 = uint!(6_U256);
 /// Coin per unit of power.
 pub const POWER_INDEX: U256 = uint!(7_U256);
-/// Left over by the former.
+/// Remainder of [`POWER_INDEX`].
 pub const POWER_CARRY: U256 = uint!(8_U256);
 /// Coin owed.
 pub const COIN_OWED: U256 = uint!(9_U256);
@@ -116,9 +116,9 @@ pub const COUNTERS_PER_SLOT: usize = 8;
 pub enum ValidatorField {
     /// Packed: flags (bit 0 registered, 1 jailed, 2 tombstoned, 3 exiting, 4 in the list of candidates) with the
     /// commission in basis points in bits 16 to 31 and the position in the list of candidates in bits 32 to 63; time
-    /// of the last change of the commission; end of the jail; epoch it is out from.
+    /// of the last change of the commission; end of the jail; first epoch without it.
     Status = 0,
-    /// Packed: epoch of the last set it was selected for, plus one; slashes so far; power in the active set; 0.
+    /// Packed: last epoch for which it was selected, plus one; number of slashes; power in the active set; 0.
     Counts,
     /// Ed25519 consensus key.
     ConsensusKey,
@@ -126,36 +126,36 @@ pub enum ValidatorField {
     PegAddress,
     /// Bonded stake.
     Tokens,
-    /// Shares of it.
+    /// Shares of these tokens.
     Shares,
-    /// The accumulated coin per unit of power that it was settled at.
+    /// The accumulated coin per unit of power at its last settlement.
     PowerIndex,
-    /// Fraction of coin that settling left over.
+    /// Remainder of the last settlement, a fraction of coin.
     PowerCarry,
     /// Coin per share, accumulated, fraction.
     ShareIndex,
-    /// What that accumulation left over, fraction.
+    /// Remainder of that accumulation, fraction.
     ShareCarry,
     /// Coin owed to its delegators.
     Rewards,
-    /// The part of it that is set aside for single delegators.
+    /// The part of these rewards that is already assigned to single delegators.
     Accrued,
     /// Coin owed to its operator as commission.
     Commission,
-    /// Stake that counts in the last set it was selected for.
+    /// Stake that counts in the last set for which it was selected.
     Counted,
 }
 
 /// Fields of a delegation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DelegationField {
-    /// Shares, with those locked.
+    /// Shares, including locked ones.
     Shares = 0,
     /// Shares locked by redelegations.
     Locked,
-    /// The accumulated coin per share that it was settled at.
+    /// The accumulated coin per share at its last settlement.
     ShareIndex,
-    /// Coin set aside.
+    /// Assigned coin that is not claimed yet.
     Accrued,
     /// Position + 1 in the delegator's list of operators.
     Listed,
@@ -164,15 +164,15 @@ pub enum DelegationField {
 /// Fields of a redelegation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedelegationField {
-    /// Delegator; zero where there is no such redelegation.
+    /// Delegator; zero when the redelegation does not exist.
     Delegator = 0,
-    /// Operator it left.
+    /// Operator of the validator that it left.
     From,
-    /// Operator it went to.
+    /// Operator of the validator that received it.
     To,
-    /// Packed: leave epoch; slashes of the validator it left that are applied; time of the move; 0.
+    /// Packed: leave epoch; number of applied slashes of the old validator; time of the move; 0.
     Progress,
-    /// Locked shares of the validator it went to.
+    /// Locked shares of the new validator.
     Shares,
 }
 
@@ -197,7 +197,7 @@ pub fn item(list: U256, position: u64) -> U256 {
     field(U256::from_be_bytes(keccak256(list.to_be_bytes::<32>()).0), position)
 }
 
-/// The slot of counters that holds the member at `position` of the active set.
+/// The slot with the counters of the member at `position` of the active set.
 pub fn counters(position: usize) -> U256 {
     COUNTERS + U256::from(position / COUNTERS_PER_SLOT)
 }
@@ -206,7 +206,7 @@ fn set(epoch: u64, offset: u64) -> U256 {
     SETS + U256::from(SET_SIZE * (epoch % 2) + offset)
 }
 
-/// Members in the set of `epoch`, and their power.
+/// Number of members of the set of `epoch`, and their power.
 pub fn set_head(epoch: u64) -> U256 {
     set(epoch, 0)
 }
@@ -236,7 +236,7 @@ pub fn delegation(delegator: Address, operator: Address, which: DelegationField)
     field(map_address(operator, map_address(delegator, DELEGATIONS)), which as u64)
 }
 
-/// List of the operators that a delegator has delegations with.
+/// List of the operators with whose validators a delegator has delegations.
 pub fn delegated_to(delegator: Address) -> U256 {
     map_address(delegator, DELEGATED_TO)
 }
@@ -251,7 +251,7 @@ pub fn leaving_pool_shares(operator: Address, epoch: u64) -> U256 {
     field(leaving_pool(operator, epoch), 1)
 }
 
-/// Which leaving pools of a validator exist: 256 epochs from `256 * word` on.
+/// Bits that tell which leaving pools of a validator exist: 256 epochs from `256 * word` on.
 pub fn leaving_bits(operator: Address, word: u64) -> U256 {
     map(U256::from(word), map_address(operator, LEAVING_BITS))
 }
@@ -271,7 +271,7 @@ pub fn unbondings_of(delegator: Address) -> U256 {
     map_address(delegator, UNBONDINGS_OF)
 }
 
-/// Stake that the queue lets leave in an epoch.
+/// Stake that leaves in an epoch according to the queue.
 pub fn leave_queue(epoch: u64) -> U256 {
     map(U256::from(epoch), LEAVE_QUEUE)
 }
@@ -311,7 +311,7 @@ pub fn key_id(id: Address) -> U256 {
     map_address(id, KEY_IDS)
 }
 
-/// The id by which votes and evidence name the holder of a consensus key: the last 20 bytes of its keccak256.
+/// The id that votes and evidence use for a consensus key: the last 20 bytes of its keccak256.
 pub fn id_of_key(key: B256) -> Address {
     Address::from_slice(&keccak256(key)[12..])
 }
@@ -326,7 +326,7 @@ pub fn balance(account: Address) -> U256 {
     map_address(account, BALANCES)
 }
 
-/// What `spender` may spend of `owner`.
+/// The allowance of `spender` from `owner`.
 pub fn allowance(owner: Address, spender: Address) -> U256 {
     map_address(spender, map_address(owner, ALLOWANCES))
 }

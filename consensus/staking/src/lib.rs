@@ -1,9 +1,9 @@
 //! Proof of stake rules: validators, delegations, rewards, epochs, faults, and the stake token.
 //!
-//! This crate owns who validates with which power and since when ([`module`]), what every action does to the stake
-//! ([`StakingModule`]'s functions), where the state is kept ([`layout`]) and how wallets see it ([`abi`],
+//! This crate owns the validator sets and their powers in each epoch ([`module`]), the effect of every action on the stake
+//! ([`StakingModule`]'s functions), the storage layout ([`layout`]), and the interface for wallets ([`abi`],
 //! [`views`]). It must never know a clock, a socket, a file, signatures and their curves, the peg, or how the EVM
-//! keeps its state: slots are read and written through the [`Slots`] trait alone, and execution passes in verified
+//! stores its state. It reads and writes slots only through the [`Slots`] trait, and execution passes in verified
 //! facts.
 //!
 //! Start reading at [`module`], then [`layout`]; [`power::scale_power`] turns stake into voting power.
@@ -33,5 +33,5 @@ pub use slots::Slots;
 /// Address of the staking module; its storage holds all state of staking and of the stake token.
 pub const STAKING: Address = address!("ca00000000000000000000000000000000000001");
 
-/// Address of the stake token: a second face of the same state.
+/// Address of the stake token: a second interface to the same state.
 pub const STAKE_TOKEN: Address = address!("ca00000000000000000000000000000000000003");

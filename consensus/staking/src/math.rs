@@ -1,4 +1,4 @@
-//! Products and quotients that cannot overflow on the way.
+//! Products and quotients without intermediate overflow.
 
 use alloy_primitives::{U256, U512};
 
@@ -16,8 +16,8 @@ pub(crate) fn mul_div_ceil(a: U256, b: U256, c: U256) -> Option<U256> {
     narrow(if remainder.is_zero() { quotient } else { quotient + U512::from(1) })
 }
 
-/// `(amount << 128) + carry` spread over `units`: the addition to each unit, in 2^-128, and what is left over.
-/// `None` where `units` is zero or the addition needs more than 256 bits.
+/// Spreads `(amount << 128) + carry` over `units`: returns the addition to each unit, in 2^-128, and the remainder.
+/// `None` when `units` is zero or the addition needs more than 256 bits.
 pub(crate) fn spread(amount: U256, carry: U256, units: U256) -> Option<(U256, U256)> {
     if units.is_zero() {
         return None;
@@ -27,8 +27,8 @@ pub(crate) fn spread(amount: U256, carry: U256, units: U256) -> Option<(U256, U2
     Some((narrow(each)?, narrow(left)?))
 }
 
-/// `units * each + carry` in 2^-128: whole units and the fraction left. `None` where the whole needs more than 256
-/// bits.
+/// `units * each + carry` in 2^-128: returns whole units and the remaining fraction. `None` when the whole units need more
+/// than 256 bits.
 pub(crate) fn gather(each: U256, units: U256, carry: U256) -> Option<(U256, U256)> {
     let scaled = (U512::from(each) * U512::from(units)).checked_add(U512::from(carry))?;
     let whole = scaled >> 128usize;

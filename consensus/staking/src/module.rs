@@ -1,7 +1,7 @@
 //! The native staking module: a state machine over storage slots.
 //!
-//! Execution calls [`StakingModule::begin_block`] before a block's transactions and the actions for users. Every
-//! rule is decided from the slots and the arguments alone.
+//! Execution calls [`StakingModule::begin_block`] before a block's transactions, and the actions for users. Every
+//! rule depends only on the slots and the arguments.
 //!
 //! Writes are staged: a refused operation has written nothing.
 
@@ -40,7 +40,7 @@ pub struct StakingModule {
 /// A member of a validator set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Operator, who names the validator.
+    /// Operator, which identifies the validator.
     pub operator: Address,
     /// Ed25519 consensus key.
     pub consensus_key: B256,
@@ -48,24 +48,24 @@ pub struct Member {
     pub peg_address: Address,
     /// Voting power, above zero.
     pub power: u64,
-    /// Stake that the power was scaled from; below the bonded stake while the validator's growth is bounded.
+    /// The stake from which the power was scaled; below the bonded stake while the validator's growth is bounded.
     pub stake: U256,
 }
 
-/// What the hook is told of the block that begins.
+/// The hook's inputs about the new block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockContext<'a> {
     /// Height of this block.
     pub height: u64,
     /// Its timestamp, seconds.
     pub timestamp: u64,
-    /// Beneficiary of the parent block; `None` when that is genesis.
+    /// Beneficiary of the previous block; `None` when that is genesis.
     pub parent_proposer: Option<Address>,
-    /// Consensus keys that signed the parent's certificate, as this block carries it.
+    /// Consensus keys of the signers in the previous block's certificate, which this block carries.
     pub parent_signers: &'a [B256],
     /// Balance of the reward pool before this block, wei.
     pub reward_pool: U256,
-    /// Whether the next set may take over: a block carries the certificate that announces it. True on a chain
+    /// Whether the next set may take over: a block carries the certificate that hands over to it. True on a chain
     /// without a peg.
     pub handover_ready: bool,
     /// Whether the announced next set may still be replaced by another. True on a chain without a peg.
@@ -74,19 +74,19 @@ pub struct BlockContext<'a> {
     pub acked_epoch: u64,
 }
 
-/// What the hook did.
+/// The hook's results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockOutcome {
-    /// The epoch that begins with the next block, when it is another one.
+    /// The new epoch, if one begins with the next block.
     pub rotated_to: Option<u64>,
-    /// A set that was computed, with its epoch (the one after the current one): to be announced to the peg, after
+    /// A newly computed set with its epoch (the one after the current one). It must be announced to the peg, after
     /// the rotation if there is one.
     pub next: Option<(u64, Vec<Member>)>,
-    /// Stake issued.
+    /// Stake issued by this hook.
     pub issued: U256,
 }
 
-/// Who acts, and in which block.
+/// The caller and the block of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Env {
     /// The caller.
@@ -95,31 +95,31 @@ pub struct Env {
     pub timestamp: u64,
     /// Height of the block.
     pub height: u64,
-    /// Latest epoch that the parent acknowledged; not looked at on a chain without a peg.
+    /// Latest epoch that the parent acknowledged; not used on a chain without a peg.
     pub acked_epoch: u64,
 }
 
-/// Coin to be paid out of the reward pool.
+/// A payment from the reward pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Who gets it.
+    /// The receiver.
     pub to: Address,
     /// Wei, above zero.
     pub amount: U256,
 }
 
-/// An action that happened, and what execution has to do about it.
+/// A completed action, with the work that remains for execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done<T> {
     /// The result.
     pub value: T,
     /// Logs to emit, in order, with their addresses.
     pub logs: Vec<Log>,
-    /// Coin to pay from the reward pool. The accounts count it as paid.
+    /// Payments from the reward pool. The accounts already count them as paid.
     pub payments: Vec<Payment>,
 }
 
-/// Logs and payments of an action that is under way.
+/// Logs and payments of an action in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     logs: Vec<Log>,
@@ -127,17 +127,17 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// An event of the staking module.
+    /// Adds an event of the staking module.
     pub(crate) fn log(&mut self, data: LogData) {
         self.logs.push(Log { address: crate::STAKING, data });
     }
 
-    /// An event of the stake token.
+    /// Adds an event of the stake token.
     pub(crate) fn token_log(&mut self, data: LogData) {
         self.logs.push(Log { address: crate::STAKE_TOKEN, data });
     }
 
-    /// Coin from the reward pool; nothing for nothing.
+    /// Adds a payment from the reward pool, unless the amount is zero.
     pub(crate) fn pay(&mut self, to: Address, amount: U256) {
         if !amount.is_zero() {
             self.payments.push(Payment { to, amount });
@@ -159,7 +159,7 @@ impl StakingModule {
         &self.params
     }
 
-    /// Runs `action` on staged slots and writes them where it succeeds.
+    /// Runs `action` on staged slots and writes them if it succeeds.
     fn act<S: Slots, T>(
         slots: &mut S,
         action: impl FnOnce(&mut Staged<'_, S>, &mut Effects) -> Ruling<T, S>,

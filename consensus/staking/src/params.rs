@@ -1,18 +1,18 @@
-//! What the chain's genesis fixes about staking.
+//! The staking parameters and validators of the genesis file.
 
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
-/// Most members that a set may be allowed to have.
+/// Largest value of `max_validators`.
 pub const MAX_SET: u64 = 128;
 
-/// Most validators that may be registered and neither tombstoned nor fully exited at one time: the only loop of
-/// a rotation is over them.
+/// Most validators that may be registered and neither tombstoned nor fully exited at the same time. A
+/// rotation loops over them and nothing else.
 pub const MAX_CANDIDATES: u64 = 1_024;
 
-/// Epochs that an undelegation looks ahead for room to leave.
+/// Number of epochs in which an undelegation searches for room to leave.
 pub const LEAVE_HORIZON: u64 = 64;
 
 /// Live redelegation records that one delegator may have.
@@ -21,16 +21,16 @@ pub const MAX_REDELEGATIONS: u64 = 16;
 /// Live unbonding entries that one delegator may have.
 pub const MAX_UNBONDINGS: u64 = 1_024;
 
-/// A whole, in parts per million.
+/// 100 % in parts per million.
 pub const MILLION: u64 = 1_000_000;
 
-/// A whole, in basis points.
+/// 100 % in basis points.
 pub const WHOLE_BPS: u16 = 10_000;
 
 /// Seconds between two changes of a commission.
 pub const COMMISSION_CHANGE_SECONDS: u64 = 86_400;
 
-/// Everything issued stays below 2 to this power, so that products of two amounts fit 256 bits.
+/// All issued stake is below 2 to this power, so that products of two amounts fit 256 bits.
 pub const ISSUED_BITS: usize = 128;
 
 /// Figures of staking. They may differ from height to height; the chain's rules hold them.
@@ -41,11 +41,11 @@ pub struct StakingParams {
     pub epoch_length: u64,
     /// Whether the chain has a peg: then rotations wait for handovers, and claims for acknowledgements.
     pub pegged: bool,
-    /// Members of a set at most, 1 to [`MAX_SET`].
+    /// Most members of a set, 1 to [`MAX_SET`].
     pub max_validators: u64,
-    /// Least stake an operator delegates to itself, smallest unit.
+    /// Smallest self-bond of an operator, smallest unit.
     pub min_self_bond: U256,
-    /// Least delegation and redelegation, smallest unit.
+    /// Smallest delegation and redelegation, smallest unit.
     pub min_delegation: U256,
     /// Seconds that stake stays slashable after it left, and that evidence stays valid; 1 to 31,536,000.
     pub unbonding_seconds: u64,
@@ -53,11 +53,11 @@ pub struct StakingParams {
     pub downtime_window: u64,
     /// Slash for downtime, parts per million.
     pub downtime_slash_ppm: u64,
-    /// Seconds until a validator that was down may return.
+    /// Seconds until a validator jailed for downtime may return.
     pub jail_seconds: u64,
     /// Slash for a double signature, parts per million.
     pub double_sign_slash_ppm: u64,
-    /// Part of what is slashed for a double signature that its reporter gets, parts per million.
+    /// The reporter's part of the stake slashed for a double signature, parts per million.
     pub reporter_ppm: u64,
     /// Stake issued each epoch, parts per million of the bonded stake; at most 10,000.
     pub issuance_ppm: u64,
@@ -88,7 +88,7 @@ impl StakingParams {
     /// Whether every parameter is in its range.
     ///
     /// # Errors
-    /// [`GenesisFault::Parameter`], naming the first that is not.
+    /// [`GenesisFault::Parameter`] with the first parameter out of its range.
     pub fn check(&self) -> Result<(), GenesisFault> {
         let ranges = [
             ("epochLength", self.epoch_length, 1, u64::MAX / 2),
@@ -116,10 +116,10 @@ impl StakingParams {
     }
 }
 
-/// A validator that the genesis file names.
+/// A validator in the genesis file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GenesisMember {
-    /// Account that owns the stake and names the validator.
+    /// Account that owns the stake and identifies the validator.
     pub operator: Address,
     /// Ed25519 consensus key.
     pub consensus_key: B256,
@@ -131,22 +131,22 @@ pub struct GenesisMember {
     pub commission_bps: u16,
 }
 
-/// Why a genesis file cannot start a chain. The operator's fault, who wrote it.
+/// Why a genesis file cannot start a chain. Its author is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisFault {
-    /// A number out of its range.
+    /// A number is out of its range.
     #[error("staking.{name} is {value}, outside {least} to {most}")]
     Parameter {
         /// The parameter.
         name: &'static str,
         /// Its value.
         value: u64,
-        /// Least allowed.
+        /// The smallest allowed value.
         least: u64,
-        /// Most allowed.
+        /// The largest allowed value.
         most: u64,
     },
-    /// A minimum of zero, or one that nobody can have.
+    /// A minimum is zero, or larger than all stake that can exist.
     #[error("staking.{name} is {amount}, outside 1 to 2^128 - 1")]
     Minimum {
         /// The parameter.
@@ -154,13 +154,13 @@ pub enum GenesisFault {
         /// Its value.
         amount: U256,
     },
-    /// None, or more than a set may have.
+    /// There is no validator, or more than a set may have.
     #[error("{count} validators, outside 1 to staking.maxValidators")]
     ValidatorCount {
-        /// Validators named.
+        /// Number of validators.
         count: usize,
     },
-    /// A validator could never be selected again.
+    /// The validator's stake is below the minimum self-bond, so it could never be selected again.
     #[error("validator {operator} has {stake} of stake, below staking.minSelfBond")]
     SelfBond {
         /// Its operator.
@@ -168,7 +168,7 @@ pub enum GenesisFault {
         /// Its stake.
         stake: U256,
     },
-    /// A commission above the whole.
+    /// A commission exceeds 100 %.
     #[error("validator {operator} has a commission of {bps} basis points")]
     Commission {
         /// Its operator.
@@ -182,22 +182,22 @@ pub enum GenesisFault {
         /// Its operator.
         operator: Address,
     },
-    /// Stake for the zero address or for the modules themselves.
+    /// Stake is allocated to the zero address or to the modules.
     #[error("staking.alloc gives stake to {account}")]
     AllocTo {
         /// The account.
         account: Address,
     },
-    /// 2^128 or more in total.
+    /// The total is 2^128 or more.
     #[error("the stake issued reaches 2^128")]
     Issued,
 }
 
-/// Whether staking can start so: parameters in range, validators distinct and above the minimum, and a total below
-/// 2^128. [`StakingModule::genesis_slots`](crate::StakingModule::genesis_slots) relies on it.
+/// Checks that staking can start: parameters are in range, validators are distinct and above the minimum, and the total is
+/// below 2^128. [`StakingModule::genesis_slots`](crate::StakingModule::genesis_slots) relies on it.
 ///
 /// # Errors
-/// [`GenesisFault`], the first found.
+/// The first [`GenesisFault`] found.
 pub fn check_genesis(
     params: &StakingParams,
     validators: &[GenesisMember],

@@ -3,16 +3,16 @@
 
 use alloy_primitives::{U256, U512};
 
-/// The total power that stakes are scaled to, at most: 2^40 leaves a millionth of a millionth as the unit.
+/// Largest total power after scaling: 2^40, so the unit is about a millionth of a millionth.
 pub const TOTAL_POWER: u64 = 1 << 40;
 
-/// Most stakes scaled at once.
+/// Most stakes in one call.
 pub const MAX_STAKES: usize = 1 << 16;
 
-/// Why stakes have no powers. The fault lies with whoever made the list.
+/// Why stakes cannot be scaled. The author of the list is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PowerError {
-    /// Nobody has stake, so nobody could decide.
+    /// No stake is above zero, so there would be no power.
     #[error("the total stake is zero")]
     NoStake,
     /// More than [`MAX_STAKES`].
@@ -25,9 +25,9 @@ pub enum PowerError {
 
 /// Scales `stakes` to powers in the same order, with a total of at most [`TOTAL_POWER`].
 ///
-/// Stakes that already fit are taken as they are. Otherwise each power is the stake's exact share of the total power by
+/// Stakes that already fit are not changed. Otherwise each power is the stake's exact share of the total power by
 /// largest remainder (ties go to the earlier stake), so it is off by less than one unit, and a stake above zero never
-/// gets zero.
+/// gets power zero.
 ///
 /// # Errors
 /// [`PowerError`], see its variants.
@@ -42,7 +42,7 @@ pub fn scale_power(stakes: &[U256]) -> Result<Vec<u64>, PowerError> {
     if total <= U256::from(TOTAL_POWER) {
         return Ok(stakes.iter().map(|stake| stake.saturating_to()).collect());
     }
-    // Each non-zero stake may need lifting from zero to one: keep a unit back for each.
+    // Each non-zero stake may have to be raised from zero to one, so one unit is reserved for each.
     let stakers = stakes.iter().filter(|stake| !stake.is_zero()).count() as u64;
     let shared = TOTAL_POWER - stakers;
     let (wide_total, wide_shared) = (U512::from(total), U512::from(shared));

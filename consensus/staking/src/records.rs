@@ -1,4 +1,4 @@
-//! Records over several slots, loaded and saved whole, and lists.
+//! Records that span several slots, loaded and saved as a whole, and lists.
 
 use alloy_primitives::{Address, B256, U256};
 
@@ -17,10 +17,10 @@ const TOMBSTONED: u64 = 1 << 2;
 const EXITING: u64 = 1 << 3;
 const LISTED: u64 = 1 << 4;
 
-/// Shares that can be counted: 2 to this power is refused.
+/// Shares must be below 2 to this power.
 pub(crate) const SHARE_BITS: usize = 160;
 
-/// Tokens that belong to shares.
+/// Tokens and the shares of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pool {
     pub(crate) tokens: U256,
@@ -28,12 +28,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Shares exist, and are worth nothing: everything was slashed.
+    /// Whether shares exist but are worth nothing, because everything was slashed.
     pub(crate) fn is_worthless(&self) -> bool {
         self.tokens.is_zero() && !self.shares.is_zero()
     }
 
-    /// What `shares` are worth, rounded down.
+    /// The value of `shares`, rounded down.
     pub(crate) fn value(&self, shares: U256) -> Result<U256, StakingFault> {
         if self.shares.is_zero() {
             return Ok(U256::ZERO);
@@ -62,7 +62,7 @@ impl Pool {
         Ok(bought)
     }
 
-    /// Takes shares and tokens out. When no shares are left, what rounding left is returned, and the pool is empty.
+    /// Takes shares and tokens out. When no shares are left, the pool becomes empty and its rounding remainder is returned.
     pub(crate) fn withdraw(&mut self, shares: U256, tokens: U256) -> Result<U256, StakingFault> {
         self.shares = self.shares.checked_sub(shares).ok_or(StakingFault::Accounting)?;
         self.tokens = self.tokens.checked_sub(tokens).ok_or(StakingFault::Accounting)?;
@@ -70,20 +70,20 @@ impl Pool {
     }
 }
 
-/// A validator, without what only rewards look at.
+/// A validator, without the fields that only rewards use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Validator {
     pub(crate) operator: Address,
     pub(crate) jailed: bool,
     pub(crate) tombstoned: bool,
     pub(crate) exiting: bool,
-    /// Position in the list of candidates, where it is in it.
+    /// Position in the list of candidates, if it is in the list.
     pub(crate) listed: Option<u32>,
     pub(crate) commission_bps: u16,
     pub(crate) commission_changed: u64,
     pub(crate) jailed_until: u64,
     pub(crate) exit_epoch: u64,
-    /// Epoch of the last set it was selected for, plus one.
+    /// Epoch of the last set for which it was selected, plus one.
     pub(crate) selected: u64,
     /// Stake that counts in that set.
     pub(crate) counted: U256,
@@ -160,8 +160,8 @@ impl Validator {
         self.selected > epoch
     }
 
-    /// The part of `amount`, about to leave the bonded stake, by which the validator's power would shrink after the
-    /// set of the next epoch: all that counts there and would be missing.
+    /// The part of `amount`, which is about to leave the bonded stake, by which the validator's power would shrink after the
+    /// set of the next epoch: the stake that counts there and would be missing.
     pub(crate) fn missing_without(&self, amount: U256, epoch: u64) -> U256 {
         if !self.in_sets_from(epoch.saturating_add(1)) {
             return U256::ZERO;
@@ -169,7 +169,7 @@ impl Validator {
         amount.min(self.counted.saturating_sub(self.pool.tokens.saturating_sub(amount)))
     }
 
-    /// Refuses validators that take no new stake.
+    /// Refuses validators that accept no new stake.
     pub(crate) fn check_takes_stake(&self) -> Result<(), StakingFault> {
         let operator = self.operator;
         if self.tombstoned {
@@ -184,7 +184,7 @@ impl Validator {
         Ok(())
     }
 
-    /// What the operator's own delegation is worth.
+    /// The value of the operator's own delegation.
     pub(crate) fn self_bond<S: Slots>(&self, st: &mut Staged<'_, S>) -> Ruling<U256, S> {
         let shares = st.get(layout::delegation(self.operator, self.operator, DelegationField::Shares))?;
         Ok(self.pool.value(shares)?)
@@ -213,7 +213,7 @@ impl Delegation {
         })
     }
 
-    /// Saves it, and keeps the delegator's list of operators: those with shares or rewards set aside.
+    /// Saves it, and updates the delegator's list of operators: those with shares or assigned rewards.
     pub(crate) fn save<S: Slots>(
         &mut self,
         st: &mut Staged<'_, S>,
@@ -242,13 +242,13 @@ impl Delegation {
         put(DelegationField::Listed, self.listed)
     }
 
-    /// Shares that may move.
+    /// Unlocked shares.
     pub(crate) fn free(&self) -> Result<U256, StakingFault> {
         self.shares.checked_sub(self.locked).ok_or(StakingFault::Accounting)
     }
 }
 
-/// Items of the list at `list`.
+/// Number of items of the list at `list`.
 pub(crate) fn len<S: Slots>(st: &mut Staged<'_, S>, list: U256) -> Ruling<u64, S> {
     let len = st.get(list)?;
     Ok(u64::try_from(len).map_err(|_| StakingFault::Accounting)?)
@@ -260,7 +260,7 @@ pub(crate) fn items<S: Slots>(st: &mut Staged<'_, S>, list: U256) -> Ruling<Vec<
     (0..len).map(|position| st.get(layout::item(list, position))).collect()
 }
 
-/// Appends an item; its position.
+/// Appends an item and returns its position.
 pub(crate) fn push<S: Slots>(st: &mut Staged<'_, S>, list: U256, value: U256) -> Ruling<u64, S> {
     let position = len(st, list)?;
     st.set(layout::item(list, position), value)?;
@@ -268,7 +268,7 @@ pub(crate) fn push<S: Slots>(st: &mut Staged<'_, S>, list: U256, value: U256) ->
     Ok(position)
 }
 
-/// Removes the item at `position`; the last item takes its place and is returned, where there was another.
+/// Removes the item at `position`. The last item takes its place and is returned, unless it was the removed one.
 pub(crate) fn swap_remove<S: Slots>(st: &mut Staged<'_, S>, list: U256, position: u64) -> Ruling<Option<U256>, S> {
     let last = len(st, list)?.checked_sub(1).filter(|last| position <= *last).ok_or(StakingFault::Accounting)?;
     let moved = st.get(layout::item(list, last))?;

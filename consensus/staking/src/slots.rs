@@ -1,4 +1,4 @@
-//! Storage slots as the rules see them.
+//! Storage slots for the rules.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,11 +8,11 @@ use alloy_primitives::{Address, B256, U256};
 /// 256-bit slots of the staking account. Execution implements it over the EVM's journal, views over a state
 /// snapshot; genesis and tests use a map.
 pub trait Slots {
-    /// Why a slot could not be read or written. Never a verdict: a local failure, or the journal's own halt
-    /// (out of gas).
+    /// Why a slot could not be read or written: a local failure, or the journal's own halt
+    /// (out of gas). It is never a verdict.
     type Error;
 
-    /// Value of `slot`; zero when never written.
+    /// Value of `slot`; zero when it was never written.
     ///
     /// # Errors
     /// [`Slots::Error`].
@@ -46,7 +46,7 @@ impl Slots for BTreeMap<U256, U256> {
     }
 
     fn store(&mut self, slot: U256, value: U256) -> Result<(), Infallible> {
-        // A zero slot does not exist in the state trie, so it does not exist here.
+        // A zero slot does not exist in the state trie, so it is removed here too.
         if value.is_zero() {
             self.remove(&slot);
         } else {
@@ -56,12 +56,12 @@ impl Slots for BTreeMap<U256, U256> {
     }
 }
 
-/// An address as a slot's value, right-aligned as Solidity has it.
+/// Converts an address to a slot value, right-aligned as in Solidity.
 pub(crate) fn address_word(address: Address) -> U256 {
     U256::from_be_bytes(address.into_word().0)
 }
 
-/// A slot's value as an address.
+/// Converts a slot value to an address.
 pub(crate) fn address(value: U256) -> Address {
     Address::from_word(B256::from(value))
 }
@@ -71,7 +71,7 @@ pub(crate) fn lane(value: U256, lane: usize) -> u64 {
     value.as_limbs()[lane]
 }
 
-/// Four 64-bit lanes as a slot's value, least significant first.
+/// Packs four 64-bit lanes into a slot value, least significant first.
 pub(crate) fn lanes(values: [u64; 4]) -> U256 {
     U256::from_limbs(values)
 }

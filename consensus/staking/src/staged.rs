@@ -1,4 +1,4 @@
-//! Slots whose writes wait until an operation has succeeded.
+//! Staged slots: writes take effect only after an operation has succeeded.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,12 @@ use alloy_primitives::U256;
 
 use crate::{ModuleError, StakingFault, module::Ruling, slots::Slots};
 
-/// Reads through, keeps what was read and written, and writes at [`Staged::commit`], in the order of the slots and
-/// only what changed. Each slot is loaded and stored once at most, so what an operation costs is the same on every
-/// node and depends on nothing but the state.
+/// Caches all reads and writes. [`Staged::commit`] writes the changed slots in ascending order. Each slot is loaded and
+/// stored at most once, so the cost of an operation is the same on every node and depends only on the state.
 #[derive(Debug)]
 pub(crate) struct Staged<'a, S> {
     slots: &'a mut S,
-    /// Value before, value now.
+    /// Old value, current value.
     seen: BTreeMap<U256, (U256, U256)>,
 }
 
@@ -44,19 +43,19 @@ impl<'a, S: Slots> Staged<'a, S> {
         self.set(slot, sum)
     }
 
-    /// Takes from a total that holds it.
+    /// Subtracts from a total, which must be at least as large.
     pub(crate) fn sub(&mut self, slot: U256, amount: U256) -> Ruling<(), S> {
         let rest = self.get(slot)?.checked_sub(amount).ok_or(StakingFault::Accounting)?;
         self.set(slot, rest)
     }
 
-    /// Takes from one total and adds to another.
+    /// Subtracts from one total and adds to another.
     pub(crate) fn shift(&mut self, from: U256, to: U256, amount: U256) -> Ruling<(), S> {
         self.sub(from, amount)?;
         self.add(to, amount)
     }
 
-    /// Writes what changed.
+    /// Writes the changed slots.
     pub(crate) fn commit(self) -> Ruling<(), S> {
         for (slot, (before, now)) in self.seen {
             if before != now {

@@ -1,4 +1,4 @@
-//! Reading the state of staking, for RPC, the ABI's view functions, consensus and the peg.
+//! Read access to the staking state, for RPC, the ABI's view functions, consensus and the peg.
 //!
 //! Nothing is written. `Refused` means that the state breaks its own invariants (a bug), or that the slots hold no
 //! staking state.
@@ -14,7 +14,7 @@ use crate::{
     staged::Staged,
 };
 
-/// Former validators that [`validators`] lists at most, the latest ones.
+/// Most former validators that [`validators`] lists; it lists the latest ones.
 pub const MAX_FORMER_LISTED: u64 = 1_024;
 
 /// An epoch.
@@ -26,52 +26,52 @@ pub struct EpochInfo {
     pub start_height: u64,
     /// Timestamp of the block before that height (genesis for epoch 0), seconds.
     pub start_time: u64,
-    /// Blocks that it lasts longer than its length, for want of a handover.
+    /// Blocks by which it is longer than planned, because the handover is missing.
     pub extended: u64,
 }
 
-/// Where all stake is.
+/// The distribution of all stake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
-    /// Everything issued.
+    /// All issued stake.
     pub issued: U256,
-    /// Bonded with validators.
+    /// Bonded stake.
     pub bonded: U256,
-    /// On its way out.
+    /// Leaving stake.
     pub unbonding: U256,
-    /// Slashed, without what reporters got.
+    /// Slashed stake, without the reporters' parts.
     pub slashed: U256,
-    /// Left by rounding in pools that ended.
+    /// Rounding remainders of pools that ended.
     pub dust: U256,
 }
 
 impl Totals {
-    /// What is liquid: the rest.
+    /// Liquid stake: the rest.
     pub fn liquid(&self) -> Option<U256> {
         self.issued.checked_sub(self.held()?)
     }
 
-    /// What is not liquid; the token's balance of the staking module.
+    /// Stake that is not liquid: the token balance of the staking module.
     pub fn held(&self) -> Option<U256> {
         self.bonded.checked_add(self.unbonding)?.checked_add(self.slashed)?.checked_add(self.dust)
     }
 }
 
-/// Where all coin of the reward pool is.
+/// The distribution of the reward pool's coin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RewardTotals {
     /// Owed to delegators and operators.
     pub owed: U256,
-    /// Earned by the set's power, not yet settled.
+    /// Earned by the set's power, not settled yet.
     pub undistributed: U256,
-    /// Left by rounding, or earned by nobody.
+    /// Rounding remainders, and coin that no validator earned.
     pub dust: U256,
 }
 
 /// A validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatorView {
-    /// Operator, who names it.
+    /// Operator, which identifies it.
     pub operator: Address,
     /// Ed25519 consensus key.
     pub consensus_key: B256,
@@ -83,23 +83,23 @@ pub struct ValidatorView {
     pub commission_changed: u64,
     /// Bonded stake.
     pub tokens: U256,
-    /// Shares of it.
+    /// Shares of the bonded stake.
     pub shares: U256,
-    /// The operator's own part of it.
+    /// The operator's own part of the bonded stake.
     pub self_bond: U256,
     /// Power in the active set; zero when not a member.
     pub power: u64,
-    /// In jail for downtime.
+    /// Whether it is in jail for downtime.
     pub jailed: bool,
     /// When it may return, seconds; zero when not jailed.
     pub jailed_until: u64,
-    /// Out for ever for a double signature.
+    /// Whether it is excluded permanently because of a double signature.
     pub tombstoned: bool,
-    /// The epoch it is out from, when it leaves or has left.
+    /// The first epoch without it, when it is exiting or has exited.
     pub exit_epoch: Option<u64>,
-    /// Coin owed to its operator as commission, as of now.
+    /// Coin owed to its operator as commission, including unsettled coin.
     pub commission: U256,
-    /// Coin owed to its delegators, as of now.
+    /// Coin owed to its delegators, including unsettled coin.
     pub rewards: U256,
 }
 
@@ -108,20 +108,20 @@ pub struct ValidatorView {
 pub struct DelegationView {
     /// Shares.
     pub shares: U256,
-    /// What they are worth.
+    /// Their value.
     pub tokens: U256,
-    /// Shares that redelegations lock.
+    /// Shares locked by redelegations.
     pub locked: U256,
 }
 
-/// Stake on its way out.
+/// Leaving stake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnbondingView {
-    /// Validator it leaves.
+    /// The validator that it leaves.
     pub validator: Address,
     /// First epoch in which it no longer counts.
     pub leave_epoch: u64,
-    /// What it is worth now.
+    /// Its current value.
     pub tokens: U256,
     /// When it can be claimed, as far as is known now; `None` until its epoch has begun.
     pub claimable_at: Option<u64>,
@@ -132,15 +132,15 @@ pub struct UnbondingView {
 pub struct RedelegationView {
     /// Number.
     pub id: u64,
-    /// Validator it left.
+    /// The validator that it left.
     pub from: Address,
-    /// Validator it went to.
+    /// The validator that received it.
     pub to: Address,
-    /// First epoch whose faults it does not answer for.
+    /// First epoch for whose faults it is not liable.
     pub leave_epoch: u64,
     /// Locked shares of `to`.
     pub shares: U256,
-    /// When they are free, as far as is known now; `None` until the epoch has begun.
+    /// When the shares are unlocked, as far as is known now; `None` until the epoch has begun.
     pub free_at: Option<u64>,
 }
 
@@ -160,7 +160,7 @@ pub struct Uptime {
 /// The current epoch.
 ///
 /// # Errors
-/// The slots' own, here and in every view below.
+/// An error of the slots, here and in every view below.
 pub fn epoch<S: Slots>(slots: &mut S) -> Ruling<EpochInfo, S> {
     let module::Epoch { number, start_height, start_time, extended } = module::load_epoch(&mut Staged::new(slots))?;
     Ok(EpochInfo { number, start_height, start_time, extended })
@@ -185,7 +185,7 @@ pub fn next_set<S: Slots>(slots: &mut S) -> Ruling<Vec<Member>, S> {
     module::load_set(st, epoch)?.members(st)
 }
 
-/// The validator of `operator`, if it registered, with its rewards as of now.
+/// The validator of `operator`, if it registered, with its current rewards.
 pub fn validator<S: Slots>(slots: &mut S, operator: Address) -> Ruling<Option<ValidatorView>, S> {
     let st = &mut Staged::new(slots);
     let Some(found) = Validator::find(st, operator)? else { return Ok(None) };
@@ -230,19 +230,19 @@ fn delegation_of<S: Slots>(st: &mut Staged<'_, S>, delegator: Address, operator:
     Ok(DelegationView { shares, tokens, locked })
 }
 
-/// A delegation; zeros where there is none.
+/// A delegation; all zero when there is none.
 pub fn delegation<S: Slots>(slots: &mut S, delegator: Address, operator: Address) -> Ruling<DelegationView, S> {
     delegation_of(&mut Staged::new(slots), delegator, operator)
 }
 
-/// All delegations of an account, those with unclaimed rewards alone included.
+/// All delegations of an account, including those with only unclaimed rewards.
 pub fn delegations<S: Slots>(slots: &mut S, delegator: Address) -> Ruling<Vec<(Address, DelegationView)>, S> {
     let st = &mut Staged::new(slots);
     let operators = items(st, layout::delegated_to(delegator))?;
     operators.into_iter().map(address).map(|operator| Ok((operator, delegation_of(st, delegator, operator)?))).collect()
 }
 
-/// Rewards that `delegator` could claim from `operator` now, coin.
+/// Coin that `delegator` can claim from `operator` now.
 pub fn pending_rewards<S: Slots>(slots: &mut S, delegator: Address, operator: Address) -> Ruling<U256, S> {
     let st = &mut Staged::new(slots);
     match Validator::find(st, operator)? {
@@ -251,7 +251,7 @@ pub fn pending_rewards<S: Slots>(slots: &mut S, delegator: Address, operator: Ad
     }
 }
 
-/// Stake of `delegator` on its way out.
+/// Leaving stake of `delegator`.
 pub fn unbondings<S: Slots>(
     slots: &mut S,
     params: &StakingParams,
@@ -271,7 +271,7 @@ pub fn unbondings<S: Slots>(
     Ok(found)
 }
 
-/// Live redelegations of `delegator`, with slashes that nobody has settled yet not applied.
+/// Live redelegations of `delegator`; slashes that are not settled yet are not applied.
 pub fn redelegations<S: Slots>(
     slots: &mut S,
     params: &StakingParams,
@@ -289,12 +289,12 @@ pub fn redelegations<S: Slots>(
     Ok(found)
 }
 
-/// A time that is not "never, as far as is known".
+/// `None` for the value that means "not known yet".
 fn known(time: u64) -> Option<u64> {
     (time != u64::MAX).then_some(time)
 }
 
-/// Where all stake is.
+/// The distribution of all stake.
 pub fn totals<S: Slots>(slots: &mut S) -> Ruling<Totals, S> {
     let st = &mut Staged::new(slots);
     Ok(Totals {
@@ -306,7 +306,7 @@ pub fn totals<S: Slots>(slots: &mut S) -> Ruling<Totals, S> {
     })
 }
 
-/// Where all coin of the reward pool is; its balance is the sum, and what came in since the last block began.
+/// The distribution of the reward pool's coin. The balance is their sum plus the coin received since the last block began.
 pub fn rewards<S: Slots>(slots: &mut S) -> Ruling<RewardTotals, S> {
     let st = &mut Staged::new(slots);
     Ok(RewardTotals {
@@ -343,7 +343,7 @@ pub fn key_of_id<S: Slots>(slots: &mut S, id: Address) -> Ruling<Option<B256>, S
     Ok((!key.is_zero()).then(|| B256::from(key)))
 }
 
-/// Liquid stake of an account; all that is not liquid belongs to the staking module.
+/// Liquid stake of an account; the staking module owns all other stake.
 pub fn balance_of<S: Slots>(slots: &mut S, account: Address) -> Ruling<U256, S> {
     if account == crate::STAKING {
         return Ok(totals(slots)?.held().ok_or(StakingFault::Accounting)?);
@@ -351,12 +351,12 @@ pub fn balance_of<S: Slots>(slots: &mut S, account: Address) -> Ruling<U256, S> 
     Staged::new(slots).get(layout::balance(account))
 }
 
-/// What `spender` may spend of `owner`.
+/// The allowance of `spender` from `owner`.
 pub fn allowance<S: Slots>(slots: &mut S, owner: Address, spender: Address) -> Ruling<U256, S> {
     Staged::new(slots).get(layout::allowance(owner, spender))
 }
 
-/// Everything issued.
+/// All issued stake.
 pub fn total_supply<S: Slots>(slots: &mut S) -> Ruling<U256, S> {
     Staged::new(slots).get(layout::ISSUED)
 }

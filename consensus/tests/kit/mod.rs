@@ -1,4 +1,4 @@
-//! One host under test and the keys of all validators, to say anything in anybody's name.
+//! One host under test, and the keys of all validators to sign any message of any validator.
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_consensus::*;
@@ -40,7 +40,7 @@ pub(crate) fn config() -> HostConfig {
 }
 
 impl Kit {
-    /// `count` validators of equal power; the host is validator `us` and has started no height.
+    /// `count` validators of equal power; the host is validator `us`, and no height is started.
     pub(crate) fn idle(count: usize, us: usize) -> Self {
         let signers: Vec<_> = (0..count).map(signer).collect();
         let set = ValidatorSet::new(signers.iter().map(|s| Validator::new(s.key(), 10)).collect()).unwrap();
@@ -48,7 +48,7 @@ impl Kit {
         Self { signers, set, host, us, now_ms: 10_000 }
     }
 
-    /// As [`Kit::idle`], with the host a validator that does not propose height 1, and height 1 started.
+    /// As [`Kit::idle`], but the host does not propose height 1, and height 1 is started.
     pub(crate) fn started(count: usize) -> Self {
         let us = Self::idle(count, 0).someone_but(Height(1), 0);
         let mut kit = Self::idle(count, us);
@@ -68,7 +68,7 @@ impl Kit {
         (0..self.signers.len()).filter(|n| *n != self.us).collect()
     }
 
-    /// Number of the validator that proposes.
+    /// Number of the proposer.
     pub(crate) fn proposer(&self, height: u64, round: u32) -> usize {
         let id = self.set.proposer(Height(height), Round(round)).id;
         self.signers.iter().position(|s| s.validator() == id).unwrap()
@@ -120,7 +120,7 @@ impl Kit {
         ConsensusMessage::Vote(self.signed_vote(n, VoteKind::Precommit, height, round, hash))
     }
 
-    /// A proposal by whoever's turn it is.
+    /// A proposal by the proposer of that round.
     pub(crate) fn proposal(&self, height: u64, round: u32, pol_round: Option<u32>, block: &Block) -> SignedProposal {
         let n = self.proposer(height, round);
         self.sign_proposal(
@@ -211,7 +211,7 @@ impl Kit {
         RoundCertificate { height: Height(height), round: Round(round), kind, signatures }
     }
 
-    /// Decides height `height` in round 0 for `block` by everybody's votes.
+    /// Decides `height` in round 0 for `block` with the votes of all validators.
     pub(crate) fn decide(&mut self, height: u64, block: &Block) -> Vec<Output> {
         let mut outputs = self.propose_valid(height, 0, None, block);
         for n in self.others() {
@@ -233,7 +233,7 @@ pub(crate) fn votes(outputs: &[Output]) -> Vec<Vote> {
     votes.collect()
 }
 
-/// What `outputs` vote for, by kind.
+/// The blocks voted for in `outputs`, by kind.
 pub(crate) fn voted(outputs: &[Output], kind: VoteKind) -> Vec<Option<B256>> {
     votes(outputs).into_iter().filter(|vote| vote.kind == kind).map(|vote| vote.block_hash).collect()
 }

@@ -1,6 +1,6 @@
-//! A deterministic network of hosts: one seed, one order of events. Outputs are performed in order as a caller must,
-//! with crashes between any two of them, unsynced log entries lost, messages lost, delayed, duplicated and reordered,
-//! and Byzantine members that equivocate.
+//! A deterministic network of hosts: one seed gives one order of events. Outputs are performed in order, as a caller must. A
+//! crash may come between any two of them; unsynced log entries may be lost; messages may be lost, delayed, duplicated and
+//! reordered; Byzantine members equivocate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use causeway_consensus::*;
 
 pub(crate) const CHAIN: B256 = B256::repeat_byte(0xc4);
 
-/// SplitMix64: small, seeded, good enough for schedules.
+/// SplitMix64: small, seeded, and random enough for schedules.
 pub(crate) struct Rng(pub u64);
 
 impl Rng {
@@ -46,7 +46,7 @@ pub(crate) fn validator_set(powers: &[u64]) -> ValidatorSet {
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) powers: Vec<u64>,
-    /// The powers of each epoch in turn, the last one for ever; 0 is no member. Empty: `powers` throughout.
+    /// The powers of each epoch in turn, the last ones for ever; 0 means not a member. Empty: `powers` in every epoch.
     pub(crate) epochs: Vec<Vec<u64>>,
     /// Heights in an epoch.
     pub(crate) epoch_length: u64,
@@ -59,11 +59,11 @@ pub(crate) struct Settings {
     pub crash_per_10k: u64,
     /// Chance that a crash also loses the whole log (the sign state survives).
     pub(crate) lose_log_percent: u64,
-    /// Who may lose its log; empty means everybody.
+    /// The nodes that may lose their logs; empty means all.
     pub(crate) log_losers: BTreeSet<usize>,
     /// Byzantine members: they vote and propose differently to odd and even peers.
     pub(crate) equivocators: BTreeSet<usize>,
-    /// Members that never speak.
+    /// Members that never send a message.
     pub(crate) silent: BTreeSet<usize>,
     pub(crate) body_bytes: usize,
     /// Whether a node fetches decided blocks when told it is behind.
@@ -122,7 +122,7 @@ pub(crate) struct Node {
     log: Vec<Vec<u8>>,
     log_height: Height,
     unsynced: Vec<Vec<u8>>,
-    /// Counts restarts, so that answers to an earlier life are not fed to a later one.
+    /// Counts restarts, so that answers to requests from before a restart are ignored.
     pub(crate) life: u64,
 }
 
@@ -138,7 +138,7 @@ pub(crate) struct Sim {
     pub(crate) highest_round: u32,
     events: BTreeMap<(u64, u64), Event>,
     sequence: u64,
-    /// Everything honest keys signed, by what may be signed only once.
+    /// Everything that honest keys signed, by the slot in which only one signature is allowed.
     signed: BTreeMap<(ValidatorId, u8, Height, Round), Vec<u8>>,
     /// Links that are cut.
     pub(crate) cut: BTreeSet<(usize, usize)>,
@@ -195,7 +195,7 @@ impl Sim {
         self.sets.get(epoch as usize).or(self.sets.last()).unwrap()
     }
 
-    /// Has a host start `height`, as a node does when the block before is durable.
+    /// Makes a host start `height`, as a node does when the previous block is durable.
     fn start_height(&mut self, node: usize, height: Height) -> Input {
         let upcoming = self.set_at(Height(height.0 + self.settings.epoch_length)).clone();
         if let Some(host) = &mut self.nodes[node].host {
@@ -415,7 +415,7 @@ impl Sim {
         if self.cut.contains(&(from, to)) || (!healed && self.rng.chance(self.settings.loss_percent)) {
             return;
         }
-        // What crosses the wire is what the codec makes of it.
+        // Messages pass through the codec, as on the network.
         let decoded = ConsensusMessage::decode(&message.encode()).expect("own messages decode");
         assert_eq!(decoded, message);
         let message = if self.is_honest(from) { message } else { self.twist(from, to, message) };
@@ -427,8 +427,8 @@ impl Sim {
         }
     }
 
-    /// The equivocator: to odd peers it votes nil where it votes for a block and for a phantom where it votes nil, and
-    /// proposes a garbage body under the same hash.
+    /// The equivocator, towards odd peers: a vote for a block becomes nil, a vote for nil becomes a vote for an unknown
+    /// block, and a proposal has a garbage body under the same hash.
     fn twist(&mut self, from: usize, to: usize, message: ConsensusMessage) -> ConsensusMessage {
         let signer = Ed25519Signer::new(&secret(from));
         if to.is_multiple_of(2) {
@@ -458,7 +458,7 @@ impl Sim {
         }
     }
 
-    /// Runs until `done` or the time is over; returns whether `done` came.
+    /// Runs until `done` returns true or the time is over; returns whether `done` returned true.
     pub(crate) fn run_until(&mut self, until_ms: u64, mut done: impl FnMut(&Sim) -> bool) -> bool {
         while !done(self) {
             let next_event = self.events.first_key_value().map(|((at, _), _)| *at);
@@ -485,7 +485,7 @@ impl Sim {
         true
     }
 
-    /// Runs until every honest, speaking node has decided `height`.
+    /// Runs until every honest node that is not silent has decided `height`.
     pub(crate) fn run_to_height(&mut self, height: u64, until_ms: u64) -> bool {
         let members: Vec<_> =
             (0..self.nodes.len()).filter(|n| self.is_honest(*n) && !self.settings.silent.contains(n)).collect();
@@ -522,7 +522,7 @@ impl Sim {
     }
 }
 
-/// A log entry for the eye.
+/// A readable form of a log entry.
 fn describe(entry: &[u8]) -> String {
     match entry[0] {
         0 | 6 => format!("{:?}", borsh::from_slice::<SignedVote>(&entry[1..]).unwrap().vote),

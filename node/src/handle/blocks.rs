@@ -1,4 +1,4 @@
-//! A block on its way: built or offered, executed, decided, durable.
+//! A block's stages: built or offered, executed, decided, durable.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Node {
             .as_ref()
             .is_some_and(|(certificate, decided)| certificate.block_hash == block_hash && *decided == body)
         {
-            // While this node only catches up, nobody else has looked at the body yet: it may be another than the decided one.
+            // While this node only catches up, no consensus step has checked the body yet: it may differ from the decided one.
             let other = matches!(fault, BodyFault::Encoding(_) | BodyFault::Hash { .. } | BodyFault::Content(_));
             if let Some(peer) = self.fetched_from.take().filter(|_| other) {
                 self.decided = None;
@@ -107,7 +107,7 @@ impl Node {
         self.start_at_ms = Some(next.max(now_ms));
     }
 
-    /// Takes over what the new head's state says of the next height.
+    /// Replaces the data of the next height by those from the new head's state.
     fn adopt(&mut self, next: NextHeight, effects: &mut Vec<Effect>) {
         let (was_member, old) = (self.is_member(), std::mem::replace(&mut self.next, next));
         let epoch = self.next.epoch;
@@ -144,7 +144,7 @@ impl Node {
         body: Bytes,
         effects: &mut Vec<Effect>,
     ) {
-        // The body is compared too: garbage offered under a known hash must not pass for that block's body.
+        // The body is compared too: a wrong body offered under a known hash must not count as that block's body.
         if self.valid.get(&block_hash).is_some_and(|executed| executed.block.encode() == body) {
             let outputs = self.host.step(now_ms, Input::BlockVerdict { height, block_hash, valid: true });
             self.outputs(now_ms, outputs, effects);
@@ -154,7 +154,7 @@ impl Node {
         self.execute(block_hash, certified, body, effects);
     }
 
-    /// More than two thirds have decided this block: bodies that wait for a verdict on it are tried again without asking the clock.
+    /// More than two thirds have decided this block: bodies of it that wait for a verdict are tried again, without the check against this node's clock.
     pub(super) fn certify(&mut self, block_hash: B256, body: &Bytes) {
         self.certified = Some(block_hash);
         for running in self.executing.values_mut() {
@@ -164,8 +164,8 @@ impl Node {
         }
     }
 
-    /// Starts executing a body, unless the very same is being executed. Verdicts are kept by body, never by the hash a proposal
-    /// claims: a hash with another body behind it must not be condemned.
+    /// Starts to execute a body, unless the same body is already being executed. Verdicts are stored by body, never by the hash that a
+    /// proposal claims: a wrong body must not make a valid hash invalid.
     fn execute(&mut self, block_hash: B256, certified: bool, body: Bytes, effects: &mut Vec<Effect>) {
         if self
             .executing
@@ -198,7 +198,7 @@ impl Node {
             effects.push(Effect::Halt(reason));
             return;
         }
-        // A member saw the others at work and took part; to one who only follows, votes prove no more than certificates do.
+        // A member took part in consensus with the others. For a node that only follows, votes prove no more than certificates do.
         if !self.is_member() && !self.may_catch_up(now_ms, effects) {
             return;
         }
@@ -226,7 +226,7 @@ impl Node {
 
     fn remember(&mut self, executed: Arc<ExecutedBlock>) {
         if self.valid.len() >= MAX_EXECUTED && !self.valid.contains_key(&executed.hash) {
-            // Blocks of other rounds; one that is decided after all is executed again.
+            // Blocks of other rounds; one that is decided later is executed again.
             self.valid.pop_first();
         }
         self.valid.insert(executed.hash, executed);

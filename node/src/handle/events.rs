@@ -1,4 +1,4 @@
-//! What goes into the node's decisions and what comes out.
+//! The inputs and outputs of the node's decisions.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use causeway_peg::PegMessage;
 
 use crate::{peg_desk::PegSigns, sets::NextHeight, sync::Ask};
 
-/// What happened.
+/// An input.
 #[derive(Debug)]
 pub enum Event {
     /// The node starts: begin the height after the durable head, or recover it from the write-ahead log.
@@ -21,25 +21,25 @@ pub enum Event {
         /// Entries of the write-ahead log for the height in progress; empty when there are none.
         wal: Vec<Vec<u8>>,
     },
-    /// A connection to a peer stands.
+    /// A peer connected.
     PeerConnected(PeerToken),
-    /// A connection to a peer ended.
+    /// A peer disconnected.
     PeerDisconnected(PeerToken),
-    /// A consensus message, by gossip or sent to this node alone; it wants a verdict.
+    /// A consensus message, gossiped or sent to this node only; it needs a verdict.
     Consensus {
         /// The sender.
         from: PeerToken,
         /// The message.
         message: ConsensusMessage,
     },
-    /// A peg signature by gossip.
+    /// A gossiped peg signature.
     Peg {
         /// The sender.
         from: PeerToken,
         /// The message.
         message: PegMessage,
     },
-    /// A peer told its head.
+    /// A peer reported its head.
     PeerHead {
         /// The peer.
         from: PeerToken,
@@ -50,7 +50,7 @@ pub enum Event {
     Blocks {
         /// The peer.
         from: PeerToken,
-        /// Its blocks, unverified.
+        /// The blocks, unverified.
         blocks: Vec<(Bytes, CommitCertificate)>,
     },
     /// A request to a peer failed.
@@ -58,7 +58,7 @@ pub enum Event {
         /// The peer.
         from: PeerToken,
     },
-    /// The block asked for by [`Effect::Build`] is ready.
+    /// The block requested by [`Effect::Build`] is ready.
     Built {
         /// Its height.
         height: Height,
@@ -67,21 +67,21 @@ pub enum Event {
         /// The block with its outcome.
         executed: Arc<ExecutedBlock>,
     },
-    /// The block given in [`Effect::Execute`] was executed and holds.
+    /// The block of [`Effect::Execute`] was executed and is valid.
     Executed {
         /// The job.
         job: u64,
         /// Its outcome.
         executed: Arc<ExecutedBlock>,
     },
-    /// The body given in [`Effect::Execute`] is invalid.
+    /// The body of [`Effect::Execute`] is invalid.
     Refused {
         /// The job.
         job: u64,
         /// The rule it breaks.
         fault: BodyFault,
     },
-    /// This node could not execute the body for a reason of its own; it is tried again.
+    /// This node could not execute the body because of a local failure; it tries again.
     ExecutionFailed {
         /// The job.
         job: u64,
@@ -90,22 +90,22 @@ pub enum Event {
     Committed {
         /// The block.
         executed: Arc<ExecutedBlock>,
-        /// What its state says of the next height.
+        /// The data of the next height from its state.
         next: Box<NextHeight>,
     },
     /// A late precommit conflicts with the certificate of its height.
     Conflict(Evidence),
-    /// News from the parent chain.
+    /// An update from the parent chain.
     Parent(ParentUpdate),
     /// A deadline passed.
     Tick,
 }
 
 impl Event {
-    /// A gossiped message as an event.
+    /// Converts a gossiped message to an event.
     ///
     /// # Errors
-    /// The batch, when it is one of transactions: those are [admitted](crate::transactions::Admission) beside the loop.
+    /// A batch of transactions, which is [admitted](crate::transactions::Admission) outside the loop.
     pub fn gossiped(from: PeerToken, message: GossipMessage) -> Result<Self, Vec<Bytes>> {
         match message {
             GossipMessage::Consensus(message) => Ok(Self::Consensus { from, message }),
@@ -114,7 +114,7 @@ impl Event {
         }
     }
 
-    /// A peer's answer as an event.
+    /// Converts a peer's answer to an event.
     pub fn answered(from: PeerToken, answer: SyncResponse) -> Self {
         match answer {
             SyncResponse::Status { head, .. } => Self::PeerHead { from, head },
@@ -123,16 +123,16 @@ impl Event {
     }
 }
 
-/// What is to be done next, in order; see [`crate::perform`].
+/// An output. The outputs are performed in order; see [`crate::perform`].
 #[derive(Debug)]
 pub enum Effect {
     /// Write and fsync the sign state.
     PersistSignState(SignState),
     /// Append to the write-ahead log; fsynced before the next message leaves.
     AppendWal(Vec<u8>),
-    /// Begin the write-ahead log of a height.
+    /// Start the write-ahead log of a height.
     ResetWal(Height),
-    /// Write and fsync what the peg key has signed.
+    /// Write and fsync the record of the peg key's signatures.
     PersistPegSigns(PegSigns),
     /// Gossip a consensus message.
     GossipConsensus(ConsensusMessage),
@@ -145,13 +145,13 @@ pub enum Effect {
         /// The message.
         message: ConsensusMessage,
     },
-    /// Tell gossip whether the message in hand is forwarded; a rejected one counts against its sender.
+    /// Tell gossip whether to forward the current message; a rejected message counts against its sender.
     Verdict(Verdict),
     /// Count a fault of a peer.
     Penalize {
         /// The peer.
         peer: PeerToken,
-        /// What it did.
+        /// The fault.
         reason: PenaltyReason,
     },
     /// Ask a peer for its head or for blocks.
@@ -162,58 +162,58 @@ pub enum Effect {
         height: Height,
         /// Its round.
         round: Round,
-        /// When the proposal should be out, Unix milliseconds.
+        /// When the proposal should be sent, Unix milliseconds.
         deadline_ms: u64,
-        /// System transactions it begins with.
+        /// System transactions at the start of the block.
         system: Vec<SystemCall>,
     },
     /// Decode, execute and check a block on the durable head.
     Execute {
-        /// Names the answer.
+        /// Identifies the answer.
         job: u64,
         /// Its height.
         height: Height,
-        /// The hash that consensus knows it by; the body need not have it.
+        /// The hash by which consensus knows the block; the body may have another.
         block_hash: B256,
-        /// Whether more than two thirds have decided that hash: then this node's own clock has no say in it.
+        /// Whether more than two thirds have decided that hash; then the check against this node's clock is skipped.
         certified: bool,
-        /// Its encoding.
+        /// The encoded block.
         body: Bytes,
     },
     /// Make a decided block durable, then answer [`Event::Committed`].
     Commit {
         /// The block.
         executed: Arc<ExecutedBlock>,
-        /// What decided it.
+        /// The certificate of the decision.
         certificate: CommitCertificate,
-        /// Whether this node's validator is a member and its signature is missing.
+        /// Whether this node's validator is a member and the certificate lacks its signature.
         missed: bool,
     },
-    /// A validator signed two conflicting messages: keep that for a block.
+    /// A validator signed two conflicting messages: store the evidence for a block.
     Evidence(Evidence),
     /// Compare this verified precommit with the stored certificate of its height; answer [`Event::Conflict`] if they conflict.
     Compare(SignedVote),
-    /// A proposed block was found invalid; for the counter.
+    /// A proposed block is invalid; count it.
     InvalidBlock,
-    /// Stop the process: going on would be unsafe.
+    /// Stop the process, because it cannot continue safely.
     Halt(String),
 }
 
-/// Why a body that consensus carries is refused.
+/// Why a body from consensus is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyFault {
     /// The bytes are not a block.
     #[error("not a block: {0}")]
     Encoding(#[from] DecodeError),
-    /// The block has another hash than the proposal said.
+    /// The block's hash differs from the proposal's.
     #[error("the block's hash is {actual}, the proposal says {expected}")]
     Hash {
-        /// What consensus knows it by.
+        /// The hash by which consensus knows the block.
         expected: B256,
-        /// What the bytes hash to.
+        /// The hash of the bytes.
         actual: B256,
     },
-    /// Transactions or parent certificate are others than the header commits to.
+    /// The transactions or the certificate of the previous block differ from the header's commitments.
     #[error(
         "this is not the content of block {0}: its header commits to other transactions or another parent certificate"
     )]

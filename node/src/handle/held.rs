@@ -9,7 +9,7 @@ use super::{Effect, Node};
 use crate::sync::OfferedBlock;
 
 impl Node {
-    /// One turn of a node that only listens and catches up.
+    /// One step of a node that only listens and catches up.
     pub(super) fn held(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         if self.committing || self.decided.is_some() {
             return;
@@ -37,7 +37,7 @@ impl Node {
         }
     }
 
-    /// Takes a decided block while consensus is not under way.
+    /// Handles a decided block while consensus does not run.
     pub(super) fn fetched(
         &mut self,
         now_ms: u64,
@@ -57,7 +57,7 @@ impl Node {
         }
     }
 
-    /// Whether decided blocks are taken from peers; where not, the node stops and says why.
+    /// Whether to accept decided blocks from peers; if not, the node stops with the reason.
     pub(super) fn may_catch_up(&self, now_ms: u64, effects: &mut Vec<Effect>) -> bool {
         let head = self.height.0.saturating_sub(1);
         match self.settings.trust.catch_up(now_ms, head, self.head_timestamp) {
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    /// Hears a message while this node only listens.
+    /// Handles a message while this node only listens.
     pub(super) fn overhear(
         &mut self,
         now_ms: u64,

@@ -1,4 +1,4 @@
-//! How much a node holds between events, against its limits.
+//! The sizes of the node's buffers between events, and their limits.
 
 use causeway_consensus::Size;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Node {
-    /// What the node holds: its consensus host, its desk, and itself. Cheap; for tests of bounded memory.
+    /// The sizes of the buffers of the consensus host, of the federation, and of the node itself. Cheap; for tests of bounded memory.
     pub fn sizes(&self) -> Vec<Size> {
         let size = |what, held, most| Size { what, held, most };
         let (heard, heard_bytes) = self.hold.as_ref().map_or((0, 0), |hold| (hold.heard(), hold.heard_bytes()));

@@ -1,15 +1,15 @@
-//! What of the peg needs an operator.
+//! Conditions of the peg that need an operator.
 
 use super::PegDesk;
 
-/// Why deposits are not attested right now.
+/// Why this node attests no deposits at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alarm {
     /// The parent's endpoints contradict each other, or the parent broke finality.
     Conflict(String),
-    /// No answer since this time, Unix milliseconds.
+    /// No endpoint has answered since this time.
     Unreachable {
-        /// Since when.
+        /// Unix milliseconds.
         since_ms: u64,
         /// The last failure.
         reason: String,
@@ -17,12 +17,12 @@ pub enum Alarm {
 }
 
 impl PegDesk {
-    /// Why deposits wait, if they do.
+    /// The reason why deposits are not attested, if there is one.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.alarm.as_ref()
     }
 
-    /// Everything that needs an operator, in words; empty when all is well.
+    /// All conditions that need an operator, as text; empty when there are none.
     pub fn alarms(&self) -> Vec<String> {
         let parent = match &self.alarm {
             None => None,
@@ -52,8 +52,8 @@ impl PegDesk {
         [parent, extended, late, foreign].into_iter().flatten().collect()
     }
 
-    /// Epochs that have begun and that the parent is not certified to have taken over. One is normal: the handover is relayed while
-    /// the epoch runs.
+    /// Epochs that have begun here and whose set is not certified to be in force on the parent. One is normal: the handover is relayed
+    /// during the epoch.
     pub fn acknowledgement_lag(&self) -> u64 {
         self.progress.set.epoch().saturating_sub(self.progress.acked_epoch)
     }

@@ -1,4 +1,4 @@
-//! What this node's peg key attests, and the record that keeps it from attesting two things of one subject.
+//! The attestations of this node's peg key, and the record that prevents two different attestations about one subject.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use causeway_peg::{
 use super::{MAX_ATTESTED, PegDesk};
 use crate::handle::Effect;
 
-/// What the peg key has signed: never two digests for one checkpoint number, never a number below the last.
+/// The record of the peg key's signatures: never two digests for one checkpoint number, never a number below the last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PegSigns {
-    /// The latest checkpoint signed, by number and digest.
+    /// Number and digest of the latest signed checkpoint.
     pub checkpoint: Option<(u64, B256)>,
-    /// Views signed for deposits that are not minted yet: the nonce a view reaches, and its digest.
+    /// Signed views of deposits that are not minted yet: the view's last deposit nonce, and its digest.
     pub views: BTreeMap<u64, B256>,
 }
 
@@ -31,7 +31,7 @@ impl PegSigns {
 }
 
 impl PegDesk {
-    /// Attests everything that waits for this node's attestation and has not got it.
+    /// Makes all attestations that are due and not yet made.
     pub(super) fn attest_due(&mut self, effects: &mut Vec<Effect>) {
         if self.member().is_none() {
             return;
@@ -47,14 +47,14 @@ impl PegDesk {
         self.attest_acknowledgement(effects);
     }
 
-    /// Unrecorded checkpoints of the present epoch. Those of an earlier one can be recorded no more.
+    /// Unrecorded checkpoints of the current epoch. Those of an earlier epoch can no longer be recorded.
     pub(super) fn current_checkpoints(&self) -> impl DoubleEndedIterator<Item = &Checkpoint> {
         let epoch = self.progress.set.epoch();
         self.progress.unrecorded.values().filter(move |checkpoint| checkpoint.epoch == epoch)
     }
 
     pub(super) fn attest_view(&mut self, view: ParentView, effects: &mut Vec<Effect>) {
-        // Beyond the window nobody gathers it yet; its turn comes when earlier deposits are minted.
+        // Peers do not collect it yet. It becomes due when earlier deposits are minted.
         if view.depositNonce > self.progress.imported.saturating_add(VIEW_WINDOW) {
             return;
         }
@@ -67,7 +67,7 @@ impl PegDesk {
                 nonce = view.depositNonce,
                 "the parent's history changed under a view this node has signed; it signs no other"
             );
-            self.attested.insert(digest); // said once
+            self.attested.insert(digest); // attested once is enough
             return;
         }
         let news = self.signs.views.insert(view.depositNonce, digest).is_none();
@@ -86,14 +86,14 @@ impl PegDesk {
                     "this node has signed another digest of this checkpoint; it signs no second one"
                 );
             }
-            self.attested.insert(digest); // said once
+            self.attested.insert(digest); // attested once is enough
             return;
         }
         let news = self.signs.checkpoint.replace((checkpoint.number, digest)) != Some((checkpoint.number, digest));
         self.attest(Attestation::Checkpoint(*checkpoint), digest, news, effects);
     }
 
-    /// Attests that the parent has a set of this chain in force which this chain does not know of yet.
+    /// Attests that the parent has a set of this chain in force, if this chain has not recorded that yet.
     pub(super) fn attest_acknowledgement(&mut self, effects: &mut Vec<Effect>) {
         let Some((epoch, commitment)) = self.in_force else { return };
         if self.member().is_none() || epoch <= self.progress.acked_epoch || epoch > self.progress.set.epoch() {
@@ -106,24 +106,24 @@ impl PegDesk {
         }
         match self.progress.commitments.get(&epoch) {
             Some(known) if *known == commitment => {
-                // Nothing to persist: the commitment is this chain's own.
+                // Nothing to persist: the commitment comes from this chain's own state.
                 self.attest(Attestation::SetAcknowledged(seen), digest, false, effects);
             }
-            // Further behind than commitments are at hand: the relayers have to catch up first, and the alarm says so.
+            // The commitment of an epoch that far back is not loaded: the relayers must catch up first; an alarm reports it.
             None => {}
             Some(known) => {
                 tracing::error!(epoch, %commitment, %known, "the registry on the parent has another validator set in force than this chain; it is not acknowledged");
-                self.attested.insert(digest); // said once
+                self.attested.insert(digest); // attested once is enough
             }
         }
     }
 
-    /// Signs and gossips; with `news` the record of what was signed is written first. A signer that is away is asked again later.
+    /// Signs and gossips. With `news`, the record of the signature is written first. If the signer is away, it is asked again later.
     fn attest(&mut self, attestation: Attestation, digest: B256, news: bool, effects: &mut Vec<Effect>) {
         let Some(signer) = self.member().cloned() else { return };
         let signed = PegMessage::sign(&self.domain, attestation, signer.as_ref());
         if news {
-            // Also when the signer failed: a remote one may have signed all the same.
+            // Also after a failure: a remote signer may have signed nevertheless.
             effects.push(Effect::PersistPegSigns(self.signs.clone()));
         }
         let message = match signed {
@@ -134,7 +134,7 @@ impl PegDesk {
             }
         };
         if self.attested.len() >= MAX_ATTESTED {
-            self.attested.clear(); // what still waits is attested again, with the same signatures
+            self.attested.clear(); // everything that still waits is attested again, with the same signatures
         }
         self.attested.insert(digest);
         if let Outcome::Refused(refusal) = self.attestations.add(message, &self.progress.set) {

@@ -1,4 +1,4 @@
-//! What the durable state says of the peg, read after each block.
+//! The peg's durable state, read after each block.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use causeway_peg::{Checkpoint, ModuleError, PegModule, PegValidatorSet, Slots};
 
 use super::MAX_UNACKNOWLEDGED;
 
-/// What the durable state says of the peg.
+/// The peg's durable state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PegProgress {
-    /// The set of the present epoch.
+    /// The set of the current epoch.
     pub set: PegValidatorSet,
-    /// Latest epoch whose set the parent is certified to have in force.
+    /// Latest epoch for which a certificate shows that its set is in force on the parent.
     pub acked_epoch: u64,
-    /// Commitments to the sets of the epochs after it up to the present one, at most [`MAX_UNACKNOWLEDGED`].
+    /// Commitments to the sets of the later epochs up to the current one, at most [`MAX_UNACKNOWLEDGED`].
     pub commitments: BTreeMap<u64, B256>,
-    /// Deposits minted, as a nonce.
+    /// Nonce of the last minted deposit.
     pub imported: u64,
     /// Accumulator after the last minted deposit.
     pub imported_acc: B256,
@@ -28,14 +28,14 @@ pub struct PegProgress {
     pub unrecorded: BTreeMap<u64, Checkpoint>,
 }
 
-/// How many canonical checkpoints after the recorded one are loaded.
+/// Most canonical checkpoints loaded after the recorded one.
 const MAX_UNRECORDED: u64 = causeway_peg::attestations::CHECKPOINTS_BEHIND;
 
 impl PegProgress {
     /// Reads the module's slots after the block `header`.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn read<S: Slots>(
         module: &PegModule,
         slots: &mut S,

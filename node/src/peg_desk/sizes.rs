@@ -1,4 +1,4 @@
-//! How much the desk holds, against its limits.
+//! The sizes of the federation's buffers, and their limits.
 
 use causeway_consensus::Size;
 use causeway_peg::{
@@ -9,11 +9,11 @@ use causeway_peg::{
 use super::{MAX_ATTESTED, MAX_UNACKNOWLEDGED, MAX_WAITING_DEPOSITS, PegDesk};
 
 impl PegDesk {
-    /// What the desk holds. Cheap.
+    /// The sizes of the buffers. Cheap.
     pub fn sizes(&self) -> Vec<Size> {
         let size = |what, held, most| Size { what, held, most };
         let views = as_usize(VIEW_WINDOW);
-        // An update that comes while there is room is taken whole.
+        // An update that arrives while there is room is stored completely.
         let deposits = MAX_WAITING_DEPOSITS.saturating_add(as_usize(MAX_DEPOSITS_PER_VIEW));
         let checkpoints = as_usize(CHECKPOINTS_BEHIND.saturating_add(CHECKPOINTS_AHEAD));
         let of_one = views.saturating_add(checkpoints).saturating_add(ACKNOWLEDGEMENTS_OF_ONE);

@@ -1,4 +1,4 @@
-//! The desk: what it attests, when, and what it lets a block carry.
+//! Tests of the federation: what it attests, when, and which certificates it puts into a block.
 #![allow(clippy::unwrap_used)]
 use alloy_primitives::{Address, U256};
 use causeway_peg::{
@@ -175,7 +175,7 @@ fn a_forged_signature_is_refused_and_an_unknown_signer_ignored() {
     assert_eq!(attest(&mut desk, &stranger, view(5, 1..=1)), DeskVerdict::Known);
 }
 
-/// The desk of the fifth signer, which is no member of epoch 0 and one of epoch 1.
+/// The federation of the fifth signer, which is not a member in epoch 0 and is one in epoch 1.
 fn joiner() -> PegDesk {
     let signer: Arc<dyn PegSigner> = Arc::new(LocalPegSigner::new(B256::repeat_byte(5)).unwrap());
     PegDesk::new(domain(), Some(signer), PegSigns::default(), progress_of(set()), Epoch::default())
@@ -272,7 +272,7 @@ fn an_extended_epoch_a_late_acknowledgement_and_a_foreign_key_are_alarms() {
     assert!(alarms[2].contains(&Address::repeat_byte(7).to_string()), "{alarms:?}");
 }
 
-/// Gives no signature until it is told to.
+/// Gives no signature until it is switched on.
 struct Away(Arc<dyn PegSigner>, std::sync::atomic::AtomicBool);
 
 impl PegSigner for Away {

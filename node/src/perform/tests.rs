@@ -1,4 +1,4 @@
-//! What is on disk before what leaves.
+//! Records are on disk before messages leave.
 #![allow(clippy::unwrap_used)]
 use std::{collections::BTreeMap, io, path::Path, path::PathBuf, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
     trust::Trust,
 };
 
-/// What happened, in order, on the disk and beyond.
+/// An action on the disk or outside, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Done {
     Append(PathBuf),
@@ -78,7 +78,7 @@ impl Disk for Recorder {
 }
 
 impl RecordedFile {
-    /// A log is written beside its place and renamed; what was opened stays the same file.
+    /// A log is written to another path and renamed; an open handle keeps naming the same file.
     fn place(&self) -> PathBuf {
         PathBuf::from(self.1.to_str().unwrap().trim_end_matches(".new"))
     }
@@ -115,7 +115,7 @@ impl DiskFile for RecordedFile {
     }
 }
 
-/// Does jobs when asked to, and notes what leaves.
+/// Runs jobs when told to, and records all messages that leave.
 struct Beyond {
     disk: Recorder,
     jobs: Vec<Job>,
@@ -151,7 +151,7 @@ impl Outside for Beyond {
     }
 }
 
-/// A validator that nobody else can be reached from, and its clock.
+/// A validator without reachable peers, and its clock.
 struct Alone {
     performer: Performer,
     admission: Admission,
@@ -173,7 +173,7 @@ impl Alone {
         Self::among(&[1_000])
     }
 
-    /// The first of validators with so many tokens each.
+    /// The first of several validators with these numbers of tokens.
     fn among(tokens: &[u64]) -> Self {
         Self::on(tokens, Vec::new())
     }

@@ -1,8 +1,8 @@
 //! Building checkpoints and recording their certificates.
 //!
 //! A checkpoint is due at every height that is a multiple of the interval. It describes the state *after*
-//! that block, so the block after it builds the record from the parent's state before anything else runs;
-//! signers compute the same checkpoint from the same state as soon as the block is final.
+//! that block. So the next block stores the record, from the previous block's state, before anything else runs.
+//! Signers compute the same checkpoint from the same state as soon as the block is final.
 
 use alloy_primitives::{B256, U256};
 
@@ -17,7 +17,7 @@ use crate::{
     types::Checkpoint,
 };
 
-/// What a block says of its parent (not of the parent *chain*).
+/// The fields of the previous block that a checkpoint needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentHeaderInfo {
     /// Height.
@@ -28,7 +28,7 @@ pub struct ParentHeaderInfo {
     pub state_root: B256,
 }
 
-/// A checkpoint whose certificate is now in the chain: execution leaves a `CheckpointRecorded` event.
+/// A checkpoint whose certificate is now in the chain. Execution emits a `CheckpointRecorded` event for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckpointRecorded {
     /// The checkpoint's number.
@@ -38,12 +38,12 @@ pub struct CheckpointRecorded {
 }
 
 impl PegModule {
-    /// The first thing a block does: when its parent is a checkpoint height, stores that checkpoint. On a
-    /// chain without a peg it does nothing. From an epoch's first checkpoint on the announced set is fixed, so this
-    /// comes before [`PegModule::announce_next`] in a block's hook.
+    /// The first step of a block: stores the checkpoint of the previous block when one is due at that height. Does nothing on a
+    /// chain without a peg. After an epoch's first checkpoint the announced set cannot change, so this step
+    /// must run before [`PegModule::announce_next`] in a block's hook.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn begin_block<S: Slots>(
         &self,
         slots: &mut S,
@@ -80,14 +80,14 @@ impl PegModule {
     /// block.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn checkpoint_due<S: Slots>(
         &self,
         slots: &mut S,
         header: &ParentHeaderInfo,
     ) -> Result<Option<Checkpoint>, S::Error> {
         let interval = Self::checkpoint_interval(slots)?;
-        // The interval is zero on a chain without a peg; height 0 is genesis, which nobody finalises.
+        // The interval is zero on a chain without a peg. Height 0 is genesis, which no validator signs.
         let Some(0) = header.number.checked_rem(interval) else {
             return Ok(None);
         };
@@ -114,15 +114,15 @@ impl PegModule {
         }))
     }
 
-    /// Records that the canonical checkpoint `number` is certified, in the block of height `block`. Numbers may be
-    /// skipped: a later checkpoint proves everything an earlier one does. The first one recorded in an epoch is that
-    /// epoch's handover: its certificate, by the set in force, names the next set.
+    /// Records in the block of height `block` that the canonical checkpoint `number` is certified. Numbers may be
+    /// skipped, because a later checkpoint proves everything that an earlier one proves. The first checkpoint recorded in an
+    /// epoch is that epoch's handover: its certificate, signed by the set in force, names the next set.
     ///
     /// Only checkpoints of the current epoch are recorded. One of an earlier epoch proves nothing that the handover and
-    /// the current epoch's do not, and its signers may have left.
+    /// the current epoch's checkpoints do not prove, and its signers may have left the set.
     ///
     /// # Errors
-    /// [`PegFault`] `CheckpointNotNewer`, `UnknownCheckpoint`, `StaleEpoch`, `NotPegged` or `Certificate`; the slots' own.
+    /// [`PegFault`] `CheckpointNotNewer`, `UnknownCheckpoint`, `StaleEpoch`, `NotPegged` or `Certificate`; errors of the slots.
     pub fn record_checkpoint<S: Slots>(
         &self,
         slots: &mut S,

@@ -1,4 +1,4 @@
-//! Importing deposits: from a certificate in a block to mints.
+//! Imports deposits: verifies a certificate in a block and mints.
 
 use alloy_primitives::{Address, U256};
 
@@ -11,29 +11,29 @@ use crate::{
     types::{Deposit, NATIVE_TOKEN, ParentView},
 };
 
-/// Coin to create: execution credits `recipient` and leaves a `DepositMinted` event. It cannot fail and
-/// calls nobody.
+/// Coin to create: execution credits `recipient` and emits a `DepositMinted` event. It cannot fail and
+/// calls no contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mint {
     /// The deposit's nonce.
     pub nonce: u64,
     /// Asset on the parent; zero is the native coin.
     pub token: Address,
-    /// Who locked it on the parent.
+    /// The account that locked it on the parent.
     pub sender: Address,
-    /// Who is credited.
+    /// The account to credit.
     pub recipient: Address,
-    /// Wei.
+    /// Amount in wei.
     pub amount: U256,
 }
 
 impl PegModule {
-    /// Mints the deposits after the last minted one up to the view's, when the view is certified and they
-    /// are exactly what it certifies.
+    /// Mints the deposits after the last minted one up to the view's, when the view is certified and the deposits
+    /// are exactly the certified ones.
     ///
     /// # Errors
     /// [`PegFault`] `NotPegged`, `NoDeposits`, `TooManyDeposits`, `StaleParentView`, `UnexpectedNonce`,
-    /// `UnsupportedToken`, `AccumulatorMismatch`, `Certificate` or `SupplyOverflow`; the slots' own.
+    /// `UnsupportedToken`, `AccumulatorMismatch`, `Certificate` or `SupplyOverflow`; errors of the slots.
     pub fn import_deposits<S: Slots>(
         &self,
         slots: &mut S,
@@ -91,7 +91,7 @@ fn check_size(deposits: &[Deposit]) -> Result<(), PegFault> {
     }
 }
 
-/// Views never go back. Two cut points inside one parent block share its height, and then its hash.
+/// Views never go back. Two cut points inside one parent block have the same height, and then must have the same hash.
 fn check_freshness<S: Slots>(slots: &mut S, view: &ParentView) -> Result<(), ModuleError<S::Error>> {
     let last = PegModule::last_parent_height(slots).map_err(ModuleError::Slots)?;
     let last_hash = hash(slots.load(layout::PARENT_HASH).map_err(ModuleError::Slots)?);
@@ -103,7 +103,7 @@ fn check_freshness<S: Slots>(slots: &mut S, view: &ParentView) -> Result<(), Mod
     }
 }
 
-/// Nonces run on from the last imported one without gaps and end at the view's; assets are known.
+/// Checks that nonces continue from the last imported one without gaps and end at the view's, and that all assets are known.
 fn check_nonces(imported: u64, view: &ParentView, deposits: &[Deposit]) -> Result<(), PegFault> {
     let mut last = imported;
     for deposit in deposits {

@@ -5,10 +5,10 @@ use alloy_sol_types::SolError;
 
 use crate::{abi::IPeg, certificate::CertificateError};
 
-/// Why an operation did not happen.
+/// Why an operation was not performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleError<E> {
-    /// A slot could not be read or written: a local failure or the journal's halt, never a verdict.
+    /// A slot could not be read or written: a local failure or the journal's halt. It is never a verdict.
     #[error("the peg's storage failed")]
     Slots(E),
     /// The operation breaks a rule. Deterministic: every node refuses it.
@@ -16,23 +16,23 @@ pub enum ModuleError<E> {
     Refused(#[from] PegFault),
 }
 
-/// A broken rule of the peg. Faults of `withdraw` are the caller's; those of `announce_next` and `rotate` are a bug of the
-/// block hook; the others are the proposer's, and make its block invalid.
+/// A broken rule of the peg. Faults of `withdraw` are the caller's. Faults of `announce_next` and `rotate` are a bug of the
+/// block hook. The others are the proposer's and make its block invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PegFault {
     /// The chain has no peg state, or one of a layout this code does not know.
     #[error("this chain has no peg")]
     NotPegged,
-    /// A withdrawal of nothing.
+    /// The withdrawal's value is zero.
     #[error("nothing was sent to withdraw")]
     ZeroAmount,
     /// The zero address, or one of the peg's own contracts, which accept no payments.
     #[error("{recipient} cannot receive a withdrawal")]
     InvalidRecipient {
-        /// The recipient asked for.
+        /// The requested recipient.
         recipient: Address,
     },
-    /// The relayer's fee is more than the amount.
+    /// The relayer's fee exceeds the amount.
     #[error("relayer fee {relayer_fee} exceeds the amount {amount}")]
     FeeExceedsAmount {
         /// Fee, wei.
@@ -40,10 +40,10 @@ pub enum PegFault {
         /// Amount, wei.
         amount: U256,
     },
-    /// No place for another leaf.
+    /// The tree has no position for another leaf.
     #[error("the withdrawal tree is full")]
     TreeFull,
-    /// A burn of more than the supply: the chain's own accounting is broken.
+    /// The burn exceeds the supply: the chain's own accounting is broken.
     #[error("burning {amount} of a supply of {supply}")]
     SupplyUnderflow {
         /// Supply, wei.
@@ -51,7 +51,7 @@ pub enum PegFault {
         /// Amount, wei.
         amount: U256,
     },
-    /// The supply would leave 256 bits.
+    /// The supply would exceed 256 bits.
     #[error("the supply would leave 256 bits")]
     SupplyOverflow,
     /// An import without deposits.
@@ -60,15 +60,15 @@ pub enum PegFault {
     /// More than [`crate::deposit::MAX_DEPOSITS_PER_VIEW`].
     #[error("{count} deposits in one import")]
     TooManyDeposits {
-        /// Deposits given.
+        /// Number of deposits.
         count: usize,
     },
-    /// A gap, a repetition, or a last deposit that is not the view's.
+    /// A gap, a repetition, or a last deposit other than the view's.
     #[error("deposit nonce {got} where {expected} is due")]
     UnexpectedNonce {
-        /// The nonce due.
+        /// The expected nonce.
         expected: u64,
-        /// The nonce given.
+        /// The nonce found.
         got: u64,
     },
     /// A token other than the native coin.
@@ -77,20 +77,20 @@ pub enum PegFault {
         /// The token.
         token: Address,
     },
-    /// The deposits are not those the view certifies.
+    /// The deposits differ from those that the view certifies.
     #[error("the deposits give accumulator {computed}, the certificate says {certified}")]
     AccumulatorMismatch {
-        /// Accumulator over the deposits given.
+        /// Accumulator over the deposits.
         computed: B256,
         /// Accumulator in the view.
         certified: B256,
     },
-    /// A view below the last imported one, or of another block at its height.
+    /// The view is older than the last imported one, or names another block at its height.
     #[error("a view at parent height {got} after one at {last}")]
     StaleParentView {
         /// Height of the last imported view.
         last: u64,
-        /// Height given.
+        /// Height of this view.
         got: u64,
     },
     /// A checkpoint that was never built.
@@ -99,7 +99,7 @@ pub enum PegFault {
         /// The number.
         number: u64,
     },
-    /// A checkpoint not above the last recorded one.
+    /// The checkpoint's number is not above the last recorded one.
     #[error("checkpoint {number} is not newer than the recorded {recorded}")]
     CheckpointNotNewer {
         /// Last recorded number.
@@ -107,7 +107,7 @@ pub enum PegFault {
         /// The number.
         number: u64,
     },
-    /// A checkpoint of another epoch than the current one.
+    /// The checkpoint is not of the current epoch.
     #[error("the checkpoint is of epoch {epoch}, the chain is in epoch {current}")]
     StaleEpoch {
         /// Epoch of the set in force.
@@ -115,16 +115,16 @@ pub enum PegFault {
         /// Epoch of the checkpoint.
         epoch: u64,
     },
-    /// An announcement for another epoch than the one after the current.
+    /// The announced set is not for the next epoch.
     #[error("a validator set for epoch {got} was announced; epoch {expected} is next")]
     NotNextEpoch {
-        /// The epoch after the current one.
+        /// The next epoch.
         expected: u64,
-        /// Epoch of the set given.
+        /// Epoch of the announced set.
         got: u64,
     },
-    /// Another set for an epoch whose set a checkpoint has named: its signatures may be on the way to the parent, which
-    /// takes one name for ever.
+    /// The announced set differs from the one that a checkpoint already names. Signatures of that checkpoint may be on their way
+    /// to the parent, which accepts only one name, permanently.
     #[error("the validator set of epoch {epoch} is named by a checkpoint and cannot change any more")]
     NextSetFixed {
         /// The announced epoch.
@@ -133,10 +133,10 @@ pub enum PegFault {
     /// No block carries a certificate that names the next set.
     #[error("no certificate of epoch {epoch} names the next validator set yet")]
     HandoverNotReady {
-        /// The epoch that would end.
+        /// The current epoch.
         epoch: u64,
     },
-    /// An acknowledgement of an epoch that has not begun.
+    /// The acknowledged epoch has not begun.
     #[error("epoch {epoch} has not begun; the chain is in epoch {current}")]
     UnknownEpoch {
         /// Epoch of the set in force.
@@ -144,7 +144,7 @@ pub enum PegFault {
         /// The epoch.
         epoch: u64,
     },
-    /// An acknowledgement not above the last one.
+    /// The acknowledged epoch is not above the last one.
     #[error("epoch {epoch} is not newer than the acknowledged {acked}")]
     EpochNotNewer {
         /// Last acknowledged epoch.
@@ -158,7 +158,7 @@ pub enum PegFault {
 }
 
 impl PegFault {
-    /// The ABI-encoded custom error of [`IPeg`], as revert data.
+    /// The ABI-encoded custom error of [`IPeg`] for this fault, as revert data.
     pub fn revert_data(&self) -> Bytes {
         match *self {
             Self::NotPegged => IPeg::NotPegged {}.abi_encode(),

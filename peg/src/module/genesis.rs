@@ -21,7 +21,7 @@ pub struct PegFigures {
     pub checkpoint_interval: u64,
 }
 
-/// What genesis says of the peg.
+/// The peg's part of genesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PegGenesis {
     /// Chain id of the parent.
@@ -32,15 +32,15 @@ pub struct PegGenesis {
     pub registry: Address,
     /// Blocks between checkpoints; positive.
     pub checkpoint_interval: u64,
-    /// The first validator set, in force and announced for the epoch after it.
+    /// The first validator set. It is in force, and it is also announced for the next epoch.
     pub validators: PegValidatorSet,
 }
 
 impl PegModule {
-    /// Every non-zero slot of the peg's account in block 0. The supply starts at zero, always.
+    /// Every non-zero slot of the peg's account in block 0. The supply always starts at zero.
     ///
     /// # Panics
-    /// When the checkpoint interval is zero or the epoch is the last that 64 bits hold, which chain specs refuse.
+    /// When the checkpoint interval is zero, or the epoch is the largest 64-bit number; chain specs refuse both.
     pub fn genesis_slots(genesis: &PegGenesis) -> BTreeMap<U256, U256> {
         assert!(genesis.checkpoint_interval > 0, "checkpoint interval is 0");
         let mut slots = BTreeMap::new();

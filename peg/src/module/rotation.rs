@@ -1,15 +1,15 @@
-//! Rotating the validator set: announcing the next one, handing over, and learning that the parent followed.
+//! Rotation of the validator set: announces the next set, hands over to it, and records that the parent has it in force.
 //!
-//! Every checkpoint of epoch e carries the commitment of the set of e + 1, so the first one recorded in e is the
-//! certificate by which set e hands over. Certificates chain from genesis: the parent, however long nobody relayed, can
-//! be led through all epochs in order by one checkpoint of each.
+//! Every checkpoint of epoch e carries the commitment of the set of e + 1. So the first checkpoint recorded in e is the
+//! certificate by which set e hands over. Certificates form a chain from genesis: the parent can be led through all epochs
+//! in order by one checkpoint of each, however long no relayer was active.
 //!
-//! **An announced set may change only while no checkpoint of the epoch has become due.** The registry takes the first name
-//! it is given for the set of e + 1 and refuses any other for ever. Were the set recomputed after a checkpoint named it,
-//! the signatures over that checkpoint, gossiped to everybody, could still be certified and submitted by anyone, recorded
-//! here or not; the parent would then wait for a set that never signs, and every claim with it. A checkpoint can be signed
-//! from the moment the block of its height is final, so the name is fixed when that block is, whether or not anyone signs:
-//! [`PegModule::begin_block`] of the next block notes it before anything can be announced.
+//! **An announced set may change only while no checkpoint of the epoch has become due.** The registry takes the first
+//! commitment that it gets for the set of e + 1 and refuses any other permanently. Suppose the set changed after a checkpoint
+//! named it. The gossiped signatures of that checkpoint could still be certified and submitted by anyone, even if it is not
+//! recorded here. The parent would then wait for a set that never signs, and all claims would wait too. A checkpoint can be
+//! signed as soon as the block of its height is final. So the set is fixed at that moment, whether or not a validator signs:
+//! [`PegModule::begin_block`] of the next block notes the checkpoint before a set can be announced.
 
 use alloy_primitives::U256;
 
@@ -22,7 +22,7 @@ use crate::{
     validators::PegValidatorSet,
 };
 
-/// The certificate by which an epoch's set named its successor.
+/// The certificate by which an epoch's set named the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandoverRecord {
     /// Number of the first checkpoint recorded in the epoch.
@@ -32,11 +32,11 @@ pub struct HandoverRecord {
 }
 
 impl PegModule {
-    /// Names the set of the epoch after the current one, or names another one while that is still allowed (see the
-    /// module's text). Naming the same set again changes nothing and is always allowed.
+    /// Announces the set of the next epoch, or replaces the announced one while that is still allowed (see the
+    /// module's text). Announcing the same set again changes nothing and is always allowed.
     ///
     /// # Errors
-    /// [`PegFault`] `NotPegged`, `NotNextEpoch` or `NextSetFixed`; the slots' own.
+    /// [`PegFault`] `NotPegged`, `NotNextEpoch` or `NextSetFixed`; errors of the slots.
     pub fn announce_next<S: Slots>(slots: &mut S, set: &PegValidatorSet) -> Result<(), ModuleError<S::Error>> {
         let version = slots.load(layout::VERSION).map_err(ModuleError::Slots)?;
         if version != U256::from(layout::LAYOUT_VERSION) {
@@ -44,7 +44,7 @@ impl PegModule {
         }
         let current = Self::epoch(slots).map_err(ModuleError::Slots)?;
         let epoch = set.epoch();
-        // No epoch follows the last one that 64 bits hold.
+        // No epoch follows the largest 64-bit number.
         if current.checked_add(1) != Some(epoch) {
             return Err(PegFault::NotNextEpoch { expected: current.saturating_add(1), got: epoch }.into());
         }
@@ -61,7 +61,7 @@ impl PegModule {
     /// Whether the announced set may still be replaced: no checkpoint of the current epoch has become due.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn next_is_open<S: Slots>(slots: &mut S) -> Result<bool, S::Error> {
         let epoch = Self::epoch(slots)?;
         Ok(Handover::load(slots, epoch)?.built == 0)
@@ -70,7 +70,7 @@ impl PegModule {
     /// Whether a block carries a certificate by which the current set hands over to the announced one.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn handover_ready<S: Slots>(slots: &mut S) -> Result<bool, S::Error> {
         let epoch = Self::epoch(slots)?;
         Ok(Self::handover_of(slots, epoch)?.is_some())
@@ -79,7 +79,7 @@ impl PegModule {
     /// The handover of `epoch`, once recorded.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn handover_of<S: Slots>(slots: &mut S, epoch: u64) -> Result<Option<HandoverRecord>, S::Error> {
         let Handover { recorded, block, .. } = Handover::load(slots, epoch)?;
         Ok((recorded != 0).then_some(HandoverRecord { checkpoint: recorded, block }))
@@ -88,7 +88,7 @@ impl PegModule {
     /// Puts the announced set in force and returns its epoch.
     ///
     /// # Errors
-    /// [`PegFault::HandoverNotReady`]: without that certificate the parent could never follow. The slots' own.
+    /// [`PegFault::HandoverNotReady`]: without that certificate the parent could never follow. Errors of the slots.
     pub fn rotate<S: Slots>(slots: &mut S) -> Result<u64, ModuleError<S::Error>> {
         let epoch = Self::epoch(slots).map_err(ModuleError::Slots)?;
         let ready = Self::handover_ready(slots).map_err(ModuleError::Slots)?;
@@ -100,7 +100,7 @@ impl PegModule {
     /// Records that the parent has the set of `epoch` in force. Epochs may be skipped.
     ///
     /// # Errors
-    /// [`PegFault`] `EpochNotNewer`, `UnknownEpoch`, `NotPegged` or `Certificate`; the slots' own.
+    /// [`PegFault`] `EpochNotNewer`, `UnknownEpoch`, `NotPegged` or `Certificate`; errors of the slots.
     pub fn acknowledge_set<S: Slots>(
         &self,
         slots: &mut S,
@@ -111,7 +111,7 @@ impl PegModule {
         if epoch <= acked {
             return Err(PegFault::EpochNotNewer { acked, epoch }.into());
         }
-        // The registry has a set in force by accepting a checkpoint of its epoch; a later epoch has none yet.
+        // The registry puts a set in force when it accepts a checkpoint of its epoch; a later epoch has no checkpoint yet.
         let current = Self::epoch(slots).map_err(ModuleError::Slots)?;
         if epoch > current {
             return Err(PegFault::UnknownEpoch { current, epoch }.into());
@@ -149,7 +149,7 @@ impl Handover {
     }
 }
 
-/// Checkpoint `number` of `epoch` was built: the set it names is fixed from now on.
+/// Notes that checkpoint `number` of `epoch` was built: the set that it names cannot change any more.
 pub(super) fn note_built<S: Slots>(slots: &mut S, epoch: u64, number: u64) -> Result<(), S::Error> {
     let handover = Handover::load(slots, epoch)?;
     if handover.built == 0 {
@@ -158,10 +158,10 @@ pub(super) fn note_built<S: Slots>(slots: &mut S, epoch: u64, number: u64) -> Re
     Ok(())
 }
 
-/// Checkpoint `number` of `epoch` was recorded in `block`: the first one is the epoch's handover.
+/// Notes that checkpoint `number` of `epoch` was recorded in `block`: the first one is the epoch's handover.
 ///
-/// One that does not name the announced set hands over nothing. There is none while the rules hold; were they broken, the
-/// chain would stay with its set rather than go where the parent cannot follow.
+/// A checkpoint that does not name the announced set is no handover. The rules exclude it. If they were broken, the
+/// chain would keep its set, because the parent could not follow to another one.
 pub(super) fn note_recorded<S: Slots>(slots: &mut S, epoch: u64, number: u64, block: u64) -> Result<(), S::Error> {
     let handover = Handover::load(slots, epoch)?;
     if handover.recorded != 0 {
@@ -176,7 +176,7 @@ pub(super) fn note_recorded<S: Slots>(slots: &mut S, epoch: u64, number: u64, bl
     Handover { recorded: number, block, ..handover }.store(slots, epoch)
 }
 
-/// Writes the table of `epoch` over whatever stood there.
+/// Overwrites the record of `epoch` with `set`.
 pub(super) fn write_set<S: Slots>(slots: &mut S, epoch: u64, set: &PegValidatorSet) -> Result<(), S::Error> {
     let count = slots.load(layout::validator_set(epoch, SetField::Count))?;
     let count = usize::try_from(count).unwrap_or_default();
@@ -184,7 +184,7 @@ pub(super) fn write_set<S: Slots>(slots: &mut S, epoch: u64, set: &PegValidatorS
         let packed = (address_word(member.address) << 64) | U256::from(member.power);
         slots.store(layout::validator_set(epoch, SetField::Member(position)), packed)?;
     }
-    // A smaller set leaves nobody of the larger one behind it.
+    // Clears the remaining members of a larger former set.
     for position in set.len()..count {
         slots.store(layout::validator_set(epoch, SetField::Member(position)), U256::ZERO)?;
     }

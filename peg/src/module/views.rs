@@ -1,4 +1,4 @@
-//! Reading the peg's state.
+//! Read access to the peg's state.
 
 use alloy_primitives::{Address, B256, U256};
 
@@ -15,7 +15,7 @@ impl PegModule {
     /// Chain id of the parent.
     ///
     /// # Errors
-    /// The slots' own, here and in every view below.
+    /// An error of the slots, here and in every view below.
     pub fn parent_chain_id<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
         Ok(lane(slots.load(layout::PARENT_CHAIN_ID)?, 0))
     }
@@ -40,7 +40,7 @@ impl PegModule {
         slots.load(layout::SUPPLY)
     }
 
-    /// Nonce of the last deposit minted; also how many were.
+    /// Nonce of the last minted deposit, which is also the number of minted deposits.
     pub fn deposit_nonce<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
         Ok(lane(slots.load(layout::DEPOSIT_NONCE)?, 0))
     }
@@ -55,12 +55,12 @@ impl PegModule {
         Ok(lane(slots.load(layout::PARENT_HEIGHT)?, 0))
     }
 
-    /// Withdrawals so far: the next one's index.
+    /// Number of withdrawals, which is also the index of the next one.
     pub fn withdrawal_count<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
         Ok(lane(slots.load(layout::WITHDRAWAL_COUNT)?, 0))
     }
 
-    /// Root of the withdrawal tree now.
+    /// Current root of the withdrawal tree.
     pub fn withdrawal_root<S: Slots>(slots: &mut S) -> Result<B256, S::Error> {
         let count = Self::withdrawal_count(slots)?;
         tree::root_from(count, |level| Ok(hash(slots.load(layout::frontier(level))?)))
@@ -119,11 +119,11 @@ impl PegModule {
         Ok(set.ok_or(PegFault::NotPegged)?)
     }
 
-    /// The validator set of `epoch`: one that was in force, is, or is announced. `None` for later epochs, and where the
+    /// The validator set of `epoch`: a past one, the current or the announced one. `None` for later epochs, and when the
     /// slots hold no set of this layout.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn validator_set_of<S: Slots>(slots: &mut S, epoch: u64) -> Result<Option<PegValidatorSet>, S::Error> {
         let version = slots.load(layout::VERSION)?;
         let count = slots.load(layout::validator_set(epoch, SetField::Count))?;
@@ -144,7 +144,7 @@ impl PegModule {
     /// Commitment to the validator set of `epoch`; zero where the epoch has none.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn validator_set_commitment<S: Slots>(slots: &mut S, epoch: u64) -> Result<B256, S::Error> {
         Ok(hash(slots.load(layout::validator_set(epoch, SetField::Commitment))?))
     }
@@ -152,15 +152,15 @@ impl PegModule {
     /// Epoch of the validator set in force.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn epoch<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
         Ok(lane(slots.load(layout::VALIDATOR_EPOCH)?, 0))
     }
 
-    /// Latest epoch whose set the parent is certified to have in force; its deployment's at first.
+    /// Latest epoch for which a certificate shows that its set is in force on the parent; at first the epoch of its deployment.
     ///
     /// # Errors
-    /// The slots' own.
+    /// An error of the slots.
     pub fn acked_epoch<S: Slots>(slots: &mut S) -> Result<u64, S::Error> {
         Ok(lane(slots.load(layout::ACKED_EPOCH)?, 0))
     }

@@ -1,4 +1,4 @@
-//! Withdrawals: a burn becomes a leaf.
+//! Withdrawals: a burn is added to the tree as a leaf.
 
 use alloy_primitives::{Address, U256};
 
@@ -12,12 +12,12 @@ use crate::{
 };
 
 impl PegModule {
-    /// Records the burn of `amount` wei by `sender`. Execution has taken the value from the sender by the
-    /// call itself and removes it from the peg's account in the same call.
+    /// Records the burn of `amount` wei by `sender`. The call itself has moved the value from the sender to the peg's account,
+    /// and execution removes it from there in the same call.
     ///
     /// # Errors
     /// [`PegFault`] `NotPegged`, `ZeroAmount`, `InvalidRecipient`, `FeeExceedsAmount`, `TreeFull` or
-    /// `SupplyUnderflow`; the slots' own.
+    /// `SupplyUnderflow`; errors of the slots.
     pub fn withdraw<S: Slots>(
         &self,
         slots: &mut S,
@@ -36,7 +36,7 @@ impl PegModule {
         if vault.is_zero() {
             return Err(PegFault::NotPegged.into());
         }
-        // Neither contract accepts plain payments, so a claim for them would revert for ever.
+        // Neither contract accepts plain payments, so a claim for them would always revert.
         let registry = Self::registry(slots).map_err(ModuleError::Slots)?;
         if recipient.is_zero() || recipient == vault || recipient == registry {
             return Err(PegFault::InvalidRecipient { recipient }.into());

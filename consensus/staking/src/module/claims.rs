@@ -1,4 +1,4 @@
-//! Taking back what is one's own: unbonded stake, rewards, commission.
+//! Claims: unbonded stake, rewards, commission.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolEvent;
@@ -21,17 +21,17 @@ use crate::{
     staged::Staged,
 };
 
-/// Unbonding times after which stake is free although the parent has not acknowledged the epoch it left in.
+/// Stake is claimable after this many unbonding times even if the parent has not acknowledged the epoch in which it left.
 const UNACKNOWLEDGED_FACTOR: u64 = 4;
 
-/// Unbonding times after which stake is free although no epoch began.
+/// Stake is claimable after this many unbonding times even if no epoch began.
 const STUCK_FACTOR: u64 = 8;
 
-/// When stake that was asked for at `asked` and leaves in `leave` is free, as far as is known now: the epoch has begun,
-/// the unbonding time has passed since, and the parent has acknowledged the epoch (chains with a peg), which is waited
-/// for four times as long at most. Before the epoch has begun that is not known, so never, unless the current epoch is
-/// extended: then eight times the unbonding time after it was asked for. Evidence of what the stake backed
-/// (`check_evidence`) never outlives it otherwise.
+/// When stake that was requested at `asked` and leaves in `leave` can be claimed, as far as is known now. Normally the epoch
+/// must have begun, the unbonding time must have passed since, and on chains with a peg the parent must have acknowledged the
+/// epoch, for which it waits at most four unbonding times. The time is not known before the epoch begins, except while the
+/// current epoch is extended: then it is eight unbonding times after the request. Except in these two cases, evidence against
+/// the stake (`check_evidence`) never outlives it.
 pub(crate) fn claimable_at<S: Slots>(
     st: &mut Staged<'_, S>,
     params: &StakingParams,
@@ -49,10 +49,10 @@ pub(crate) fn claimable_at<S: Slots>(
 }
 
 impl StakingModule {
-    /// Takes back the sender's stake that left `operator` in `leave`; the amount.
+    /// Claims the sender's stake that left `operator` in `leave`; returns the amount.
     ///
     /// # Errors
-    /// `NothingUnbonding`, `NotClaimable`; the slots' own.
+    /// `NothingUnbonding`, `NotClaimable`; errors of the slots.
     pub fn claim_unbonded<S: Slots>(
         &self,
         slots: &mut S,
@@ -83,10 +83,10 @@ impl StakingModule {
         })
     }
 
-    /// Takes the sender's rewards from `operator`; the coin to be paid, which may be zero.
+    /// Claims the sender's rewards from `operator`; returns the coin to pay, which may be zero.
     ///
     /// # Errors
-    /// `UnknownValidator`; the slots' own.
+    /// `UnknownValidator`; errors of the slots.
     pub fn claim_rewards<S: Slots>(&self, slots: &mut S, env: &Env, operator: Address) -> Ruling<Done<U256>, S> {
         Self::act(slots, |st, effects| {
             Validator::load(st, operator)?;
@@ -105,10 +105,10 @@ impl StakingModule {
         })
     }
 
-    /// Takes the sender's commission; the coin to be paid, which may be zero.
+    /// Claims the sender's commission; returns the coin to pay, which may be zero.
     ///
     /// # Errors
-    /// `UnknownValidator`; the slots' own.
+    /// `UnknownValidator`; errors of the slots.
     pub fn claim_commission<S: Slots>(&self, slots: &mut S, env: &Env) -> Ruling<Done<U256>, S> {
         Self::act(slots, |st, effects| {
             let operator = env.sender;

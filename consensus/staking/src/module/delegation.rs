@@ -1,7 +1,7 @@
-//! Bonding stake with a validator and starting to take it back.
+//! Bonds stake with a validator, and starts to unbond it.
 //!
-//! A validator's bonded stake is a pool of tokens and shares. Rounding always favours the pool: fewer shares for
-//! tokens, and no more tokens for shares than they are worth.
+//! A validator's bonded stake is a pool of tokens and shares. Rounding always favours the pool: a delegator never gets
+//! more shares than the tokens are worth, and never more tokens than the shares are worth.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolEvent;
@@ -24,7 +24,7 @@ impl StakingModule {
     ///
     /// # Errors
     /// `BelowMinimum`, `UnknownValidator`, `Tombstoned`, `Exiting`, `FullySlashed`, `InsufficientStake`,
-    /// `SharesOverflow`; the slots' own.
+    /// `SharesOverflow`; errors of the slots.
     pub fn delegate<S: Slots>(&self, slots: &mut S, env: &Env, operator: Address, amount: U256) -> Ruling<Done<()>, S> {
         Self::act(slots, |st, effects| {
             let minimum = self.params.min_delegation;
@@ -42,12 +42,12 @@ impl StakingModule {
         })
     }
 
-    /// Starts to unbond `amount` of the sender's free stake with `operator`; [`U256::MAX`] means all of it. The first
-    /// and the last epoch it leaves in.
+    /// Starts to unbond `amount` of the sender's unlocked stake with `operator`; [`U256::MAX`] means all of it. Returns the first
+    /// and the last epoch in which it leaves.
     ///
     /// # Errors
-    /// `ZeroAmount`, `UnknownValidator`, `InsufficientStake`, `SelfBondTooLow` where an operator should exit instead,
-    /// `ExitQueueFull`, `TooManyUnbondings`; the slots' own.
+    /// `ZeroAmount`, `UnknownValidator`, `InsufficientStake`, `SelfBondTooLow` when an operator should exit instead,
+    /// `ExitQueueFull`, `TooManyUnbondings`; errors of the slots.
     pub fn undelegate<S: Slots>(
         &self,
         slots: &mut S,
@@ -75,7 +75,7 @@ impl StakingModule {
         })
     }
 
-    /// An operator keeps its minimum, unless it leaves.
+    /// Checks that an operator keeps its minimum self-bond, unless it is exiting.
     pub(super) fn check_self_bond<S: Slots>(
         &self,
         st: &mut Staged<'_, S>,
@@ -93,7 +93,7 @@ impl StakingModule {
     }
 }
 
-/// Adds bonded tokens to a validator for a delegator: the shares they bought, and the delegation.
+/// Adds bonded tokens to a validator for a delegator, and the shares that they buy to the delegation.
 pub(super) fn add_stake<S: Slots>(
     st: &mut Staged<'_, S>,
     validator: &mut Validator,
@@ -112,7 +112,7 @@ pub(super) fn add_stake<S: Slots>(
     Ok((shares, delegation))
 }
 
-/// Takes shares and tokens out of a touched delegation. What rounding leaves in a pool that ends becomes dust.
+/// Takes shares and tokens out of a settled delegation. The rounding remainder of a pool that ends becomes dust.
 pub(super) fn take_stake<S: Slots>(
     st: &mut Staged<'_, S>,
     validator: &mut Validator,
@@ -129,7 +129,7 @@ pub(super) fn take_stake<S: Slots>(
     sweep_if_empty(st, validator)
 }
 
-/// Shares to burn and tokens to take for `amount`; [`U256::MAX`] means all that is free.
+/// Shares to burn and tokens to take for `amount`; [`U256::MAX`] means all unlocked stake.
 pub(super) fn portion(
     validator: &Validator,
     delegation: &Delegation,
@@ -143,12 +143,12 @@ pub(super) fn portion(
     if amount > available {
         return Err(StakingFault::InsufficientStake { available, needed: amount });
     }
-    // Rounded up: never fewer shares than the tokens are worth. At most `free`, as `amount` is at most its value.
+    // Rounded up: never fewer shares than the tokens are worth. At most `free`, because `amount` is at most its value.
     let shares = if amount == available { free } else { validator.pool.shares_for(amount)? };
     Ok((shares, amount))
 }
 
-/// Undelegates all free self-bond of an exiting operator.
+/// Undelegates all unlocked self-bond of an exiting operator.
 pub(super) fn unbond_self<S: Slots>(
     st: &mut Staged<'_, S>,
     effects: &mut Effects,
@@ -165,7 +165,7 @@ pub(super) fn unbond_self<S: Slots>(
     start_leaving(st, effects, operator, operator, &parts, now)
 }
 
-/// Moves tokens that were taken out of a validator's pool to the pools of the epochs they leave in.
+/// Moves tokens that were taken out of a validator's pool to the pools of the epochs in which they leave.
 fn start_leaving<S: Slots>(
     st: &mut Staged<'_, S>,
     effects: &mut Effects,

@@ -1,9 +1,9 @@
-//! Downtime: who was not there for a whole window of blocks.
+//! Downtime: finds members that were inactive for a whole window of blocks.
 //!
-//! Windows follow each other without overlap. A member lived in a window if it proposed a decided block or signed at
-//! least a tenth of the window's commit certificates. One that did not, and was a member throughout, is jailed and
-//! slashed a little. A block carries the certificate of its parent, so the last block of an epoch is counted in the
-//! hook after the rotation: for members of both sets.
+//! Windows follow each other without overlap. A member was active in a window if it proposed a decided block or signed at
+//! least a tenth of the window's commit certificates. A member that was inactive, and was a member during the whole window,
+//! is jailed and slashed a little. A block carries the certificate of the previous block, so the last block of an epoch is
+//! counted in the hook after the rotation, for members of both sets.
 
 use alloy_primitives::U256;
 
@@ -23,7 +23,7 @@ const SIGNED_MASK: u32 = (1 << 30) - 1;
 const PROPOSED: u32 = 1 << 30;
 const JOINED_LATE: u32 = 1 << 31;
 
-/// A window's certificates of which a member signs one, to be alive.
+/// An active member signs at least one in this many of a window's certificates.
 const ALIVE_PART: u64 = 10;
 
 /// A member's record in the window.
@@ -32,7 +32,7 @@ pub(crate) struct Counters {
     /// Certificates that it signed.
     pub(crate) signed: u32,
     pub(crate) proposed: bool,
-    /// It was not a member throughout.
+    /// It was not a member during the whole window.
     pub(crate) joined_late: bool,
 }
 
@@ -48,7 +48,7 @@ impl Counters {
     }
 }
 
-/// Certificates seen in the window, and the record of each of `count` members.
+/// The number of certificates in the window so far, and the record of each of `count` members.
 pub(crate) fn load_window<S: Slots>(st: &mut Staged<'_, S>, count: usize) -> Ruling<(u64, Vec<Counters>), S> {
     let certificates = lane(st.get(layout::WINDOW)?, 0);
     let mut members = Vec::with_capacity(count);
@@ -70,7 +70,7 @@ fn save_window<S: Slots>(st: &mut Staged<'_, S>, certificates: u64, members: &[C
 }
 
 impl StakingModule {
-    /// Counts who decided the parent block, and at the end of a window jails who did not live in it.
+    /// Counts the proposer and the signers of the previous block. At the end of a window it jails the inactive members.
     pub(super) fn count_liveness<S: Slots>(&self, st: &mut Staged<'_, S>, ctx: &BlockContext<'_>) -> Ruling<(), S> {
         let epoch = load_epoch(st)?.number;
         let count = usize::try_from(lane(st.get(layout::set_head(epoch))?, 0)).map_err(|_| StakingFault::Accounting)?;
@@ -132,13 +132,13 @@ fn is_alive(member: &Counters, certificates: u64) -> bool {
     member.proposed || u64::from(member.signed) * ALIVE_PART >= certificates
 }
 
-/// Position in the active set of the holder of a consensus key.
+/// Position in the active set of the member with a consensus key.
 fn position_of_key<S: Slots>(st: &mut Staged<'_, S>, key: U256) -> Ruling<Option<usize>, S> {
     let entry = st.get(layout::consensus_key(key.into()))?;
     Ok(lane(entry, 0).checked_sub(1).and_then(|position| usize::try_from(position).ok()))
 }
 
-/// Carries the window over to another set: members of both keep their record, joiners begin late.
+/// Carries the window over to another set: members of both sets keep their record; new members are marked as joined late.
 pub(super) fn carry_window<S: Slots>(st: &mut Staged<'_, S>, old: &ValidatorSet, new: &ValidatorSet) -> Ruling<(), S> {
     let (certificates, before) = load_window(st, old.seats.len())?;
     let record = |operator| {
@@ -147,7 +147,7 @@ pub(super) fn carry_window<S: Slots>(st: &mut Staged<'_, S>, old: &ValidatorSet,
         position.and_then(|position| before.get(position)).copied().unwrap_or(late)
     };
     let mut after: Vec<Counters> = new.seats.iter().map(|seat| record(seat.operator)).collect();
-    // A shorter set leaves nothing behind.
+    // A shorter set must clear the old records.
     after.resize(after.len().max(before.len()), Counters::default());
     save_window(st, certificates, &after)
 }

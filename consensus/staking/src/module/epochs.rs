@@ -1,4 +1,4 @@
-//! Epochs and the sets that decide in them.
+//! Epochs and their validator sets.
 //!
 //! Epoch `e` lasts from `start_height(e)` to the block before `start_height(e + 1)`. The set that decides height `h` is
 //! the active set in the state after block `h - 1`.
@@ -43,7 +43,7 @@ pub(crate) fn epoch_start<S: Slots>(st: &mut Staged<'_, S>, epoch: u64) -> Rulin
     Ok(Some((lane(word, 0), lane(word, 1))))
 }
 
-/// A member as the set's table has it.
+/// A member as stored in the set's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seat {
     pub(crate) operator: Address,
@@ -51,7 +51,7 @@ pub(crate) struct Seat {
     pub(crate) stake: U256,
 }
 
-/// A set as its table has it.
+/// A set as stored in its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ValidatorSet {
     pub(crate) seats: Vec<Seat>,
@@ -60,7 +60,7 @@ pub(crate) struct ValidatorSet {
 }
 
 impl ValidatorSet {
-    /// Scales stakes, none of them zero and their sum below 2^128, to powers.
+    /// Scales stakes to powers; no stake is zero, and their sum is below 2^128.
     pub(super) fn new(stakes: Vec<(Address, U256)>) -> Result<Self, StakingFault> {
         let amounts: Vec<U256> = stakes.iter().map(|(_, stake)| *stake).collect();
         let powers = scale_power(&amounts).map_err(|_| StakingFault::Accounting)?;
@@ -71,7 +71,7 @@ impl ValidatorSet {
         Ok(Self { seats, power: power.ok_or(StakingFault::Accounting)?, stake: stake.ok_or(StakingFault::Accounting)? })
     }
 
-    /// With the keys of its members.
+    /// The members with their keys.
     pub(crate) fn members<S: Slots>(&self, st: &mut Staged<'_, S>) -> Ruling<Vec<Member>, S> {
         self.seats
             .iter()
@@ -108,7 +108,7 @@ pub(crate) fn load_set<S: Slots>(st: &mut Staged<'_, S>, epoch: u64) -> Ruling<V
     Ok(ValidatorSet { seats, power: lane(head, 1), stake })
 }
 
-/// Writes the set of `epoch` over that of `epoch - 2`, and marks its members as selected.
+/// Overwrites the set of `epoch - 2` with the set of `epoch`, and marks its members as selected.
 pub(super) fn save_set<S: Slots>(st: &mut Staged<'_, S>, epoch: u64, set: &ValidatorSet) -> Ruling<(), S> {
     let before = lane(st.get(layout::set_head(epoch))?, 0);
     let count = u64::try_from(set.seats.len()).map_err(|_| StakingFault::Accounting)?;
@@ -130,8 +130,8 @@ pub(super) fn save_set<S: Slots>(st: &mut Staged<'_, S>, epoch: u64, set: &Valid
 }
 
 impl StakingModule {
-    /// Whether evidence of a fault at `height` in `epoch` is right about the epoch and still counts: until the end of
-    /// the epoch and the unbonding time after it.
+    /// Checks that `height` is in `epoch`, and that evidence of that epoch still counts: until the unbonding time after the
+    /// end of the epoch is over.
     pub(super) fn check_evidence<S: Slots>(
         &self,
         st: &mut Staged<'_, S>,

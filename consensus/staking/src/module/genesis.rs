@@ -20,11 +20,11 @@ use crate::{
 };
 
 impl StakingModule {
-    /// Slots of the staking account in block 0: the validators bonded and active in epoch 0 (and chosen for epoch 1),
-    /// in the order given, and `alloc` liquid.
+    /// Slots of the staking account in block 0: the validators are bonded, active in epoch 0 and selected for epoch 1,
+    /// in the given order; `alloc` is liquid.
     ///
     /// # Panics
-    /// When [`check_genesis`] refuses the arguments, which chain specs do.
+    /// When [`check_genesis`] refuses the arguments; chain specs are checked with it.
     pub fn genesis_slots(
         params: &StakingParams,
         validators: &[GenesisMember],

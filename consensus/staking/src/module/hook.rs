@@ -1,6 +1,6 @@
-//! What happens before the transactions of every block, and once an epoch.
+//! The hook before the transactions of every block, and the rotation at the end of an epoch.
 //!
-//! Each block costs the members of the set; a rotation costs all candidates. Nothing loops over delegators.
+//! The cost of a block grows with the members of the set; the cost of a rotation grows with all candidates. No loop is over delegators.
 
 use alloy_primitives::U256;
 
@@ -20,14 +20,14 @@ use crate::{
 };
 
 impl StakingModule {
-    /// Runs at the start of the block, on the state after its parent: counts who decided the parent, jails who was
-    /// down for a window, spreads the coin that the reward pool took in, takes double signers out of the next set while
-    /// that is open, and rotates when this is the last block of its epoch.
+    /// Runs at the start of the block, on the state after the previous one. It counts the proposer and signers of the previous
+    /// block, jails members that were inactive for a window, distributes the new coin of the reward pool, removes double signers
+    /// from the next set while that may change, and rotates when this is the last block of its epoch.
     ///
-    /// An epoch lasts its length, and longer, block by block, while the handover to the next set is not ready.
+    /// An epoch has its planned length, and is extended block by block while the handover to the next set is not ready.
     ///
     /// # Errors
-    /// The slots' own. `Refused` only where the state breaks its own invariants, which is a bug: no verdict about the
+    /// Errors of the slots. `Refused` only when the state breaks its own invariants, which is a bug and no verdict about the
     /// block.
     pub fn begin_block<S: Slots>(&self, slots: &mut S, ctx: &BlockContext<'_>) -> Ruling<BlockOutcome, S> {
         let done = Self::act(slots, |st, _| {
@@ -71,7 +71,7 @@ impl StakingModule {
         Ok(BlockOutcome { rotated_to: Some(number), next: Some((following, members)), issued })
     }
 
-    /// Settles the members of a set whose epoch ends, issues their stake, and takes their power; what was issued.
+    /// Settles the members of a set whose epoch ends, issues their stake, and removes their power; returns the issued stake.
     fn dismiss<S: Slots>(&self, st: &mut Staged<'_, S>, set: &ValidatorSet) -> Ruling<U256, S> {
         let total = self.issuance(st)?;
         let mut issued = U256::ZERO;
@@ -88,7 +88,7 @@ impl StakingModule {
     }
 }
 
-/// Gives the members of a set their power, and their keys their positions.
+/// Stores the power of the members of a set, and the positions of their keys.
 pub(super) fn install<S: Slots>(st: &mut Staged<'_, S>, set: &ValidatorSet) -> Ruling<(), S> {
     for (position, seat) in (1u64..).zip(&set.seats) {
         let mut validator = Validator::load(st, seat.operator)?;
@@ -101,8 +101,8 @@ pub(super) fn install<S: Slots>(st: &mut Staged<'_, S>, set: &ValidatorSet) -> R
     Ok(())
 }
 
-/// Takes tombstoned members out of the next set, when there are new ones; the set, where it changed. Nobody takes their
-/// place until the set after it, and a set of tombstoned members alone goes on.
+/// Removes newly tombstoned members from the next set, and returns the set if it changed. Their places stay empty until the
+/// set after it. A set of tombstoned members only stays as it is.
 fn drop_tombstoned<S: Slots>(st: &mut Staged<'_, S>, current: u64) -> Ruling<Option<(u64, Vec<super::Member>)>, S> {
     if lane(st.get(layout::WINDOW)?, 1) == 0 {
         return Ok(None);
@@ -128,7 +128,7 @@ fn set_dirty<S: Slots>(st: &mut Staged<'_, S>, dirty: bool) -> Ruling<(), S> {
     st.set(layout::WINDOW, lanes([lane(window, 0), u64::from(dirty), 0, 0]))
 }
 
-/// Moves validators that have exited to the former ones, unless a set still needs them.
+/// Moves validators that have exited to the list of former ones, unless a set still needs them.
 fn retire_the_gone<S: Slots>(st: &mut Staged<'_, S>, epoch: u64) -> Ruling<(), S> {
     for item in items(st, layout::CANDIDATES)? {
         let mut validator = Validator::load(st, address(item))?;

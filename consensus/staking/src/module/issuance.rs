@@ -1,7 +1,7 @@
 //! Stake issued at the end of an epoch to the members of its set, by power.
 //!
-//! The validator's pool grows, so its shares are worth more; the commission part buys shares for the operator. What
-//! divisions leave is not issued. Nothing is logged: the hook has no receipt.
+//! The validator's pool grows, so its shares are worth more; the commission part buys shares for the operator. Division
+//! remainders are not issued. There is no log, because the hook has no receipt.
 
 use alloy_primitives::U256;
 
@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl StakingModule {
-    /// What the members of a set may share for the epoch that ends: parts per million of the bonded stake, as long as
-    /// all that is issued stays below 2^128.
+    /// The stake to issue to the members of the set whose epoch ends: parts per million of the bonded stake, as long as
+    /// all issued stake stays below 2^128.
     pub(super) fn issuance<S: Slots>(&self, st: &mut Staged<'_, S>) -> Ruling<U256, S> {
         if self.params.issuance_ppm == 0 {
             return Ok(U256::ZERO);
@@ -30,8 +30,8 @@ impl StakingModule {
     }
 }
 
-/// Issues a settled validator's part of `total`; what was issued. Jailed and tombstoned validators and those without
-/// worth get nothing.
+/// Issues a settled validator's part of `total`; returns the issued amount. Jailed and tombstoned validators and those without
+/// bonded stake get nothing.
 pub(super) fn issue<S: Slots>(
     st: &mut Staged<'_, S>,
     validator: &mut Validator,
@@ -56,7 +56,7 @@ pub(super) fn issue<S: Slots>(
             validator.pool = pool;
             delegation.shares = delegation.shares.checked_add(shares).ok_or(StakingFault::SharesOverflow)?;
         }
-        // No more shares can be counted: all delegators get it.
+        // The shares would overflow: all delegators get the commission part.
         Err(_) => {
             validator.pool.tokens = validator.pool.tokens.checked_add(commission).ok_or(StakingFault::Accounting)?
         }

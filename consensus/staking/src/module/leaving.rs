@@ -1,9 +1,9 @@
-//! Stake on its way out: which epoch it leaves in, and the pools where it waits, still slashable.
+//! Stake that is leaving: chooses the epochs in which it leaves, and keeps the pools in which it stays slashable.
 //!
 //! Stake that leaves in epoch `L` counts for its validator's power until epoch `L - 1`. At most a third of the set's
-//! stake leaves with any one epoch, so that more than two thirds of a set always hold more than a third of the set
-//! before it: who trusts one set can follow to the next. Stake that does not count in the set (of a validator that is
-//! no member, or that brought more than the bounds let count so far) needs no room.
+//! stake leaves with any one epoch. So more than two thirds of a set always belong to holders of more than a third of the
+//! previous set, and a client that trusts one set can follow to the next. Stake that does not count in the set needs no
+//! room: its validator is not a member, or the bounds did not let it count yet.
 
 use alloy_primitives::{Address, U256};
 
@@ -16,15 +16,15 @@ use crate::{
     staged::Staged,
 };
 
-/// First epoch that stake can leave in: the sets before it are known already.
+/// First epoch in which stake can leave: the sets of earlier epochs are already known.
 pub(super) fn first_leave_epoch(epoch: u64) -> Result<u64, StakingFault> {
     epoch.checked_add(2).ok_or(StakingFault::Accounting)
 }
 
-/// Room for stake of set members to leave, epoch by epoch from the first possible one.
+/// Room for the stake of set members to leave, epoch by epoch from the first possible one.
 struct Queue {
     epoch: u64,
-    /// Stake of the set before `epoch`, if nothing but the queue changes it.
+    /// Stake of the set before `epoch`, if only the queue changes it.
     stake: U256,
 }
 
@@ -50,8 +50,8 @@ impl Queue {
     }
 }
 
-/// Takes `amount` of room from the queue, epoch after epoch, but none where the validator's leaving pool was slashed to
-/// nothing; the epochs with their parts.
+/// Takes room for `amount` from the queue, epoch after epoch, except in epochs whose leaving pool of the validator is
+/// worthless because of slashes; returns the epochs with their parts.
 pub(super) fn reserve<S: Slots>(
     st: &mut Staged<'_, S>,
     epoch: u64,
@@ -79,7 +79,7 @@ pub(super) fn reserve<S: Slots>(
     Err(StakingFault::ExitQueueFull.into())
 }
 
-/// Takes room for `amount` in the first epoch possible, as a redelegation needs it.
+/// Takes room for `amount` in the first possible epoch, as a redelegation needs it.
 pub(super) fn reserve_at_once<S: Slots>(st: &mut Staged<'_, S>, epoch: u64, amount: U256) -> Ruling<(), S> {
     if amount.is_zero() {
         return Ok(());
@@ -92,7 +92,7 @@ pub(super) fn reserve_at_once<S: Slots>(st: &mut Staged<'_, S>, epoch: u64, amou
     queue.take(st, amount)
 }
 
-/// The epochs in which `amount` of a validator's bonded stake leaves, with the parts; none for nothing.
+/// The epochs in which `amount` of a validator's bonded stake leaves, with their parts; empty for a zero amount.
 pub(super) fn schedule<S: Slots>(
     st: &mut Staged<'_, S>,
     validator: &Validator,
@@ -102,7 +102,7 @@ pub(super) fn schedule<S: Slots>(
     if amount.is_zero() {
         return Ok(Vec::new());
     }
-    // A double signer has no power, and an exiting validator has a promise for all of it.
+    // A double signer has no power, and an exiting validator has already reserved room for all of its power.
     let bound = !validator.tombstoned && !validator.exiting;
     let missing = if bound { validator.missing_without(amount, epoch) } else { U256::ZERO };
     let mut parts = reserve(st, epoch, missing, validator.operator)?;
@@ -117,8 +117,8 @@ pub(super) fn schedule<S: Slots>(
     Ok(parts)
 }
 
-/// First epoch that stake without a bound leaves in: as soon as possible or with the validator's exit, but in no pool
-/// that was slashed to nothing.
+/// First epoch in which stake that needs no room can leave: as soon as possible, or with the validator's exit, but not in a
+/// pool that is worthless because of slashes.
 fn first_sound_pool<S: Slots>(st: &mut Staged<'_, S>, validator: &Validator, epoch: u64) -> Ruling<u64, S> {
     let first = first_leave_epoch(epoch)?.max(validator.exit_epoch);
     let last = first_leave_epoch(epoch)?.saturating_add(LEAVE_HORIZON);
@@ -137,7 +137,7 @@ pub(crate) fn load_pool<S: Slots>(st: &mut Staged<'_, S>, operator: Address, lea
     })
 }
 
-/// Saves a leaving pool and whether it exists.
+/// Saves a leaving pool, and the bit that tells whether it exists.
 pub(super) fn save_pool<S: Slots>(st: &mut Staged<'_, S>, operator: Address, leave: u64, pool: Pool) -> Ruling<(), S> {
     st.set(layout::leaving_pool(operator, leave), pool.tokens)?;
     st.set(layout::leaving_pool_shares(operator, leave), pool.shares)?;
@@ -190,8 +190,8 @@ pub(super) fn stake_in<S: Slots>(
     Ok(stake)
 }
 
-/// Promises an exiting validator's power away: the epoch it is out from. The bonded stake that counts takes room in the
-/// queue; what left before has its own.
+/// Reserves room for an exiting validator's power to leave; returns the first epoch without it. The bonded stake that counts
+/// takes room in the queue; stake that started to leave earlier has its own room.
 pub(super) fn plan_exit<S: Slots>(st: &mut Staged<'_, S>, validator: &Validator, epoch: u64) -> Ruling<u64, S> {
     let operator = validator.operator;
     let first = first_leave_epoch(epoch)?;
@@ -209,7 +209,7 @@ pub(super) fn plan_exit<S: Slots>(st: &mut Staged<'_, S>, validator: &Validator,
     Ok(last)
 }
 
-/// Moves bonded tokens, taken out of the validator's pool already, to its pool of epoch `leave`.
+/// Moves bonded tokens, which were already taken out of the validator's pool, to its pool of epoch `leave`.
 pub(super) fn unbond<S: Slots>(
     st: &mut Staged<'_, S>,
     delegator: Address,
@@ -240,7 +240,7 @@ pub(super) fn unbond<S: Slots>(
     st.set(meta, lanes([now, listed, 0, 0]))
 }
 
-/// Forgets a delegator's part of a leaving pool.
+/// Removes a delegator's part of a leaving pool.
 pub(super) fn forget_part<S: Slots>(
     st: &mut Staged<'_, S>,
     delegator: Address,

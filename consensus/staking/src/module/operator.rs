@@ -1,4 +1,4 @@
-//! What operators do: register, change the commission, leave the jail, leave for ever.
+//! Actions of operators: register, change the commission, leave the jail, exit.
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent;
@@ -23,7 +23,7 @@ use crate::{
     staged::Staged,
 };
 
-/// Names, keys and terms of a new validator.
+/// Operator, keys and commission of a new validator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) operator: Address,
@@ -33,11 +33,11 @@ pub(super) struct Entry {
     pub(super) registered_at: u64,
 }
 
-/// Enters a validator without stake in the records, the key tables and the list of candidates.
+/// Adds a validator without stake to the records, the key tables and the list of candidates.
 pub(super) fn enter<S: Slots>(st: &mut Staged<'_, S>, entry: &Entry) -> Ruling<Validator, S> {
     let Entry { operator, consensus_key, peg_address, commission_bps, registered_at } = *entry;
     let key_slot = layout::consensus_key(consensus_key);
-    // Evidence names keys by their id: a second key with the id of another would shield it.
+    // Evidence names a key by its id: a second key with the same id would protect the first one from evidence.
     let id_slot = layout::key_id(layout::id_of_key(consensus_key));
     if consensus_key.is_zero() || !st.get(key_slot)?.is_zero() || !st.get(id_slot)?.is_zero() {
         return Err(StakingFault::ConsensusKeyTaken { consensus_key }.into());
@@ -77,7 +77,7 @@ pub(super) fn enter<S: Slots>(st: &mut Staged<'_, S>, entry: &Entry) -> Ruling<V
     Ok(validator)
 }
 
-/// Moves a validator from the candidates to the former ones; not yet saved.
+/// Moves a validator from the candidates to the former ones; does not save it.
 pub(super) fn retire<S: Slots>(st: &mut Staged<'_, S>, validator: &mut Validator) -> Ruling<(), S> {
     let Some(position) = validator.listed.take() else { return Ok(()) };
     if let Some(moved) = swap_remove(st, layout::CANDIDATES, u64::from(position))? {
@@ -90,11 +90,11 @@ pub(super) fn retire<S: Slots>(st: &mut Staged<'_, S>, validator: &mut Validator
 }
 
 impl StakingModule {
-    /// Registers the sender as a validator with its first self-bond. Execution has verified that it holds both keys.
+    /// Registers the sender as a validator with its first self-bond. Execution has verified that the sender holds both keys.
     ///
     /// # Errors
     /// `BelowMinimum`, `AlreadyRegistered`, `ConsensusKeyTaken`, `PegAddressTaken`, `CommissionRefused`,
-    /// `TooManyValidators`, `InsufficientStake`; the slots' own.
+    /// `TooManyValidators`, `InsufficientStake`; errors of the slots.
     pub fn register<S: Slots>(
         &self,
         slots: &mut S,
@@ -133,11 +133,11 @@ impl StakingModule {
         })
     }
 
-    /// Changes the sender's commission, for rewards from now on.
+    /// Changes the sender's commission for future rewards.
     ///
     /// # Errors
-    /// `UnknownValidator`; `CommissionRefused` above the whole, within a day of the last change (or the
-    /// registration), or for too large a step; the slots' own.
+    /// `UnknownValidator`; `CommissionRefused` above 100 %, within a day of the last change (or the
+    /// registration), or for too large a step; errors of the slots.
     pub fn set_commission<S: Slots>(&self, slots: &mut S, env: &Env, bps: u16) -> Ruling<Done<()>, S> {
         Self::act(slots, |st, effects| {
             let operator = env.sender;
@@ -156,10 +156,10 @@ impl StakingModule {
         })
     }
 
-    /// Takes the sender out of jail; it may be selected again for the next set that is computed.
+    /// Releases the sender from jail; it may be selected again for the next set that is computed.
     ///
     /// # Errors
-    /// `UnknownValidator`, `Tombstoned`, `Exiting`, `NotJailed`, `StillJailed`, `SelfBondTooLow`; the slots' own.
+    /// `UnknownValidator`, `Tombstoned`, `Exiting`, `NotJailed`, `StillJailed`, `SelfBondTooLow`; errors of the slots.
     pub fn unjail<S: Slots>(&self, slots: &mut S, env: &Env) -> Ruling<Done<()>, S> {
         Self::act(slots, |st, effects| {
             let operator = env.sender;
@@ -185,12 +185,12 @@ impl StakingModule {
         })
     }
 
-    /// Takes the sender out for ever: its power shrinks as the bounds allow and is zero from the epoch returned, in
-    /// which its self-bond leaves. Stake that others have with it stays bonded until they undelegate.
+    /// Starts the sender's permanent exit: its power shrinks as the bounds allow and is zero from the returned epoch on, in
+    /// which its self-bond leaves. Stake of its other delegators stays bonded until they undelegate.
     ///
     /// # Errors
-    /// `UnknownValidator`, `Tombstoned`, `Exiting`, `ExitQueueFull` (a validator that holds nearly all the set's stake
-    /// cannot go before others have come), `TooManyUnbondings`; the slots' own.
+    /// `UnknownValidator`, `Tombstoned`, `Exiting`, `ExitQueueFull` (a validator with nearly all the set's stake
+    /// cannot exit before others have joined), `TooManyUnbondings`; errors of the slots.
     pub fn exit<S: Slots>(&self, slots: &mut S, env: &Env) -> Ruling<Done<u64>, S> {
         Self::act(slots, |st, effects| {
             let operator = env.sender;

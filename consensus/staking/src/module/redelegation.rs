@@ -1,10 +1,10 @@
-//! Moving bonded stake from one validator to another, with its history.
+//! Moves bonded stake from one validator to another; the stake stays liable for old faults.
 //!
-//! Stake that moved counts for its new validator at once and still answers for faults that its old one committed
-//! before the move took effect: the shares it bought are locked until such faults expire, and a slash of the old
-//! validator burns its part of them. That happens lazily, when the delegator next touches the new validator or
-//! anyone calls [`StakingModule::settle_redelegation`]; locked shares cannot escape meanwhile, as they can neither be
-//! undelegated nor moved on.
+//! Redelegated stake counts for its new validator at once. It stays liable for faults that its old validator committed
+//! before the move took effect: the shares that it bought are locked until evidence of such faults expires, and a slash of
+//! the old validator burns its part of them. The slash is applied when the delegator next uses its delegation with the new
+//! validator, or when anyone calls [`StakingModule::settle_redelegation`]. Locked shares cannot escape before that, because
+//! they can neither be undelegated nor redelegated.
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolEvent;
@@ -37,7 +37,7 @@ pub(crate) struct Redelegation {
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) leave_epoch: u64,
-    /// Slashes of `from` that are applied.
+    /// Number of slashes of `from` that are applied.
     pub(crate) applied: u64,
     pub(crate) made_at: u64,
     /// Locked shares of `to`.
@@ -90,7 +90,7 @@ impl Redelegation {
         Ok(())
     }
 
-    /// Burns shares for each slash of the old validator that it answers for; how many in all.
+    /// Burns shares for each slash of the old validator for which it is liable; returns the number of burned shares.
     fn apply_slashes<S: Slots>(&mut self, st: &mut Staged<'_, S>) -> Ruling<U256, S> {
         let slashes = Validator::load(st, self.from)?.slashes;
         let mut burned = U256::ZERO;
@@ -102,8 +102,8 @@ impl Redelegation {
                 self.shares = self.shares.checked_sub(burn).ok_or(StakingFault::Accounting)?;
                 burned = burned.checked_add(burn).ok_or(StakingFault::Accounting)?;
             } else if slash.kind == Kind::Downtime {
-                // Downtime is punished in the epoch of the fault, so no later one is older; a double signature may
-                // be, and is the last slash of all.
+                // Downtime is punished in the epoch of the fault, so no later slash has an older fault. A double signature may have an
+                // older one, and is the last slash of all.
                 self.applied = self.applied.max(slashes - 1);
             }
         }
@@ -111,13 +111,13 @@ impl Redelegation {
     }
 }
 
-/// When a redelegation stops to answer for its old validator, as far as is known now. The parent need not acknowledge
-/// it: no stake leaves the chain.
+/// When a redelegation stops being liable for its old validator, as far as is known now. The parent's acknowledgement is
+/// not needed, because no stake leaves the chain.
 pub(crate) fn free_at<S: Slots>(st: &mut Staged<'_, S>, params: &StakingParams, made: &Redelegation) -> Ruling<u64, S> {
     claimable_at(st, params, u64::MAX, made.leave_epoch, made.made_at)
 }
 
-/// Brings one redelegation up to date.
+/// Settles one redelegation.
 fn settle<S: Slots>(
     st: &mut Staged<'_, S>,
     effects: &mut Effects,
@@ -153,7 +153,7 @@ fn settle<S: Slots>(
     Ok(())
 }
 
-/// Brings a delegator's redelegations to `operator` up to date; needed before the delegation with it is looked at.
+/// Settles a delegator's redelegations to `operator`; must run before its delegation there is used.
 pub(super) fn settle_moves_to<S: Slots>(
     st: &mut Staged<'_, S>,
     effects: &mut Effects,
@@ -172,13 +172,13 @@ pub(super) fn settle_moves_to<S: Slots>(
 }
 
 impl StakingModule {
-    /// Moves `amount` of the sender's free stake from one validator to another; [`U256::MAX`] means all of it. The
-    /// number of the redelegation.
+    /// Moves `amount` of the sender's unlocked stake from one validator to another; [`U256::MAX`] means all of it. Returns the
+    /// id of the redelegation.
     ///
     /// # Errors
     /// `SameValidator`, `UnknownValidator`, `BelowMinimum`, `InsufficientStake`, `SelfBondTooLow`, `Tombstoned`,
-    /// `Exiting` and `FullySlashed` of the new validator, `RedelegationLimit` where more would leave a set at once
-    /// than the bounds allow, `TooManyRedelegations`, `SharesOverflow`; the slots' own.
+    /// `Exiting` and `FullySlashed` of the new validator, `RedelegationLimit` when more stake would leave a set at once
+    /// than the bounds allow, `TooManyRedelegations`, `SharesOverflow`; errors of the slots.
     pub fn redelegate<S: Slots>(
         &self,
         slots: &mut S,
@@ -232,10 +232,10 @@ impl StakingModule {
         })
     }
 
-    /// Brings a redelegation up to date; anyone may.
+    /// Settles a redelegation; anyone may call it.
     ///
     /// # Errors
-    /// `UnknownRedelegation`; the slots' own.
+    /// `UnknownRedelegation`; errors of the slots.
     pub fn settle_redelegation<S: Slots>(&self, slots: &mut S, env: &Env, id: u64) -> Ruling<Done<()>, S> {
         Self::act(slots, |st, effects| settle(st, effects, &self.params, env.timestamp, id))
     }

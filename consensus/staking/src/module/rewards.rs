@@ -1,8 +1,8 @@
-//! Coin: from the reward pool to validators by power, from validators to delegators by shares.
+//! Distributes coin: from the reward pool to validators by power, from validators to delegators by shares.
 //!
-//! Two indices do it without loops: coin per unit of power since genesis, and for each validator coin per share. Who
-//! holds power or shares is settled before they change. Every division rounds down and what it leaves stays in
-//! the pool: as a carry where the next division takes it up, otherwise with the validator until its last share
+//! Two accumulators avoid loops: coin per unit of power since genesis, and for each validator coin per share. A holder of
+//! power or shares is settled before they change. Every division rounds down, and the remainder stays in
+//! the pool: as a carry when the next division uses it, otherwise with the validator until its last share
 //! is gone, then as dust. The pool's balance is exactly owed + undistributed + dust.
 
 use alloy_primitives::{Address, U256};
@@ -18,13 +18,13 @@ use crate::{
     staged::Staged,
 };
 
-/// Spreads what the pool took in since the last block over the power of the active set.
+/// Distributes the coin that the pool received since the last block over the power of the active set.
 pub(super) fn distribute<S: Slots>(st: &mut Staged<'_, S>, balance: U256, total_power: u64) -> Ruling<(), S> {
     let mut counted = U256::ZERO;
     for slot in [layout::COIN_OWED, layout::COIN_UNDISTRIBUTED, layout::COIN_DUST] {
         counted = counted.checked_add(st.get(slot)?).ok_or(StakingFault::Accounting)?;
     }
-    // Only payments that were counted take coin out, so the balance is never below.
+    // Only counted payments take coin out, so the balance is never below the counted amount.
     let new = balance.checked_sub(counted).ok_or(StakingFault::Accounting)?;
     if new.is_zero() {
         return Ok(());
@@ -38,12 +38,12 @@ pub(super) fn distribute<S: Slots>(st: &mut Staged<'_, S>, balance: U256, total_
             st.set(layout::POWER_CARRY, left)?;
             st.add(layout::COIN_UNDISTRIBUTED, new)
         }
-        // More coin than can be counted per unit of power, above 2^128 wei in all.
+        // The coin per unit of power would overflow: more than 2^128 wei in all.
         None => st.add(layout::COIN_DUST, new),
     }
 }
 
-/// Brings a validator's rewards up to date with its power, commission and shares as they are.
+/// Settles a validator's rewards with its current power, commission and shares.
 pub(super) fn settle_validator<S: Slots>(st: &mut Staged<'_, S>, validator: &Validator) -> Ruling<(), S> {
     let slot = |field| layout::validator(validator.operator, field);
     let index = st.get(layout::POWER_INDEX)?;
@@ -77,7 +77,7 @@ pub(super) fn settle_validator<S: Slots>(st: &mut Staged<'_, S>, validator: &Val
     }
 }
 
-/// Settles a validator and one delegation with it; needed before the shares of either change.
+/// Settles a validator and one delegation with it; must run before the shares of either change.
 pub(crate) fn touch<S: Slots>(
     st: &mut Staged<'_, S>,
     validator: &Validator,

@@ -1,13 +1,13 @@
-//! Who is in the next set that is computed, and with how much stake.
+//! Selects the members of the next set to be computed, and the stake that counts for each.
 //!
-//! Candidates are registered validators that are neither jailed, tombstoned nor out by exit, with their minimum
-//! self-bond. The largest by stake are selected, within bounds on the change from the set before, whose total stake is
-//! `O`: joiners and growing members gain at most `O / 3` together (who brings more counts with a part and grows with
-//! the next sets), and a full set gives up members to larger joiners only while what it lost is at most `O / 3`. As at
-//! most a third leaves by the queue (`leaving`), `gained + 2 * lost <= O`: so more than 2/3 of the new set's stake
-//! always belongs to holders of more than 1/3 of the old set's, and whoever trusts the old set (a light client, the
-//! parent) cannot be led to a set that holds nothing of it. Only faults (jail, tombstone, slashes, a self-bond slashed
-//! below the minimum) take stake out without a bound. A chain of one seat has no such bounds, and sets below three
+//! Candidates are registered validators that have their minimum self-bond and are not jailed, tombstoned or exited. Those
+//! with the most stake are selected, within bounds on the change from the previous set, whose total stake is `O`. New and
+//! growing members together gain at most `O / 3`; a member that brings more counts with a part and grows with the next
+//! sets. A full set replaces members by larger new ones only while the lost stake is at most `O / 3`. At most a third leaves
+//! by the queue (`leaving`), so `gained + 2 * lost <= O`. Therefore more than 2/3 of the new set's stake always belongs to
+//! holders of more than 1/3 of the old set's. A client that trusts the old set (a light client, the parent) cannot be led
+//! to a set without stake of the old one. Only faults (jail, tombstone, slashes, a self-bond slashed below the minimum)
+//! remove stake without a bound. A chain with one seat has no such bounds, and sets below three units of stake do not grow.
 //! units of stake do not grow.
 
 use alloy_primitives::{Address, U256};
@@ -29,16 +29,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Candidate {
     operator: Address,
-    /// Stake that would count without bounds.
+    /// Stake that would count without the bounds.
     stake: U256,
-    /// Stake that counts in the set before; zero for a joiner.
+    /// Stake that counts in the previous set; zero for a new member.
     before: U256,
-    /// Stake that is to count; zero where it is not selected.
+    /// Stake that will count; zero when it is not selected.
     counted: U256,
 }
 
 impl StakingModule {
-    /// The set of `epoch`, the one after the next, as it follows from the stake now and the set before it.
+    /// The set of `epoch`, the one after the next, computed from the current stake and the set before it.
     pub(super) fn select<S: Slots>(
         &self,
         st: &mut Staged<'_, S>,
@@ -68,7 +68,7 @@ impl StakingModule {
             .map(|candidate| (candidate.operator, candidate.counted))
             .collect();
         if counted.is_empty() {
-            // Nobody is left: the old set goes on, as an empty one could not.
+            // No candidate is left: the old set stays, because an empty set could decide nothing.
             return Ok(before.clone());
         }
         Ok(ValidatorSet::new(counted)?)
@@ -85,9 +85,9 @@ impl StakingModule {
     }
 }
 
-/// Decides what counts of each candidate, best first, after a set with `before` of stake.
+/// Determines the stake that counts for each candidate, best first; the previous set has `before` of stake.
 fn bound(candidates: &mut [Candidate], before: U256, seats: usize) -> Result<(), StakingFault> {
-    // A single seat changes hands whole or never.
+    // With a single seat the whole set changes or none of it.
     let third = if seats == 1 { U256::MAX } else { before / U256::from(3) };
     let mut kept = U256::ZERO;
     let mut taken = 0usize;
@@ -97,7 +97,7 @@ fn bound(candidates: &mut [Candidate], before: U256, seats: usize) -> Result<(),
         taken += 1;
     }
     let mut lost = before.checked_sub(kept).ok_or(StakingFault::Accounting)?;
-    // Where nothing of the old set is left, there is nothing to follow.
+    // If nothing of the old set is left, there is no continuity to protect.
     let mut growth = if taken == 0 { U256::MAX } else { third };
     for at in 0..candidates.len() {
         let Candidate { stake, before, counted, .. } = candidates[at];
@@ -109,7 +109,7 @@ fn bound(candidates: &mut [Candidate], before: U256, seats: usize) -> Result<(),
             if taken < seats {
                 taken += 1;
             } else {
-                // The weakest member behind it, all of whose stake still counts as it did.
+                // The weakest later member whose stake still counts in full.
                 let Some(weakest) = (at + 1..candidates.len()).rev().find(|at| !candidates[*at].counted.is_zero())
                 else {
                     continue;
@@ -164,11 +164,11 @@ mod tests {
     #[test]
     fn a_full_set_gives_up_its_weakest_within_a_third() {
         assert_eq!(select(&[(70, 0), (60, 60), (50, 50), (40, 40)], 150, 3), [50, 60, 50, 0]);
-        // A third was lost already by the queue.
+        // The queue has already taken a third.
         assert_eq!(select(&[(70, 0), (60, 60), (10, 50), (5, 40)], 150, 3), [0, 60, 10, 5]);
-        // The second joiner would exceed the bound on what is given up.
+        // The second new member would exceed the bound on lost stake.
         assert_eq!(select(&[(41, 0), (40, 0), (30, 30), (30, 30), (30, 30)], 90, 3), [30, 0, 30, 30, 0]);
-        // Smaller than the weakest: nothing changes.
+        // The new candidate is smaller than the weakest member: nothing changes.
         assert_eq!(select(&[(60, 60), (50, 50), (40, 40), (30, 0)], 150, 3), [60, 50, 40, 0]);
     }
 

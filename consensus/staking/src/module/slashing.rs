@@ -1,4 +1,4 @@
-//! Slashes: of bonded stake, of stake on its way out, and (lazily) of stake that moved.
+//! Slashes of bonded stake, of leaving stake, and (when settled) of redelegated stake.
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent;
@@ -14,12 +14,12 @@ use crate::{
     staged::Staged,
 };
 
-/// What a validator was slashed for.
+/// The fault that is punished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Punished in the epoch of the fault.
     Downtime = 1,
-    /// Punished as long as evidence counts, once, and nothing after it.
+    /// Punished once, as long as evidence counts. It is the last punishment of a validator.
     DoubleSign = 2,
 }
 
@@ -42,8 +42,8 @@ pub(super) fn load_slash<S: Slots>(st: &mut Staged<'_, S>, operator: Address, in
     Ok(Slash { epoch: lane(word, 0), ppm: lane(word, 1), kind })
 }
 
-/// Slashes a validator for a fault in `slash.epoch`: its bonded stake and all that leaves after that epoch, each
-/// rounded up. What was slashed; the validator is changed and not yet saved.
+/// Slashes a validator for a fault in `slash.epoch`: its bonded stake and all stake that leaves after that epoch, each
+/// rounded up. Returns the slashed amount; changes the validator without saving it.
 pub(super) fn slash<S: Slots>(st: &mut Staged<'_, S>, validator: &mut Validator, slash: Slash) -> Ruling<U256, S> {
     let operator = validator.operator;
     let bonded = ppm_ceil(validator.pool.tokens, slash.ppm).ok_or(StakingFault::Accounting)?;
@@ -67,15 +67,15 @@ pub(super) fn slash<S: Slots>(st: &mut Staged<'_, S>, validator: &mut Validator,
 }
 
 impl StakingModule {
-    /// Punishes the holder of `consensus_key`, who signed twice at `height` in the epoch `epoch_hint` (execution has
-    /// verified the evidence): slashed, out of every set that is still open, and tombstoned. The reporter gets its
-    /// part of what is slashed at once, liquid. What was slashed.
+    /// Punishes the holder of `consensus_key`, which signed twice at `height` in the epoch `epoch_hint` (execution has
+    /// verified the evidence): slashes and tombstones it, and removes it from every set that may still change. The reporter
+    /// gets its part of the slashed stake at once, liquid. Returns the slashed amount.
     ///
     /// A next set whose handover to the parent may have been signed stays as it is; then the validator remains a
-    /// member in the next epoch, and is out in the one after.
+    /// member in the next epoch and is removed in the one after.
     ///
     /// # Errors
-    /// `UnknownConsensusKey`, `AlreadyTombstoned`, `WrongEvidenceEpoch`, `EvidenceExpired`; the slots' own.
+    /// `UnknownConsensusKey`, `AlreadyTombstoned`, `WrongEvidenceEpoch`, `EvidenceExpired`; errors of the slots.
     pub fn punish_double_sign<S: Slots>(
         &self,
         slots: &mut S,

@@ -6,7 +6,7 @@ use alloy_sol_types::SolEvent;
 use super::{Done, Effects, Env, Ruling, StakingModule};
 use crate::{STAKE_TOKEN, STAKING, StakingFault, abi::IStakeToken, layout, slots::Slots, staged::Staged};
 
-/// Takes liquid stake of `owner` to bond it.
+/// Takes liquid stake of `owner` in order to bond it.
 pub(super) fn bond<S: Slots>(
     st: &mut Staged<'_, S>,
     effects: &mut Effects,
@@ -22,7 +22,7 @@ pub(super) fn bond<S: Slots>(
     Ok(())
 }
 
-/// Gives liquid stake out of the named total.
+/// Moves stake from the given total to liquid stake.
 pub(super) fn release<S: Slots>(
     st: &mut Staged<'_, S>,
     effects: &mut Effects,
@@ -65,15 +65,15 @@ impl StakingModule {
     /// Moves liquid stake of the sender.
     ///
     /// # Errors
-    /// `TokenReceiver` for the zero address and the modules, `TokenBalance`; the slots' own.
+    /// `TokenReceiver` for the zero address and the modules, `TokenBalance`; errors of the slots.
     pub fn transfer<S: Slots>(&self, slots: &mut S, env: &Env, to: Address, amount: U256) -> Ruling<Done<()>, S> {
         Self::act(slots, |st, effects| move_liquid(st, effects, env.sender, to, amount))
     }
 
-    /// Lets `spender` move liquid stake of the sender; the largest number is never used up.
+    /// Sets the allowance of `spender` over liquid stake of the sender; the largest number never decreases.
     ///
     /// # Errors
-    /// `TokenSpender` for the zero address; the slots' own.
+    /// `TokenSpender` for the zero address; errors of the slots.
     pub fn approve<S: Slots>(&self, slots: &mut S, env: &Env, spender: Address, amount: U256) -> Ruling<Done<()>, S> {
         if spender.is_zero() {
             return Err(StakingFault::TokenSpender { spender }.into());
@@ -89,7 +89,7 @@ impl StakingModule {
     /// Moves liquid stake of `from` within the sender's allowance.
     ///
     /// # Errors
-    /// `TokenAllowance`, `TokenReceiver`, `TokenBalance`; the slots' own.
+    /// `TokenAllowance`, `TokenReceiver`, `TokenBalance`; errors of the slots.
     pub fn transfer_from<S: Slots>(
         &self,
         slots: &mut S,

@@ -1,6 +1,6 @@
-//! What this validator's key has signed elsewhere: in an earlier life of which this disk knows nothing (an old snapshot was
-//! restored), or in another process. The network is the only witness, so every message that carries this node's own
-//! signature is taken into the sign state before anything else is signed.
+//! Signatures of this validator's key that the sign state does not know: they were made before an old disk snapshot was
+//! restored, or by another process. Only the network shows them, so every message that carries this node's own signature is
+//! recorded in the sign state before anything else is signed.
 
 use tracing::{error, warn};
 
@@ -15,8 +15,8 @@ use crate::sign_state::{SignPermit, SignRefusal, SignRequest, SignStep};
 use crate::validators::ValidatorSet;
 use crate::vote::SignedVote;
 
-/// The parts of a message of ours that the sign state is about.
-struct Own {
+/// The fields of one of our messages that the sign state needs.
+struct OwnSignature {
     height: Height,
     round: Round,
     step: SignStep,
@@ -26,25 +26,25 @@ struct Own {
 }
 
 impl Host {
-    /// Notes the validators of a height without starting it: their keys are then known to [`Host::overhear`] and to the
-    /// check of late votes.
+    /// Notes the validators of a height without starting it: [`Host::overhear`] and the check of late votes then know their
+    /// keys.
     pub fn note_set(&mut self, height: Height, validators: &ValidatorSet) {
         self.inner.keys.note_set(height, validators);
     }
 
-    /// Notes the key of a former validator, last a member at height `last`: its late votes can then be verified.
+    /// Notes the key of a former validator, last a member at height `last`, so that its late votes can be verified.
     pub fn note_key(&mut self, key: crate::keys::ConsensusKey, last: Height) {
         self.inner.keys.note(key, last);
     }
 
-    /// The set of the next epoch, when it is known: its members' messages for the next height are verified and held too,
-    /// for whether the next height is already theirs is known only when the present one is executed.
+    /// Notes the set of the next epoch, when it is known. The messages of its members for the next height are then verified
+    /// and buffered too: which set decides the next height is only known after the current block is executed.
     pub fn note_upcoming(&mut self, upcoming: Option<ValidatorSet>) {
         self.inner.upcoming = upcoming;
     }
 
-    /// Hears a message while no height is under way: if it is signed by this node's own key, the sign state remembers it.
-    /// A signer that listens so before it signs cannot contradict what it still meets of its past.
+    /// Records a message in the sign state if it is signed by this node's own key. For use while no height is in progress: a
+    /// validator that does this before it signs cannot contradict the earlier signatures that it receives.
     pub fn overhear(&mut self, message: &ConsensusMessage) -> Vec<Output> {
         self.inner.learn_from(message);
         std::mem::take(&mut self.inner.out)
@@ -52,13 +52,13 @@ impl Host {
 }
 
 impl Inner {
-    /// Takes a message of ours, of whatever height, into the sign state. Costs nothing for messages of others and for what
-    /// is older than the last signature.
+    /// Records one of our messages, of any height, in the sign state. Costs nothing for messages of others and for messages
+    /// older than the last signature.
     pub(super) fn learn_from(&mut self, message: &ConsensusMessage) {
         let Some(us) = self.us() else { return };
         let chain = self.config.chain;
         let own = match message {
-            ConsensusMessage::Vote(SignedVote { vote, signature }) if vote.validator == us => Own {
+            ConsensusMessage::Vote(SignedVote { vote, signature }) if vote.validator == us => OwnSignature {
                 height: vote.height,
                 round: vote.round,
                 step: step_of(vote.kind),
@@ -66,14 +66,16 @@ impl Inner {
                 bytes: vote.sign_bytes(chain),
                 signature: *signature,
             },
-            ConsensusMessage::Proposal(SignedProposal { proposal, signature }) if proposal.proposer == us => Own {
-                height: proposal.height,
-                round: proposal.round,
-                step: SignStep::Propose,
-                block_hash: Some(proposal.block_hash),
-                bytes: proposal.sign_bytes(chain),
-                signature: *signature,
-            },
+            ConsensusMessage::Proposal(SignedProposal { proposal, signature }) if proposal.proposer == us => {
+                OwnSignature {
+                    height: proposal.height,
+                    round: proposal.round,
+                    step: SignStep::Propose,
+                    block_hash: Some(proposal.block_hash),
+                    bytes: proposal.sign_bytes(chain),
+                    signature: *signature,
+                }
+            }
             _ => return,
         };
         if (own.height, own.round) < self.sign_state.last() || own.round > crate::MAX_ROUND {
@@ -87,8 +89,8 @@ impl Inner {
             pol_round: None,
             bytes: &own.bytes,
         };
-        let news = match self.sign_state.check(&request) {
-            // It was signed: the lock was judged then, with the proposal at hand.
+        let recorded = match self.sign_state.check(&request) {
+            // The signature exists. The lock was checked when it was made, with the proposal at hand.
             Ok(SignPermit::Fresh) | Err(SignRefusal::Locked { .. }) => Ok(()),
             Ok(SignPermit::Again(_)) | Err(SignRefusal::Regression(..)) => return,
             Err(conflict) => Err(conflict),
@@ -97,11 +99,11 @@ impl Inner {
         if !is_ours {
             return;
         }
-        match news {
+        match recorded {
             Ok(()) => {
                 warn!(
                     height = %own.height, round = %own.round, step = ?own.step,
-                    "this node's key signed here before and this node did not know: it signs nothing older"
+                    "a peer sent a signature of our own key that our sign state did not know; nothing older is signed from now on"
                 );
                 self.sign_state.record(&request, own.signature);
                 self.out.push(Output::PersistSignState(self.sign_state.clone()));
