@@ -8,11 +8,10 @@ use std::{
 };
 
 use causeway_records::paths;
+use causeway_signer::SignerSection;
 use serde::{Deserialize, Serialize};
 
 use crate::trust::TrustedCheckpoint;
-
-use crate::signer::SignerAddress;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -77,24 +76,6 @@ impl Default for P2pSection {
             bootnodes: Vec::new(),
             heartbeat_ms: 200,
         }
-    }
-}
-
-/// A remote signer: a process that holds the consensus and peg keys instead of this node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SignerSection {
-    /// `unix:PATH` (relative to the data directory) or `IP:PORT`. None: the keys are in `keys/`.
-    pub address: Option<SignerAddress>,
-    /// File with the secret shared with the signer, relative to the data directory.
-    pub secret_file: PathBuf,
-    /// How long the node waits for a signature before it continues without one, in milliseconds, 50 to 5,000.
-    pub timeout_ms: u64,
-}
-
-impl Default for SignerSection {
-    fn default() -> Self {
-        Self { address: None, secret_file: "keys/signer.key".into(), timeout_ms: 500 }
     }
 }
 
@@ -413,6 +394,8 @@ impl DataDir {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use causeway_signer::SignerAddress;
+
     use super::*;
 
     fn parse(text: &str) -> Result<NodeConfig, ConfigError> {

@@ -11,6 +11,7 @@ use causeway_consensus::Timeouts;
 use causeway_genesis::{Genesis, NodeKeys, RulesEntry, SecretKey, ceremony};
 use causeway_mempool::PoolConfig;
 use causeway_records::{Disk, DiskFile};
+use causeway_signer::Signers;
 use causeway_storage::{Storage, StorageOptions};
 use parking_lot::Mutex;
 
@@ -20,7 +21,6 @@ use crate::{
     clocks::{Clock, Clocks},
     config::DataDir,
     metrics::Metrics,
-    signer::Signers,
     transactions::Admission,
     trust::Trust,
 };
