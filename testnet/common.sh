@@ -61,7 +61,7 @@ install_packages() {
 }
 
 build() {
-    (cd "$repository" && cargo build --locked --release -p causeway -p causeway-testnet -p causeway-peg-audit -p causeway-unify)
+    (cd "$repository" && cargo build --locked --release -p causeway -p causeway-signer -p causeway-testnet -p causeway-peg-audit -p causeway-unify)
 }
 
 # Builds missing binaries and becomes the launcher.

@@ -7,8 +7,10 @@ use causeway_consensus::{Height, Host, HostConfig, SignState, Timeouts};
 use causeway_execution::Executor;
 use causeway_genesis::Genesis;
 use causeway_mempool::{Mempool, PendingFeed, PoolConfig};
-use causeway_peg::PegSigner;
-use causeway_storage::{Disk, PegSignStateFile, SignStateFile, Storage, Wal};
+use causeway_peg::{PegSigner, PegSigns};
+use causeway_records::{Disk, PegSignStateFile, SignStateFile, Wal};
+use causeway_signer::Signers;
+use causeway_storage::Storage;
 use eyre::eyre;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -20,10 +22,9 @@ use crate::{
     evidence,
     handle::{Head, Node, NodeSettings},
     metrics::Metrics,
-    peg_desk::{PegDesk, PegSigns},
+    peg_desk::PegDesk,
     perform::{Performer, Records},
     sets::{NextHeight, Sets},
-    signer::Signers,
     transactions::Admission,
     trust::Trust,
 };

@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use causeway_records::paths;
 use causeway_rpc::{RpcConfig, RpcLimits};
+use causeway_signer::SignerSection;
 use serde::{Deserialize, Serialize};
 
 use crate::trust::TrustedCheckpoint;
-
-use crate::signer::SignerAddress;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -77,24 +77,6 @@ impl Default for P2pSection {
             bootnodes: Vec::new(),
             heartbeat_ms: 200,
         }
-    }
-}
-
-/// A remote signer: a process that holds the consensus and peg keys instead of this node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SignerSection {
-    /// `unix:PATH` (relative to the data directory) or `IP:PORT`. None: the keys are in `keys/`.
-    pub address: Option<SignerAddress>,
-    /// File with the secret shared with the signer, relative to the data directory.
-    pub secret_file: PathBuf,
-    /// How long the node waits for a signature before it continues without one, in milliseconds, 50 to 5,000.
-    pub timeout_ms: u64,
-}
-
-impl Default for SignerSection {
-    fn default() -> Self {
-        Self { address: None, secret_file: "keys/signer.key".into(), timeout_ms: 500 }
     }
 }
 
@@ -410,17 +392,17 @@ impl DataDir {
 
     /// `data/consensus.wal`: the write-ahead log.
     pub fn wal(&self) -> PathBuf {
-        self.0.join("data/consensus.wal")
+        paths::wal(&self.0)
     }
 
     /// `data/sign_state`: the last signatures of the consensus key.
     pub fn sign_state(&self) -> PathBuf {
-        self.0.join("data/sign_state")
+        paths::sign_state(&self.0)
     }
 
     /// `data/peg_sign_state`: the last signatures of the peg key.
     pub fn peg_sign_state(&self) -> PathBuf {
-        self.0.join("data/peg_sign_state")
+        paths::peg_sign_state(&self.0)
     }
 
     /// `run/`: process id and addresses in use.
@@ -432,6 +414,8 @@ impl DataDir {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use causeway_signer::SignerAddress;
+
     use super::*;
 
     fn parse(text: &str) -> Result<NodeConfig, ConfigError> {

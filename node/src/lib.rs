@@ -21,7 +21,6 @@ pub mod perform;
 pub mod relayer;
 pub mod serve;
 pub mod sets;
-pub mod signer;
 pub mod start;
 pub mod status;
 pub mod sync;

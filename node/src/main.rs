@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    causeway::cli::Cli::parse().run_to_exit()
+    causeway_signer::process::exit_code(causeway::cli::Cli::parse().run())
 }

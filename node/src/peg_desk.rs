@@ -24,10 +24,10 @@ use causeway_genesis::addresses::PEG;
 use causeway_parent::{ParentUpdate, WatchFrom};
 use causeway_peg::{
     Attestation, Attestations, CertificateSig, Deposit, IPeg, Outcome, ParentView, PegDomain, PegMessage, PegSigner,
-    Settled,
+    PegSigns, Settled,
 };
 
-pub use self::{alarms::Alarm, attest::PegSigns, progress::PegProgress};
+pub use self::{alarms::Alarm, progress::PegProgress};
 use crate::{handle::Effect, sets::Epoch};
 
 /// Most deposits kept that no block has minted yet; at this number the parent watcher waits.

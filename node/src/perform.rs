@@ -3,7 +3,7 @@
 
 use causeway_consensus::{ConsensusMessage, Evidence, PeerToken, Size, ValidatorId};
 use causeway_network::{GossipMessage, PenaltyReason, SyncRequest, Verdict};
-use causeway_storage::{PegSignStateFile, SignStateFile, Wal};
+use causeway_records::{PegSignStateFile, SignStateFile, Wal};
 use eyre::eyre;
 
 use crate::{

@@ -15,8 +15,10 @@ use causeway_parent::{
     Wire,
 };
 use causeway_peg::PegModule;
+use causeway_records::{DirLock, OsDisk};
 use causeway_rpc::RpcContext;
-use causeway_storage::{DirLock, HistoryDepth, OsDisk, Storage, StorageOptions};
+use causeway_signer::process;
+use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 use eyre::{WrapErr, eyre};
 use tokio::sync::mpsc;
 
@@ -28,23 +30,9 @@ use crate::{
     metrics::{self, Metrics},
     peg_desk::PegDesk,
     relayer::Relayer,
-    signer,
     status::SharedStatus,
     trust::Trust,
 };
-
-/// Asks the kernel to end this process when its parent process, `pid`, ends.
-///
-/// # Errors
-/// When `pid` is no longer the parent process, or the kernel refuses.
-pub fn die_with_parent(pid: Option<i32>) -> eyre::Result<()> {
-    let Some(pid) = pid else { return Ok(()) };
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
-    if nix::unistd::getppid().as_raw() != pid {
-        return Err(eyre!("process {pid} is not this node's parent any more"));
-    }
-    Ok(())
-}
 
 /// Runs the node until SIGTERM or SIGINT. `ask` provides the password of a keystore.
 ///
@@ -54,7 +42,7 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     let _lock = DirLock::acquire(&dir.0)?;
     let genesis = Arc::new(Genesis::load(&dir.0.join(&config.node.genesis))?);
     tracing::info!(chain = genesis.spec.chain_id, genesis = %genesis.hash, moniker = config.node.moniker, "starting");
-    let signers = signer::open(&dir, &config.signer, genesis.hash, ask)?;
+    let signers = causeway_signer::open(&dir.0, &config.signer, genesis.hash, ask)?;
     let metrics = Metrics::default();
     let history = config.storage.history_blocks.map_or(HistoryDepth::Archive, HistoryDepth::Blocks);
     let storage = Storage::open(&dir.chain(), &genesis, StorageOptions { history, ..StorageOptions::default() })?;
@@ -105,7 +93,7 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
 
     let driver = Driver { performer, admission, network, status };
     let inputs = Inputs { network: network_events, parent };
-    let result = driver.run(inputs, wal_entries, stop_requested()).await;
+    let result = driver.run(inputs, wal_entries, process::stop_requested()).await;
     match &result {
         Ok(()) => tracing::info!("stopping"),
         Err(error) => tracing::error!(%error, "stopping: going on would be unsafe"),
@@ -114,20 +102,6 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
         tracing::debug!("JSON-RPC had stopped already");
     }
     result
-}
-
-/// Resolves when SIGTERM or SIGINT comes.
-pub async fn stop_requested() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen for signals; stop the node with SIGKILL, nothing is lost");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 fn pool_config(config: &NodeConfig, genesis: &Genesis) -> PoolConfig {

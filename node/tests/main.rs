@@ -1,6 +1,5 @@
-//! The binary from outside: keys and the remote signer.
+//! The binary from outside: keys, and a node with a remote signer.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod keys;
-mod signer;
 mod signer_node;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -22,12 +22,21 @@ use jsonrpsee::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const NODE: &str = env!("CARGO_BIN_EXE_causeway");
+
+/// The signer's program, which another package builds beside the node's.
+fn signer_program() -> PathBuf {
+    let path = Path::new(NODE).with_file_name("causeway-signer");
+    assert!(path.exists(), "{} is missing: cargo build --release -p causeway-signer", path.display());
+    path
+}
+
 /// A process that ends with the test.
 struct Process(Child);
 
 impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_causeway"))
+    fn start(program: &Path, arguments: &[&str]) -> Self {
+        let child = Command::new(program)
             .args(arguments)
             .args(["--exit-with-parent", &std::process::id().to_string()])
             .stdout(Stdio::piped())
@@ -84,7 +93,7 @@ fn prepare(home: &Path) {
     keys::save(&home.join("signer"), KeyRole::Signer, &secret).unwrap();
     keys::save(&home.join("node/keys"), KeyRole::Signer, &secret).unwrap();
     let init = ["init", "--dir", &text(&home.join("node")), "--genesis", &text(&home.join("genesis.json"))];
-    assert!(Command::new(env!("CARGO_BIN_EXE_causeway")).args(init).stdout(Stdio::null()).status().unwrap().success());
+    assert!(Command::new(NODE).args(init).stdout(Stdio::null()).status().unwrap().success());
     let file = DataDir(home.join("node")).config_file();
     let mut config = NodeConfig::load(&file).unwrap();
     config.p2p.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
@@ -98,8 +107,8 @@ fn start_signer(home: &Path, more: &[&str]) -> Process {
     let socket = format!("unix:{}", text(&home.join("node/run/signer.sock")));
     let (genesis, keys) = (text(&home.join("genesis.json")), text(&home.join("signer")));
     let (state, password) = (text(&home.join("state")), text(&home.join("password")));
-    let fixed = ["signer", "--genesis", &genesis, "--keys", &keys, "--state", &state, "--listen", &socket];
-    let mut process = Process::start(&[&fixed[..], &["--password-file", &password], more].concat());
+    let fixed = ["--genesis", &genesis, "--keys", &keys, "--state", &state, "--listen", &socket];
+    let mut process = Process::start(&signer_program(), &[&fixed[..], &["--password-file", &password], more].concat());
     let mut line = String::new();
     BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("signing for chain"), "{line}");
@@ -128,7 +137,7 @@ async fn a_validator_outlives_its_remote_signer_and_goes_on_when_it_is_back() {
     let home = home.path();
     prepare(home);
     let signer = start_signer(home, &["--new-state"]);
-    let mut node = Process::start(&["start", "--dir", &text(&home.join("node"))]);
+    let mut node = Process::start(Path::new(NODE), &["start", "--dir", &text(&home.join("node"))]);
     let rpc = until(async || {
         let run = fs::read_to_string(home.join("node/run/node.json")).ok()?;
         let url = serde_json::from_str::<serde_json::Value>(&run).ok()?["rpc"].as_str()?.to_owned();

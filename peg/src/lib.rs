@@ -2,7 +2,7 @@
 //!
 //! This crate owns the signed data ([`domain`]), the set of signers ([`validators`]), the collection of signatures
 //! ([`attestations`]) and their verification ([`certificate`]), the deposit accumulator ([`deposit`]), the
-//! withdrawal tree ([`tree`]), and the state machine of the native peg module over storage slots ([`module`]).
+//! withdrawal tree ([`tree`]), the record of what a key has signed ([`signs`]), and the state machine of the native peg module over storage slots ([`module`]).
 //!
 //! It must never know a clock, a socket, a file, the parent chain's endpoint, or how the EVM stores its
 //! state. It reads and writes slots only through the [`Slots`] trait, so the same rules run in the execution of
@@ -25,6 +25,7 @@ pub mod module;
 mod recovered;
 pub mod relay;
 pub mod signature;
+pub mod signs;
 pub mod slots;
 pub mod tree;
 pub mod types;
@@ -42,6 +43,7 @@ pub use module::{
 };
 pub use relay::{RegistryState, next_handover};
 pub use signature::{LocalPegSigner, PegSigner, Signature65, SignatureError, sign_digest};
+pub use signs::PegSigns;
 pub use slots::Slots;
 pub use tree::{Frontier, Proof, TREE_DEPTH};
 pub use types::{Checkpoint, Deposit, ParentView, SetAcknowledged, Withdrawal};

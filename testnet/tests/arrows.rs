@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Each room with the rooms it may import. What is not listed is forbidden.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("causeway-consensus", &[]),
     ("causeway-staking", &[]),
     ("causeway-peg", &[]),
@@ -18,9 +18,12 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "causeway-execution",
         &["causeway-consensus", "causeway-staking", "causeway-peg", "causeway-genesis", "causeway-trie"],
     ),
+    ("causeway-records", &["causeway-consensus", "causeway-peg"]),
+    ("causeway-signer", &["causeway-consensus", "causeway-peg", "causeway-genesis", "causeway-records"]),
     (
         "causeway-storage",
         &[
+            "causeway-records",
             "causeway-consensus",
             "causeway-staking",
             "causeway-peg",
@@ -54,6 +57,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "causeway-parent",
             "causeway-genesis",
             "causeway-execution",
+            "causeway-records",
+            "causeway-signer",
             "causeway-storage",
             "causeway-mempool",
             "causeway-network",
@@ -77,6 +82,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "causeway-genesis",
             "causeway-trie",
             "causeway-execution",
+            "causeway-records",
+            "causeway-signer",
             "causeway-storage",
             "causeway-mempool",
             "causeway-network",
@@ -94,6 +101,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "causeway-parent",
             "causeway-genesis",
             "causeway-execution",
+            "causeway-records",
+            "causeway-signer",
             "causeway-storage",
             "causeway-mempool",
             "causeway-network",
@@ -166,6 +175,35 @@ fn the_auditor_links_neither_node_nor_database() {
     let audit = all.iter().find(|package| package.name.as_str() == "causeway-peg-audit").unwrap();
     let forbidden = ["rocksdb", "libp2p", "causeway", "causeway-storage", "causeway-execution"];
     assert!(imports(audit).iter().all(|name| !forbidden.contains(&name.as_str())));
+}
+
+/// A signer and an auditor are built in a minute, on a machine without a C++ compiler.
+#[test]
+fn neither_signer_nor_auditor_reaches_the_database_through_any_crate() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    // Crates of other platforms need not be there.
+    let platform = format!("{}-unknown-{}-gnu", std::env::consts::ARCH, std::env::consts::OS);
+    let options = ["--locked".to_owned(), "--filter-platform".to_owned(), platform];
+    let metadata = MetadataCommand::new().manifest_path(manifest).other_options(options).exec().unwrap();
+    let names: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
+    let nodes: BTreeMap<_, _> = metadata.resolve.as_ref().unwrap().nodes.iter().map(|node| (&node.id, node)).collect();
+    let reached = |name: &str| -> BTreeSet<&str> {
+        let mut open: Vec<_> = names.iter().filter(|(_, known)| **known == name).map(|(id, _)| *id).collect();
+        let mut seen: BTreeSet<_> = open.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            let built = |kinds: &[cargo_metadata::DepKindInfo]| {
+                kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
+            };
+            let next = nodes[id].deps.iter().filter(|dependency| built(&dependency.dep_kinds));
+            open.extend(next.map(|dependency| &dependency.pkg).filter(|package| seen.insert(package)));
+        }
+        seen.into_iter().map(|id| names[id]).collect()
+    };
+    assert!(reached("causeway").contains("librocksdb-sys"), "the node does");
+    for program in ["causeway-signer", "causeway-peg-audit"] {
+        let all = reached(program);
+        assert!(all.contains("causeway-peg") && !all.contains("librocksdb-sys"), "{program} reaches {all:?}");
+    }
 }
 
 /// One outside crate or feature left out changes features far below it, and half the workspace is built twice.

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use alloy_signer_local::PrivateKeySigner;
+use causeway_signer::password::PasswordArgs;
 use clap::Args;
 use eyre::eyre;
-
-use super::password::PasswordArgs;
 
 /// The key that signs and pays.
 #[derive(Debug, Args)]

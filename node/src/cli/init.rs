@@ -6,7 +6,7 @@ use causeway_genesis::{
     Genesis,
     keys::{self, KeyRole, PublicPart},
 };
-use causeway_storage::OsDisk;
+use causeway_records::OsDisk;
 use clap::Args;
 use eyre::{WrapErr, eyre};
 

@@ -7,11 +7,12 @@ use causeway_genesis::{
     SecretKey,
     keys::{self, KeyRole, Keystore, PublicPart, Strength},
 };
+use causeway_signer::password::PasswordArgs;
 use clap::{Args, Subcommand, ValueEnum};
 use eyre::eyre;
 use serde_json::{Map, Value};
 
-use super::{password::PasswordArgs, say};
+use super::say;
 use crate::config::DataDir;
 
 /// What `keys new` makes when no role is named.

@@ -5,20 +5,16 @@ mod amount;
 mod genesis;
 mod init;
 mod keys;
-mod logs;
-pub(crate) mod password;
 mod peg;
 mod refusals;
 mod rpc_client;
 mod sidechain;
-mod signer;
 mod stake;
 mod start;
 mod status;
 mod time;
 
-use std::{io::Write, process::ExitCode};
-
+use causeway_signer::process::{block_on, say};
 use clap::{Parser, Subcommand};
 
 /// The version and where it comes from, as `--version` prints it.
@@ -44,8 +40,6 @@ enum Command {
     Init(init::InitArgs),
     /// Run the node.
     Start(start::StartArgs),
-    /// Run a remote signer: a process that holds a validator's keys in the node's place.
-    Signer(signer::SignerArgs),
     /// Ask a running node how it is.
     Status(status::StatusArgs),
     /// Move coins over the peg, and see where a transfer is.
@@ -62,18 +56,6 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command; an error is one paragraph on standard error and exit status 1.
-    pub fn run_to_exit(self) -> ExitCode {
-        match self.run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                // Standard error may be closed; there is nowhere left to say so.
-                writeln!(std::io::stderr(), "error: {}", told_once(&error)).ok();
-                ExitCode::FAILURE
-            }
-        }
-    }
-
     /// Runs the command.
     ///
     /// # Errors
@@ -84,7 +66,6 @@ impl Cli {
             Command::Keys(command) => command.run(),
             Command::Init(args) => args.run(),
             Command::Start(args) => args.run(),
-            Command::Signer(args) => args.run(),
             Command::Status(args) => args.run(),
             Command::Peg(command) => command.run(),
             Command::Stake(command) => command.run(),
@@ -97,29 +78,6 @@ impl Cli {
     }
 }
 
-/// Runs a future on a small runtime, for commands that talk to a node.
-pub(crate) fn block_on<T>(future: impl Future<Output = eyre::Result<T>>) -> eyre::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
-}
-
-/// Prints a line for people or scripts; a closed pipe is an error and no panic.
-pub(crate) fn say(text: impl std::fmt::Display) -> eyre::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
-}
-
-/// The error and its causes, without causes that the text before them already contains.
-fn told_once(error: &eyre::Report) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(cause.trim()) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text.trim_end().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,12 +85,5 @@ mod tests {
     #[test]
     fn the_commands_options_do_not_contradict_each_other() {
         <Cli as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let inner = std::io::Error::other("disk on fire");
-        let error = eyre::Report::new(inner).wrap_err("cannot read x: disk on fire").wrap_err("starting");
-        assert_eq!(told_once(&error), "starting: cannot read x: disk on fire");
     }
 }

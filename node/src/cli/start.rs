@@ -2,12 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use causeway_signer::{SignerAddress, logs::LogArgs, password::PasswordArgs, process};
 use clap::Args;
 
-use super::{logs::LogArgs, password::PasswordArgs};
 use crate::{
     config::{DataDir, NodeConfig},
-    signer::SignerAddress,
     start,
     trust::TrustedCheckpoint,
 };
@@ -53,7 +52,7 @@ pub(super) struct StartArgs {
 
 impl StartArgs {
     pub(super) fn run(self) -> eyre::Result<()> {
-        start::die_with_parent(self.exit_with_parent)?;
+        process::die_with_parent(self.exit_with_parent)?;
         self.logs.start()?;
         let dir = DataDir(self.dir.clone());
         let mut config = NodeConfig::load(&dir.config_file())?;

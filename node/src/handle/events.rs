@@ -9,9 +9,9 @@ use causeway_consensus::{
 use causeway_execution::{BlockFault, DecodeError, ExecutedBlock, SystemCall};
 use causeway_network::{GossipMessage, PenaltyReason, SyncResponse, Verdict};
 use causeway_parent::ParentUpdate;
-use causeway_peg::PegMessage;
+use causeway_peg::{PegMessage, PegSigns};
 
-use crate::{peg_desk::PegSigns, sets::NextHeight, sync::Ask};
+use crate::{sets::NextHeight, sync::Ask};
 
 /// An input.
 #[derive(Debug)]

@@ -1,34 +1,12 @@
-//! The attestations of this node's peg key, and the record that prevents two different attestations about one subject.
-
-use std::collections::BTreeMap;
+//! The attestations of this node's peg key.
 
 use alloy_primitives::B256;
-use borsh::{BorshDeserialize, BorshSerialize};
 use causeway_peg::{
     Attestation, Checkpoint, Outcome, ParentView, PegMessage, SetAcknowledged, attestations::VIEW_WINDOW,
 };
 
 use super::{MAX_ATTESTED, PegDesk};
 use crate::handle::Effect;
-
-/// The record of the peg key's signatures: never two digests for one checkpoint number, never a number below the last.
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct PegSigns {
-    /// Number and digest of the latest signed checkpoint.
-    pub checkpoint: Option<(u64, B256)>,
-    /// Signed views of deposits that are not minted yet: the view's last deposit nonce, and its digest.
-    pub views: BTreeMap<u64, B256>,
-}
-
-impl PegSigns {
-    fn may_sign_checkpoint(&self, number: u64, digest: B256) -> bool {
-        self.checkpoint.is_none_or(|(last, signed)| number > last || (number == last && digest == signed))
-    }
-
-    fn may_sign_view(&self, nonce: u64, digest: B256) -> bool {
-        self.views.get(&nonce).is_none_or(|signed| *signed == digest)
-    }
-}
 
 impl PegDesk {
     /// Makes all attestations that are due and not yet made.

@@ -10,7 +10,9 @@ use alloy_signer_local::PrivateKeySigner;
 use causeway_consensus::Timeouts;
 use causeway_genesis::{Genesis, NodeKeys, RulesEntry, SecretKey, ceremony};
 use causeway_mempool::PoolConfig;
-use causeway_storage::{Disk, DiskFile, Storage, StorageOptions};
+use causeway_records::{Disk, DiskFile};
+use causeway_signer::Signers;
+use causeway_storage::{Storage, StorageOptions};
 use parking_lot::Mutex;
 
 use super::*;
@@ -19,7 +21,6 @@ use crate::{
     clocks::{Clock, Clocks},
     config::DataDir,
     metrics::Metrics,
-    signer::Signers,
     transactions::Admission,
     trust::Trust,
 };
@@ -330,7 +331,7 @@ fn a_node_stops_before_rules_that_it_does_not_know_with_the_block_before_them_du
     assert!(error.starts_with(text) && error.contains("Install a release that knows version 2"), "{error}");
     assert_eq!(alone.performer.chain.storage.head().number, 3);
     let disk = Arc::new(alone.beyond.disk.clone());
-    let (wal, _) = causeway_storage::Wal::open(disk, &alone.dir.wal(), alone.genesis.hash).unwrap();
+    let (wal, _) = causeway_records::Wal::open(disk, &alone.dir.wal(), alone.genesis.hash).unwrap();
     assert_eq!(wal.height(), 3, "nothing of the next height was begun");
     let restarted = alone.try_restart().err().map(|error| error.to_string());
     assert_eq!(restarted, Some(error), "and a restart says the same");

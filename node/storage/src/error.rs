@@ -2,23 +2,16 @@
 
 use crate::tables::TablesError;
 use alloy_primitives::B256;
-use std::{io, path::PathBuf};
+use causeway_records::LockError;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a storage operation failed.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    /// Another process has the directory open. The operator must resolve it.
-    #[error(
-        "{} is in use by another process{}. Two nodes must never share a data directory: stop the other one, or choose another directory",
-        .dir.display(), holder_note(*.holder)
-    )]
-    Locked {
-        /// The data directory.
-        dir: PathBuf,
-        /// Process id from the lock file, when it can be read.
-        holder: Option<u32>,
-    },
+    /// The directory cannot be locked. The operator must resolve it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The directory belongs to a chain with another genesis. The operator must resolve it.
     #[error(
         "{} holds the chain with genesis {found}, but this node was started with genesis {expected}. Use the matching genesis file, or an empty data directory",
@@ -44,16 +37,6 @@ pub enum StorageError {
         detail: String,
         /// The schema version this build reads and writes.
         supported: u32,
-    },
-    /// A file or directory cannot be used. The operator must resolve it.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// The attempted action.
-        action: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
     },
     /// The tables cannot be read or written. After a failed write the node must stop: see [`StorageError::is_fatal`].
     #[error("database: cannot {action}: {source}")]
@@ -150,10 +133,6 @@ impl StorageError {
     /// Whether the content of the disk is uncertain, so that the node must stop.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Database { .. } | Self::Corrupt { .. } | Self::Halted | Self::Io { .. })
+        matches!(self, Self::Database { .. } | Self::Corrupt { .. } | Self::Halted | Self::Lock(_))
     }
-}
-
-fn holder_note(pid: Option<u32>) -> String {
-    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }

@@ -1,4 +1,4 @@
-//! The chain on disk: blocks, state and its history, the consensus write-ahead log, the sign states.
+//! The chain on disk: blocks, state and its history.
 //!
 //! This crate owns the durable data and the order in which it becomes durable. A decided block becomes durable in one synced
 //! batch ([`Storage::commit`]); after any crash the database contains a prefix of the decided blocks. It must never know
@@ -8,19 +8,17 @@
 //! the old value in a history family under (key, block). So the value as of block `n` is in the first history entry after
 //! `n`, or else it is the latest value.
 //!
-//! Two traits separate the storage from the machine: [`Tables`] (RocksDB in production) and [`Disk`] (the operating system's).
+//! One trait separates the storage from the database: [`Tables`] (RocksDB in production). The write-ahead log and the sign
+//! states are in `causeway-records`.
 //!
-//! Start reading at [`storage`], then `view`, `schema` and [`wal`].
+//! Start reading at [`storage`], then `view` and `schema`.
 
 mod blocks;
 mod cache;
 mod codec;
 mod commit;
-pub mod disk;
-mod durable;
 mod engine;
 mod error;
-mod lock;
 mod logs;
 mod offences;
 mod options;
@@ -28,21 +26,15 @@ mod peg;
 mod rocks;
 mod scan;
 mod schema;
-pub mod sign_state;
 pub mod storage;
 pub mod tables;
 mod view;
-pub mod wal;
 
-pub use disk::{Disk, DiskFile, OsDisk};
 pub use error::StorageError;
-pub use lock::DirLock;
 pub use logs::{LogCaps, LogFilter, StoredLog};
 pub use offences::{MAX_EVIDENCE_OF_ONE, MAX_PENDING_EVIDENCE};
 pub use options::{HistoryDepth, StorageOptions};
 pub use peg::{CheckpointRecord, DepositRecord, MAX_PEG_RANGE, WithdrawalRecord};
-pub use sign_state::{PegSignStateFile, SignStateError, SignStateFile};
 pub use storage::Storage;
 pub use tables::{Family, RawRow, Tables, TablesError, Write};
 pub use view::StateView;
-pub use wal::{Wal, WalError};

@@ -5,7 +5,6 @@ use crate::{
     codec::{HeaderRow, NodeKey, SlotKey},
     engine::Engine,
     error::StorageError,
-    lock::DirLock,
     options::{HistoryDepth, StorageOptions},
     rocks::RocksTables,
     schema::{HeadTable, HeadersTable, HorizonTable, Identity, IdentityTable, Only, SCHEMA_VERSION},
@@ -16,6 +15,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_execution::{Account, Block, ExecutedBlock, Receipt, genesis_state};
 use causeway_genesis::Genesis;
+use causeway_records::DirLock;
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -81,10 +81,10 @@ impl Storage {
     /// Opens the database in `dir`, creating the directory and committing `genesis` when it is empty.
     ///
     /// # Errors
-    /// - [`StorageError::Locked`] when another process has it open;
+    /// - [`StorageError::Lock`] when another process has it open, or the lock file cannot be written;
     /// - [`StorageError::ForeignChain`] when it holds another chain;
     /// - [`StorageError::UnknownSchema`] when another version wrote it;
-    /// - [`StorageError::Database`], [`StorageError::Corrupt`] and [`StorageError::Io`] when it cannot be read or written.
+    /// - [`StorageError::Database`] and [`StorageError::Corrupt`] when it cannot be read or written.
     pub fn open(dir: &Path, genesis: &Genesis, options: StorageOptions) -> Result<Arc<Self>, StorageError> {
         let lock = DirLock::acquire(dir)?;
         let unknown = RocksTables::unknown_families(dir)?;

@@ -4,6 +4,7 @@ use crate::support::{Changes, Content, Place, TestChain, certificate, copy_dir, 
 use alloy_primitives::{Address, B256, Bytes, Log, keccak256};
 use causeway_consensus::{CommitCertificate, Height};
 use causeway_execution::{Block, ExecutedBlock, StateSource};
+use causeway_records::LockError;
 use causeway_storage::{Storage, StorageError, StorageOptions};
 use std::{
     path::{Path, PathBuf},
@@ -170,10 +171,13 @@ fn a_directory_in_use_is_refused_until_it_is_free() {
     let dir = tempfile::tempdir().unwrap();
     let chain = TestChain::open(dir.path(), StorageOptions::default());
     let view = chain.storage.latest();
-    assert!(matches!(open_error(dir.path(), &chain.genesis), StorageError::Locked { .. }));
+    assert!(matches!(open_error(dir.path(), &chain.genesis), StorageError::Lock(LockError::Locked { .. })));
     let genesis = Arc::clone(&chain.genesis);
     drop(chain);
-    assert!(matches!(open_error(dir.path(), &genesis), StorageError::Locked { .. }), "a view keeps it open");
+    assert!(
+        matches!(open_error(dir.path(), &genesis), StorageError::Lock(LockError::Locked { .. })),
+        "a view keeps it open"
+    );
     drop(view);
     Storage::open(dir.path(), &genesis, StorageOptions::default()).unwrap();
 }

@@ -1,9 +1,10 @@
 //! A disk that refuses writes, and a disk that returns other bytes than were written.
 
-use crate::support::{Changes, Content, TestChain, certificate, copy_dir};
-use alloy_primitives::keccak256;
-use causeway_storage::{OsDisk, Storage, StorageError, StorageOptions, Wal, WalError};
-use std::{path::Path, process::Command, sync::Arc};
+use crate::support::{Changes, Content, Place, TestChain, certificate, copy_dir};
+use alloy_primitives::{B256, keccak256};
+use causeway_consensus::{Evidence, Height, Round, SignedVote, ValidatorId, Vote, VoteKind};
+use causeway_storage::{Storage, StorageError, StorageOptions};
+use std::{path::Path, process::Command, sync::atomic::Ordering};
 
 const CHILD: &str = "CAUSEWAY_STORAGE_FAULT_CHILD";
 
@@ -77,35 +78,6 @@ fn a_failed_write_halts_the_database_and_a_restart_finds_a_prefix() {
     chain.check(chain.head());
 }
 
-#[test]
-fn a_log_that_cannot_grow_halts_and_keeps_what_was_synced() {
-    let chain = keccak256(b"genesis");
-    let entry = |number: u8| vec![number; 10_000];
-    if let Ok(dir) = std::env::var(CHILD) {
-        let (mut wal, _) = Wal::open(Arc::new(OsDisk), &Path::new(&dir).join("wal"), chain).unwrap();
-        wal.reset(5).unwrap();
-        let mut synced = 0u8;
-        let error = loop {
-            if let Err(error) = wal.append(&entry(synced)).and_then(|()| wal.sync()) {
-                break error;
-            }
-            synced += 1;
-        };
-        assert!(matches!(error, WalError::Io { .. }), "{error}");
-        assert!(matches!(wal.append(b"more"), Err(WalError::Halted)));
-        assert!(matches!(wal.sync(), Err(WalError::Halted)));
-        std::fs::write(Path::new(&dir).join("synced"), [synced]).unwrap();
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    run_with_file_size_limit("a_log_that_cannot_grow_halts_and_keeps_what_was_synced", dir.path(), 64);
-    let synced = std::fs::read(dir.path().join("synced")).unwrap()[0];
-    assert!(synced > 1);
-    let (wal, entries) = Wal::open(Arc::new(OsDisk), &dir.path().join("wal"), chain).unwrap();
-    assert_eq!(entries, (0..synced).map(entry).collect::<Vec<_>>());
-    assert!(wal.dropped_bytes() > 0, "the entry that did not fit is a torn tail");
-}
-
 /// Reads everything through the public interface; every result must be right, and errors are allowed.
 fn survey(storage: &Storage, expected: &TestChain) {
     for (executed, certificate) in &expected.blocks {
@@ -164,5 +136,52 @@ fn flipped_bytes_in_tables_are_errors_never_other_values() {
             Ok(storage) => survey(&storage, &chain),
             Err(error) => assert!(error.is_fatal(), "{error}"),
         }
+    }
+}
+
+fn evidence() -> Evidence {
+    let vote = |block_hash| SignedVote {
+        vote: Vote {
+            kind: VoteKind::Precommit,
+            height: Height(1),
+            round: Round(0),
+            block_hash,
+            validator: ValidatorId::repeat_byte(1),
+        },
+        signature: [0; 64],
+    };
+    Evidence::of_votes(vote(None), vote(Some(B256::repeat_byte(1))))
+}
+
+#[test]
+fn after_any_failed_write_the_database_refuses_all_until_it_is_opened_anew() {
+    for of_a_block in [true, false] {
+        let place = Place::memory();
+        let Place::Memory(tables) = &place else { unreachable!("just made") };
+        let mut chain = TestChain::open_in(&place, StorageOptions::default());
+        chain.push(&Changes { accounts: [(1, Some(1))].into(), ..Changes::default() });
+        let (next, model) =
+            chain.next(&Changes { accounts: [(1, Some(2))].into(), ..Changes::default() }, Default::default());
+        let commit = |chain: &TestChain| chain.storage.commit(&next, &certificate(&next));
+
+        tables.refuses_writes.store(true, Ordering::SeqCst);
+        let error = if of_a_block {
+            commit(&chain).unwrap_err()
+        } else {
+            chain.storage.keep_evidence(&evidence()).unwrap_err()
+        };
+        assert!(matches!(error, StorageError::Database { .. }) && error.is_fatal(), "{error}");
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        tables.refuses_writes.store(false, Ordering::SeqCst);
+        assert!(matches!(commit(&chain), Err(StorageError::Halted)));
+        assert!(matches!(chain.storage.keep_evidence(&evidence()), Err(StorageError::Halted)));
+        assert!(matches!(chain.storage.drop_evidence(&[B256::ZERO]), Err(StorageError::Halted)));
+        assert_eq!(chain.head(), 1);
+        chain.check_all();
+
+        chain.reopen_in(&place);
+        commit(&chain).unwrap();
+        chain.models.push(model);
+        chain.check(2);
     }
 }

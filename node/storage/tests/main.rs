@@ -1,14 +1,12 @@
-//! Commits, history, indexes and the write-ahead log, on sound and on failing disks.
+//! Commits, history and indexes, on sound and on failing disks.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[macro_use]
 mod support;
 
 mod commit;
-mod disk_faults;
 mod faults;
 mod history;
 mod logs;
 mod offences;
 mod peg_index;
-mod wal;

@@ -1,9 +1,9 @@
 //! `node.toml` and the addresses in it: any text is a configuration or is refused with a reason, and an accepted one survives a round trip.
 
 use causeway::config::{ConfigError, NodeConfig};
-use causeway::signer::SignerAddress;
 use causeway::trust::TrustedCheckpoint;
 use causeway_network::{Multiaddr, PeerId};
+use causeway_signer::SignerAddress;
 
 use crate::{Target, answers};
 

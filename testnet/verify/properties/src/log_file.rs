@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use causeway_storage::{Wal, WalError};
+use causeway_records::{Wal, WalError};
 
 use crate::committee::CHAIN;
 use crate::memory::Files;

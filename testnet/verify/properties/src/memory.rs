@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use causeway_storage::{Disk, DiskFile, Family, RawRow, Tables, TablesError, Write};
+use causeway_records::{Disk, DiskFile};
+use causeway_storage::{Family, RawRow, Tables, TablesError, Write};
 
 type Content = Arc<Mutex<Vec<u8>>>;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use causeway_consensus::{Height, Proposal, Round, SignState, ValidatorId, Vote, VoteKind, sign_guarded};
-use causeway_storage::{PegSignStateFile, SignStateFile};
+use causeway_records::{PegSignStateFile, SignStateFile};
 
 use crate::committee::{CHAIN, COMMITTEE, signer};
 use crate::memory::Files;

@@ -10,11 +10,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use causeway::signer::{SignerAddress, SignerServer, StateOrigin, Vault};
 use causeway_consensus::{Height, Round, ValidatorId, Vote, VoteKind};
 use causeway_genesis::keys::{self, KeyRole};
 use causeway_genesis::{Genesis, SecretKey};
 use causeway_peg::{Attestation, Checkpoint};
+use causeway_signer::{SignerAddress, SignerServer, StateOrigin, Vault};
 
 use crate::Target;
 use crate::chain::spec;

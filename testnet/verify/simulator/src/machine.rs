@@ -10,13 +10,13 @@ use causeway::{
     handle::Node,
     metrics::Metrics,
     perform::Performer,
-    signer::Signers,
     transactions::Admission,
     trust::Trust,
 };
 use causeway_consensus::ValidatorId;
 use causeway_genesis::{Genesis, NodeKeys};
 use causeway_mempool::PoolConfig;
+use causeway_signer::Signers;
 use causeway_storage::{HistoryDepth, Storage, StorageOptions};
 
 use crate::{

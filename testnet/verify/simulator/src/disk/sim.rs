@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use causeway_storage::{Disk, DiskFile};
+use causeway_records::{Disk, DiskFile};
 use parking_lot::Mutex;
 
 use super::{

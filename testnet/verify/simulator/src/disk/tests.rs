@@ -3,7 +3,8 @@ use std::{path::Path, sync::Arc};
 
 use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
-use causeway_storage::{Disk, Family, PegSignStateFile, Tables, Wal, Write};
+use causeway_records::{Disk, PegSignStateFile, Wal};
+use causeway_storage::{Family, Tables, Write};
 
 use super::*;
 

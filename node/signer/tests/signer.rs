@@ -1,4 +1,5 @@
 //! Remote signers over real sockets: who is let in, what is signed, what is refused, and what outlives the process.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
     fs,
@@ -11,11 +12,6 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use causeway::{
-    config::{DataDir, SignerSection},
-    peg_desk::PegSigns,
-    signer::{self, RemoteSigner, SignerAddress, SignerServer, StateOrigin, Vault},
-};
 use causeway_consensus::{
     Ed25519Signer, Height, MAX_PARTS, PART_BYTES, PartList, Proposal, Round, SignState, Signer, SignerError,
     ValidatorId, Vote, VoteKind, sign_guarded,
@@ -24,8 +20,11 @@ use causeway_genesis::{
     Genesis, KeyError, NodeKeys, SecretKey, ceremony,
     keys::{self, KeyRole, Password},
 };
-use causeway_peg::{Attestation, Checkpoint, ParentView, PegDomain, PegSigner, SetAcknowledged};
-use causeway_storage::{OsDisk, PegSignStateFile, SignStateFile};
+use causeway_peg::{Attestation, Checkpoint, ParentView, PegDomain, PegSigner, PegSigns, SetAcknowledged};
+use causeway_records::{OsDisk, PegSignStateFile, SignStateFile, paths};
+use causeway_signer::{
+    RemoteSigner, SignerAddress, SignerSection, SignerServer, Signers, StateOrigin, Vault, open as open_signers,
+};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -351,17 +350,17 @@ fn a_state_that_is_missing_foreign_or_in_use_is_refused_with_what_to_do() {
 #[test]
 fn the_record_of_a_node_moves_with_its_keys() {
     let machine = Machine::new();
-    let node = DataDir(machine.home.path().join("node"));
-    fs::create_dir_all(node.0.join("data")).unwrap();
+    let node = machine.home.path().join("node");
+    fs::create_dir_all(node.join("data")).unwrap();
     let local = Ed25519Signer::new(machine.node.consensus.expose());
     let signed =
         sign_guarded(&SignState::default(), machine.genesis.hash, &local, &machine.precommit(5, 1), None).unwrap();
-    SignStateFile::new(Arc::new(OsDisk), node.sign_state()).store(&signed.state.unwrap()).unwrap();
+    SignStateFile::new(Arc::new(OsDisk), paths::sign_state(&node)).store(&signed.state.unwrap()).unwrap();
     let digest = machine.domain().attestation_digest(&checkpoint(8, 1));
     let signs = PegSigns { checkpoint: Some((8, digest)), views: [(3, B256::repeat_byte(1))].into() };
-    PegSignStateFile::new(Arc::new(OsDisk), node.peg_sign_state()).store(&signs).unwrap();
+    PegSignStateFile::new(Arc::new(OsDisk), paths::peg_sign_state(&node)).store(&signs).unwrap();
 
-    let server = machine.serve(&machine.unix(), &StateOrigin::Node(node.0.clone()));
+    let server = machine.serve(&machine.unix(), &StateOrigin::Node(node.clone()));
     let remote = machine.connect(server.address());
     assert_eq!(Signer::sign(&remote, &machine.precommit(5, 1)).unwrap(), signed.signature);
     assert!(Signer::sign(&remote, &machine.precommit(5, 2)).is_err());
@@ -376,24 +375,24 @@ fn the_record_of_a_node_moves_with_its_keys() {
 #[test]
 fn a_node_takes_its_keys_from_one_place_only() {
     let machine = Machine::new();
-    let dir = DataDir(machine.home.path().join("node"));
+    let dir = machine.home.path().join("node");
     let section = SignerSection { address: Some(machine.unix()), ..SignerSection::default() };
-    let open = || signer::open(&dir, &section, machine.genesis.hash, &no_password);
-    let said = |result: eyre::Result<Option<signer::Signers>>| format!("{:#}", result.unwrap_err());
+    let open = || open_signers(&dir, &section, machine.genesis.hash, &no_password);
+    let said = |result: eyre::Result<Option<Signers>>| format!("{:#}", result.unwrap_err());
     assert!(said(open()).contains("keys new --role signer"));
-    keys::save(&dir.keys(), KeyRole::Signer, &machine.secret).unwrap();
+    keys::save(&dir.join("keys"), KeyRole::Signer, &machine.secret).unwrap();
     let error = said(open());
     assert!(error.contains("cannot start without its signer") && error.contains("gives no answer"), "{error}");
     let _server = machine.serve(&machine.unix(), &StateOrigin::New);
     let signers = open().unwrap().unwrap();
     assert_eq!((signers.validator(), signers.peg_address()), (machine.node.validator_id(), machine.node.peg_address()));
-    machine.node.save(&dir.keys()).unwrap();
+    machine.node.save(&dir.join("keys")).unwrap();
     assert!(said(open()).contains("in two places signs twice"));
-    let local = signer::open(&dir, &SignerSection::default(), machine.genesis.hash, &no_password).unwrap().unwrap();
+    let local = open_signers(&dir, &SignerSection::default(), machine.genesis.hash, &no_password).unwrap().unwrap();
     assert_eq!(local.validator(), machine.node.validator_id());
 }
 
-/// `causeway signer` as a process, and where it listens.
+/// `causeway-signer` as a process, and where it listens.
 struct Process(Child, SignerAddress);
 
 impl Process {
@@ -402,8 +401,8 @@ impl Process {
         if !genesis.exists() {
             machine.genesis.spec.save(&genesis).unwrap();
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_causeway"))
-            .args(["signer", "--listen", "127.0.0.1:0", "--exit-with-parent", &std::process::id().to_string()])
+        let mut child = Command::new(env!("CARGO_BIN_EXE_causeway-signer"))
+            .args(["--listen", "127.0.0.1:0", "--exit-with-parent", &std::process::id().to_string()])
             .args([&"--genesis".as_ref(), &genesis.as_os_str(), &"--keys".as_ref(), &machine.keys().as_os_str()])
             .args(["--state".as_ref(), machine.state().as_os_str()])
             .args(arguments)

@@ -1,13 +1,9 @@
-//! The log, the sign states and the database when one step of a write fails, and files that a process left behind when
-//! it died while it replaced one.
+//! The log and the sign states when one step of a write fails, and files that a process left behind when it died while it
+//! replaced one.
 
-use crate::support::{Changes, Place, TestChain, certificate};
 use alloy_primitives::{B256, keccak256};
-use causeway_consensus::{Evidence, Height, Round, SignState, SignedVote, ValidatorId, Vote, VoteKind};
-use causeway_storage::{
-    Disk, DiskFile, OsDisk, PegSignStateFile, SignStateError, SignStateFile, StorageError, StorageOptions, Wal,
-    WalError,
-};
+use causeway_consensus::SignState;
+use causeway_records::{Disk, DiskFile, OsDisk, PegSignStateFile, SignStateError, SignStateFile, Wal, WalError};
 use parking_lot::Mutex;
 use std::{
     io,
@@ -232,51 +228,4 @@ fn a_record_too_long_to_be_read_again_is_not_stored() {
     file.store(&vec![1u8; 1_000]).unwrap();
     assert!(matches!(file.store(&vec![2u8; 2 << 20]), Err(SignStateError::Io { .. })));
     assert_eq!(file.load().unwrap(), Some(vec![1u8; 1_000]));
-}
-
-fn evidence() -> Evidence {
-    let vote = |block_hash| SignedVote {
-        vote: Vote {
-            kind: VoteKind::Precommit,
-            height: Height(1),
-            round: Round(0),
-            block_hash,
-            validator: ValidatorId::repeat_byte(1),
-        },
-        signature: [0; 64],
-    };
-    Evidence::of_votes(vote(None), vote(Some(B256::repeat_byte(1))))
-}
-
-#[test]
-fn after_any_failed_write_the_database_refuses_all_until_it_is_opened_anew() {
-    for of_a_block in [true, false] {
-        let place = Place::memory();
-        let Place::Memory(tables) = &place else { unreachable!("just made") };
-        let mut chain = TestChain::open_in(&place, StorageOptions::default());
-        chain.push(&Changes { accounts: [(1, Some(1))].into(), ..Changes::default() });
-        let (next, model) =
-            chain.next(&Changes { accounts: [(1, Some(2))].into(), ..Changes::default() }, Default::default());
-        let commit = |chain: &TestChain| chain.storage.commit(&next, &certificate(&next));
-
-        tables.refuses_writes.store(true, Ordering::SeqCst);
-        let error = if of_a_block {
-            commit(&chain).unwrap_err()
-        } else {
-            chain.storage.keep_evidence(&evidence()).unwrap_err()
-        };
-        assert!(matches!(error, StorageError::Database { .. }) && error.is_fatal(), "{error}");
-        assert!(error.to_string().contains("the disk is full"), "{error}");
-        tables.refuses_writes.store(false, Ordering::SeqCst);
-        assert!(matches!(commit(&chain), Err(StorageError::Halted)));
-        assert!(matches!(chain.storage.keep_evidence(&evidence()), Err(StorageError::Halted)));
-        assert!(matches!(chain.storage.drop_evidence(&[B256::ZERO]), Err(StorageError::Halted)));
-        assert_eq!(chain.head(), 1);
-        chain.check_all();
-
-        chain.reopen_in(&place);
-        commit(&chain).unwrap();
-        chain.models.push(model);
-        chain.check(2);
-    }
 }

@@ -1,7 +1,7 @@
 //! The write-ahead log under every cut and every flipped byte.
 
 use alloy_primitives::{B256, keccak256};
-use causeway_storage::{OsDisk, Wal, WalError, wal::MAX_ENTRY_BYTES};
+use causeway_records::{OsDisk, Wal, WalError, wal::MAX_ENTRY_BYTES};
 use proptest::prelude::*;
 use std::{fs, path::Path, sync::Arc};
 

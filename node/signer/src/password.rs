@@ -20,7 +20,7 @@ const TERMINAL: &str = "/dev/tty";
 
 /// How a command comes by a password.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct PasswordArgs {
+pub struct PasswordArgs {
     /// File with the keystores' password in one line, mode 0600. Without it the password is asked for on the terminal.
     #[arg(long, env = "CAUSEWAY_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
@@ -28,7 +28,7 @@ pub(crate) struct PasswordArgs {
 
 impl PasswordArgs {
     /// The password source for [`keys::unlock_file`]. The terminal asks once: one password opens all keystores of a command.
-    pub(crate) fn ask(&self) -> impl Fn(&Path) -> Result<Password, KeyError> + '_ {
+    pub fn ask(&self) -> impl Fn(&Path) -> Result<Password, KeyError> + '_ {
         let told = RefCell::new(None);
         move |path| {
             if let Some(password) = &*told.borrow() {
@@ -43,7 +43,10 @@ impl PasswordArgs {
     }
 
     /// Reads a password for a new keystore; a person types it twice.
-    pub(crate) fn choose(&self, path: &Path) -> Result<Password, KeyError> {
+    ///
+    /// # Errors
+    /// When it cannot be read, or the two typed passwords differ.
+    pub fn choose(&self, path: &Path) -> Result<Password, KeyError> {
         if let Some(file) = &self.password_file {
             return Password::read(file);
         }
@@ -58,7 +61,7 @@ impl PasswordArgs {
     ///
     /// # Errors
     /// When the file is missing or refused, or has another password.
-    pub(crate) fn account_key(&self, path: &Path) -> eyre::Result<SecretKey> {
+    pub fn account_key(&self, path: &Path) -> eyre::Result<SecretKey> {
         keys::unlock_file(path, KeyRole::Operator, &self.ask())?
             .ok_or_else(|| eyre!("{} does not exist", path.display()))
     }

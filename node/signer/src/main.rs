@@ -1,22 +1,24 @@
-//! `causeway signer`: runs a remote signer.
+//! The `causeway-signer` program: runs a remote signer.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use causeway_genesis::{
     Genesis,
     keys::{self, KeyRole},
 };
-use clap::Args;
+use causeway_signer::{
+    SignerAddress, SignerServer, StateOrigin, Vault,
+    logs::LogArgs,
+    password::PasswordArgs,
+    process::{self, block_on, say},
+};
+use clap::Parser;
 use eyre::eyre;
 
-use super::{block_on, logs::LogArgs, password::PasswordArgs, say};
-use crate::{
-    signer::{SignerAddress, SignerServer, StateOrigin, Vault},
-    start,
-};
-
-#[derive(Debug, Args)]
-pub(super) struct SignerArgs {
+/// A remote signer: a process that holds a validator's keys in the node's place.
+#[derive(Debug, Parser)]
+#[command(name = "causeway-signer", version)]
+struct Arguments {
     /// The chain's genesis file: a signer signs for one chain.
     #[arg(long)]
     genesis: PathBuf,
@@ -44,9 +46,9 @@ pub(super) struct SignerArgs {
     exit_with_parent: Option<i32>,
 }
 
-impl SignerArgs {
-    pub(super) fn run(self) -> eyre::Result<()> {
-        start::die_with_parent(self.exit_with_parent)?;
+impl Arguments {
+    fn run(self) -> eyre::Result<()> {
+        process::die_with_parent(self.exit_with_parent)?;
         self.logs.start()?;
         let genesis = Genesis::load(&self.genesis)?;
         let origin = match (self.new_state, self.state_from_node) {
@@ -66,10 +68,14 @@ impl SignerArgs {
         let server = SignerServer::start(&self.listen, vault, secret)?;
         say(format_args!("signing for chain {} at {}", genesis.hash, server.address()))?;
         block_on(async {
-            start::stop_requested().await;
+            process::stop_requested().await;
             Ok(())
         })?;
         server.stop();
         Ok(())
     }
+}
+
+fn main() -> ExitCode {
+    process::exit_code(Arguments::parse().run())
 }

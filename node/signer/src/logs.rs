@@ -10,7 +10,7 @@ const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_
 
 /// How to log.
 #[derive(Debug, Args)]
-pub(super) struct LogArgs {
+pub struct LogArgs {
     /// Log filter, as tracing's EnvFilter reads it.
     #[arg(long, env = "CAUSEWAY_LOG", default_value = "info")]
     log: String,
@@ -24,7 +24,7 @@ impl LogArgs {
     ///
     /// # Errors
     /// When the filter is invalid.
-    pub(super) fn start(&self) -> eyre::Result<()> {
+    pub fn start(&self) -> eyre::Result<()> {
         let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", self.log)).map_err(|error| {
             eyre!(
                 "--log {:?} is not a log filter such as \"info\" or \"info,causeway_network=debug\": {error}",

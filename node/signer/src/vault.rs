@@ -14,12 +14,11 @@ use causeway_genesis::{
     Genesis, KeyError, SecretKey,
     keys::{self, AskPassword, KeyRole},
 };
-use causeway_peg::{Attestation, LocalPegSigner, PegDomain, PegSigner, Signature65};
-use causeway_storage::{DirLock, Disk, OsDisk, PegSignStateFile, SignStateFile};
+use causeway_peg::{Attestation, LocalPegSigner, PegDomain, PegSigner, PegSigns, Signature65};
+use causeway_records::{DirLock, Disk, OsDisk, PegSignStateFile, SignStateFile, paths};
 use eyre::{WrapErr, eyre};
 
 use super::protocol::{Answer, PublicKeys, Request};
-use crate::{config::DataDir, peg_desk::PegSigns};
 
 /// Most attestations of each kind that are remembered, by number. Attestations older than the oldest remembered one are refused.
 const MAX_REMEMBERED: usize = 1_024;
@@ -234,11 +233,10 @@ fn create(
     let (sign_state, peg_record) = match origin {
         StateOrigin::Existing | StateOrigin::New => (SignState::default(), PegRecord::default()),
         StateOrigin::Node(dir) => {
-            let dir = DataDir(dir.clone());
-            let _stopped = DirLock::acquire(&dir.0).wrap_err("the node must be stopped before its sign states move")?;
-            let consensus = SignStateFile::new(disk.clone(), dir.sign_state());
-            let peg = PegSignStateFile::new(disk.clone(), dir.peg_sign_state());
-            let missing = || eyre!("{} holds no sign states of a node", dir.0.display());
+            let _stopped = DirLock::acquire(dir).wrap_err("the node must be stopped before its sign states move")?;
+            let consensus = SignStateFile::new(disk.clone(), paths::sign_state(dir));
+            let peg = PegSignStateFile::new(disk.clone(), paths::peg_sign_state(dir));
+            let missing = || eyre!("{} holds no sign states of a node", dir.display());
             let signs: PegSigns = peg.load()?.ok_or_else(missing)?;
             (consensus.load()?.ok_or_else(missing)?, PegRecord::of_node(signs))
         }

@@ -1,17 +1,10 @@
-//! The signers of this node: keys in its own process, or a remote signer behind the same two traits.
-//!
-//! A remote signer ([`SignerServer`]) is a process, possibly on another machine, that holds a validator's consensus and peg keys and
-//! the durable record of their signatures. It never signs two conflicting messages, whatever its clients request, even if a node
-//! was broken into or two nodes use it at once. [`RemoteSigner`] is the node's side.
+//! The signers of a node: keys in its own process, or a remote signer behind the same two traits, as its settings say.
 
-mod address;
-mod channel;
-mod client;
-mod protocol;
-mod server;
-mod vault;
-
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::{Address, B256};
 use causeway_consensus::{ConsensusKey, Ed25519Signer, Signer, ValidatorId};
@@ -21,14 +14,27 @@ use causeway_genesis::{
 };
 use causeway_peg::{LocalPegSigner, PegSigner};
 use eyre::{WrapErr, eyre};
+use serde::{Deserialize, Serialize};
 
-pub use self::{
-    address::{NotAnAddress, SignerAddress},
-    client::{RemoteError, RemoteSigner},
-    server::{MAX_CONNECTIONS, SignerServer},
-    vault::{StateOrigin, Vault},
-};
-use crate::config::{DataDir, SignerSection};
+use crate::{RemoteSigner, SignerAddress};
+
+/// A remote signer: a process that holds the consensus and peg keys instead of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignerSection {
+    /// `unix:PATH` (relative to the data directory) or `IP:PORT`. None: the keys are in `keys/`.
+    pub address: Option<SignerAddress>,
+    /// File with the secret shared with the signer, relative to the data directory.
+    pub secret_file: PathBuf,
+    /// How long the node waits for a signature before it continues without one, in milliseconds, 50 to 5,000.
+    pub timeout_ms: u64,
+}
+
+impl Default for SignerSection {
+    fn default() -> Self {
+        Self { address: None, secret_file: "keys/signer.key".into(), timeout_ms: 500 }
+    }
+}
 
 /// A validator's two signers, wherever their keys are stored.
 pub struct Signers {
@@ -79,17 +85,13 @@ impl Signers {
 ///
 /// # Errors
 /// Keys that cannot be read, a signer that cannot be reached, or keys in both places.
-pub fn open(
-    dir: &DataDir,
-    section: &SignerSection,
-    chain: B256,
-    ask: AskPassword<'_>,
-) -> eyre::Result<Option<Signers>> {
+pub fn open(dir: &Path, section: &SignerSection, chain: B256, ask: AskPassword<'_>) -> eyre::Result<Option<Signers>> {
+    let keys_dir = dir.join("keys");
     let Some(address) = &section.address else {
-        return NodeKeys::unlock_validator(&dir.keys(), ask)?.as_ref().map(Signers::local).transpose();
+        return NodeKeys::unlock_validator(&keys_dir, ask)?.as_ref().map(Signers::local).transpose();
     };
     for role in [KeyRole::Consensus, KeyRole::Peg] {
-        let path = dir.keys().join(role.file_name());
+        let path = keys_dir.join(role.file_name());
         if path.symlink_metadata().is_ok() {
             return Err(eyre!(
                 "signer.address names a remote signer, but {} is here too: a key that is in two places signs twice. Move it away, or leave signer.address out",
@@ -97,7 +99,7 @@ pub fn open(
             ));
         }
     }
-    let secret_file: PathBuf = dir.0.join(&section.secret_file);
+    let secret_file: PathBuf = dir.join(&section.secret_file);
     let secret = keys::load_file(&secret_file, KeyRole::Signer)?.ok_or_else(|| {
         eyre!(
             "{} is missing: it holds the secret shared with the remote signer. Copy the signer's, or make one with `causeway keys new --role signer`",
@@ -105,7 +107,7 @@ pub fn open(
         )
     })?;
     let address = match address {
-        SignerAddress::Unix(path) => SignerAddress::Unix(dir.0.join(path)),
+        SignerAddress::Unix(path) => SignerAddress::Unix(dir.join(path)),
         SignerAddress::Tcp(_) => address.clone(),
     };
     let remote = RemoteSigner::connect(address, secret, chain, Duration::from_millis(section.timeout_ms))
