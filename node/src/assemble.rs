@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use causeway_consensus::{Height, Host, HostConfig, SignState, Timeouts};
 use causeway_execution::Executor;
+use causeway_federation::Federation;
 use causeway_genesis::Genesis;
 use causeway_mempool::{Mempool, PendingFeed, PoolConfig};
 use causeway_peg::{PegSigner, PegSigns};
@@ -22,7 +23,6 @@ use crate::{
     evidence,
     handle::{Head, Node, NodeSettings},
     metrics::Metrics,
-    peg_desk::PegDesk,
     perform::{Performer, Records},
     sets::{NextHeight, Sets},
     transactions::Admission,
@@ -122,9 +122,9 @@ pub fn assemble(parts: Assembly) -> eyre::Result<Assembled> {
     if let (Some(certificate), Some(block)) = (storage.certificate(head.number)?, storage.block(head.number)?) {
         host.keep_decided(certificate, block.encode());
     }
-    let desk = desk(&genesis, peg_signer, peg_signs, &next);
+    let federation = federation(&genesis, peg_signer, peg_signs, &next);
     let settings = NodeSettings { chain: genesis.hash, validator, schedule: genesis.schedule.clone(), trust };
-    let node = Node::new(host, settings, Head { number: head.number, timestamp: head.timestamp }, next, desk);
+    let node = Node::new(host, settings, Head { number: head.number, timestamp: head.timestamp }, next, federation);
     let admission =
         Admission { chain: chain.clone(), pending: PendingFeed::default(), announce: Arc::new(Notify::new()) };
     Ok(Assembled { performer: Performer::new(node, chain, records), wal_entries, admission })
@@ -213,7 +213,12 @@ fn sign_states(signs: bool, records: &Records) -> eyre::Result<(SignState, PegSi
     Ok((consensus_state.unwrap_or_default(), peg_state.unwrap_or_default()))
 }
 
-fn desk(genesis: &Genesis, signer: Option<Arc<dyn PegSigner>>, signs: PegSigns, next: &NextHeight) -> Option<PegDesk> {
+fn federation(
+    genesis: &Genesis,
+    signer: Option<Arc<dyn PegSigner>>,
+    signs: PegSigns,
+    next: &NextHeight,
+) -> Option<Federation> {
     let (Some(domain), Some(progress)) = (genesis.peg_domain(), next.peg.clone()) else { return None };
-    Some(PegDesk::new(domain, signer, signs, progress, next.epoch))
+    Some(Federation::new(domain, signer, signs, progress, next.epoch.into()))
 }

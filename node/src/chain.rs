@@ -12,6 +12,7 @@ use causeway_execution::{
     Account, Block, BlockFault, BuildAttributes, ExecutedBlock, ExecutionError, Executor, RecoveredTx, SourceError,
     StateSource, SystemCall, Transaction, ValidationContext, limits::least_gas, next_base_fee, peg_state,
 };
+use causeway_federation::PegProgress;
 use causeway_genesis::Genesis;
 use causeway_mempool::{AccountCode, AccountView, Mempool};
 use causeway_peg::{ParentHeaderInfo, PegModule};
@@ -23,7 +24,6 @@ use crate::{
     evidence,
     handle::BodyFault,
     metrics::{Metrics, gauge},
-    peg_desk::PegProgress,
     sets::{NextHeight, Sets},
 };
 

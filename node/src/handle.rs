@@ -9,6 +9,7 @@
 
 mod blocks;
 mod events;
+mod federation;
 mod held;
 mod sizes;
 
@@ -20,13 +21,16 @@ use causeway_consensus::{
     Output, PeerToken, ValidatorId, ValidatorSet,
 };
 use causeway_execution::{ExecutedBlock, Schedule};
+use causeway_federation::Federation;
 use causeway_network::{PenaltyReason, Verdict};
-use causeway_peg::PegMessage;
 
-pub use self::events::{BodyFault, Effect, Event};
+use self::federation::seen;
+pub use self::{
+    events::{BodyFault, Effect, Event},
+    federation::watch_from,
+};
 use crate::{
     hold::Hold,
-    peg_desk::{DeskVerdict, PegDesk},
     sets::{Epoch, NextHeight},
     sync::{Ask, OfferedBlock, Sync},
     trust::Trust,
@@ -91,12 +95,18 @@ pub struct Node {
     committing: bool,
     retry_at_ms: Option<u64>,
     sync: Sync,
-    desk: Option<PegDesk>,
+    federation: Option<Federation>,
 }
 
 impl Node {
     /// A node whose durable head is `head`; `next` is the data of the next height from the head's state.
-    pub fn new(host: Host, settings: NodeSettings, head: Head, next: NextHeight, desk: Option<PegDesk>) -> Self {
+    pub fn new(
+        host: Host,
+        settings: NodeSettings,
+        head: Head,
+        next: NextHeight,
+        federation: Option<Federation>,
+    ) -> Self {
         Self {
             host,
             settings,
@@ -116,7 +126,7 @@ impl Node {
             committing: false,
             retry_at_ms: None,
             sync: Sync::default(),
-            desk,
+            federation,
         }
     }
 
@@ -155,9 +165,7 @@ impl Node {
             Event::Committed { executed, next } => self.committed(now_ms, &executed, *next, &mut effects),
             Event::Conflict(evidence) => self.equivocation(evidence, &mut effects),
             Event::Parent(update) => {
-                if let Some(desk) = &mut self.desk {
-                    desk.parent(update, &mut effects);
-                }
+                self.federate(&mut effects, |federation, outputs| federation.parent(seen(update), outputs));
             }
             Event::Tick => {}
         }
@@ -167,11 +175,14 @@ impl Node {
 
     /// When the driver must send [`Event::Tick`] if nothing else happens, Unix milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        let desk = self.desk.as_ref().and_then(PegDesk::next_deadline_ms);
+        let federation = self.federation.as_ref().and_then(Federation::next_deadline_ms);
         let host = if self.is_deciding() { self.host.next_deadline_ms() } else { None };
         let idle = !self.committing && self.decided.is_none();
         let hold = self.hold.as_ref().filter(|_| idle).and_then(Hold::next_deadline_ms);
-        [host, hold, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), desk].into_iter().flatten().min()
+        [host, hold, self.start_at_ms, self.retry_at_ms, self.sync.next_deadline_ms(), federation]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The settings fixed at start.
@@ -215,16 +226,14 @@ impl Node {
     }
 
     /// The federation's state, on a pegged chain.
-    pub fn desk(&self) -> Option<&PegDesk> {
-        self.desk.as_ref()
+    pub fn federation(&self) -> Option<&Federation> {
+        self.federation.as_ref()
     }
 
     fn start(&mut self, now_ms: u64, wal: Vec<Vec<u8>>, effects: &mut Vec<Effect>) {
         self.running = true;
         self.started_ms = now_ms;
-        if let Some(desk) = &mut self.desk {
-            desk.resume(effects);
-        }
+        self.federate(effects, Federation::resume);
         self.host.note_set(self.height, &self.next.validators.set);
         if self.must_listen() {
             tracing::info!(
@@ -299,21 +308,6 @@ impl Node {
         self.outputs(now_ms, outputs, effects);
     }
 
-    fn peg(&mut self, from: PeerToken, message: PegMessage, effects: &mut Vec<Effect>) {
-        let Some(desk) = &mut self.desk else {
-            effects.push(Effect::Verdict(Verdict::Reject));
-            return;
-        };
-        match desk.message(message) {
-            DeskVerdict::Accepted => effects.push(Effect::Verdict(Verdict::Accept)),
-            DeskVerdict::Known => effects.push(Effect::Verdict(Verdict::Ignore)),
-            DeskVerdict::Refused(reason) => {
-                tracing::debug!(peer = from, reason, "a peg signature is refused");
-                effects.push(Effect::Verdict(Verdict::Reject));
-            }
-        }
-    }
-
     /// Whether a height is in progress; the host's deadlines apply only then.
     fn is_deciding(&self) -> bool {
         self.running && self.hold.is_none() && self.start_at_ms.is_none() && !self.committing
@@ -382,9 +376,7 @@ impl Node {
         if self.running {
             effects.extend(self.sync.poll(now_ms, self.height.0).into_iter().map(Effect::Ask));
         }
-        if let Some(desk) = &mut self.desk {
-            desk.tick(now_ms, effects);
-        }
+        self.federate(effects, |federation, outputs| federation.tick(now_ms, outputs));
     }
 
     /// Converts the host's outputs to effects, in order.
@@ -397,7 +389,7 @@ impl Node {
                 Output::Broadcast(message) => effects.push(Effect::GossipConsensus(message)),
                 Output::Send { to, message } => effects.push(Effect::Send { to, message }),
                 Output::BuildBlock { height, round, deadline_ms } => {
-                    let system = self.desk.as_ref().map(PegDesk::system_calls).unwrap_or_default();
+                    let system = self.system_calls();
                     effects.push(Effect::Build { height, round, deadline_ms, system });
                 }
                 Output::ValidateBlock { height, block_hash, body, .. } => {

@@ -16,7 +16,6 @@ pub mod handle;
 pub mod hold;
 pub mod jobs;
 pub mod metrics;
-pub mod peg_desk;
 pub mod perform;
 pub mod relayer;
 pub mod serve;

@@ -2,6 +2,7 @@
 //! message leaves, and before a block is committed. Synchronous; everything but the disk is behind [`Outside`].
 
 use causeway_consensus::{ConsensusMessage, Evidence, PeerToken, Size, ValidatorId};
+use causeway_federation::Federation;
 use causeway_network::{GossipMessage, PenaltyReason, SyncRequest, Verdict};
 use causeway_records::{PegSignStateFile, SignStateFile, Wal};
 use eyre::eyre;
@@ -11,7 +12,6 @@ use crate::{
     evidence::{self, Kept},
     handle::{Effect, Event, Node},
     jobs::{Job, JobEnd},
-    peg_desk::PegDesk,
     sync::Ask,
 };
 
@@ -76,7 +76,7 @@ impl Performer {
 
     /// Whether the next update from the parent can be handled now; it waits while enough deposits are kept.
     pub fn takes_parent_updates(&self) -> bool {
-        !self.node.desk().is_none_or(PegDesk::is_full)
+        !self.node.federation().is_none_or(Federation::is_full)
     }
 
     /// The sizes of the node's and the pool's buffers, with their limits.

@@ -8,11 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy_primitives::Address;
 use causeway_consensus::{ConsensusKey, Validator, ValidatorId, ValidatorSet};
 use causeway_execution::{StakingSlotsError, StateSource, staking_state};
+use causeway_federation::PegProgress;
 use causeway_staking::{Member, views};
 use causeway_storage::Storage;
 use parking_lot::RwLock;
-
-use crate::peg_desk::PegProgress;
 
 /// The validators of one height.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use causeway_consensus::Timeouts;
 use causeway_execution::peg_state;
+use causeway_federation::Federation;
 use causeway_genesis::{
     Genesis,
     keys::{self, AskPassword},
@@ -27,8 +28,8 @@ use crate::{
     clocks::Clocks,
     config::{DataDir, NodeConfig},
     driver::{Driver, Inputs},
+    handle::watch_from,
     metrics::{self, Metrics},
-    peg_desk::PegDesk,
     relayer::Relayer,
     status::SharedStatus,
     trust::Trust,
@@ -88,7 +89,7 @@ pub async fn run(dir: DataDir, config: NodeConfig, ask: AskPassword<'_>) -> eyre
     tracing::info!(rpc = %rpc_address, metrics = %metrics_address, peer = %network.local_peer_id(), head = storage.head().number, "serving");
 
     // The watcher runs until its handle is dropped.
-    let (_watcher, parent) = watch_parent(parent, performer.node.desk())?.unzip();
+    let (_watcher, parent) = watch_parent(parent, performer.node.federation())?.unzip();
     start_relayer(&config, &dir, &genesis, &storage, ask);
 
     let driver = Driver { performer, admission, network, status };
@@ -191,10 +192,10 @@ fn read_claims(parent: &ParentConfig, storage: &Arc<Storage>) -> eyre::Result<Cl
 
 fn watch_parent(
     parent: Option<ParentConfig>,
-    desk: Option<&PegDesk>,
+    federation: Option<&Federation>,
 ) -> eyre::Result<Option<(ParentHandle, mpsc::Receiver<ParentUpdate>)>> {
-    let (Some(parent), Some(desk)) = (parent, desk) else { return Ok(None) };
-    Ok(Some(ParentWatcher::spawn(parent, desk.watch_from(), Arc::new(Http::new()?))?))
+    let (Some(parent), Some(federation)) = (parent, federation) else { return Ok(None) };
+    Ok(Some(ParentWatcher::spawn(parent, watch_from(federation.progress()), Arc::new(Http::new()?))?))
 }
 
 /// Starts the relayer if a key is configured. The parent may be down at start: connecting is retried until it works.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use causeway_consensus::{HostStep, ValidatorId};
+use causeway_federation::Alarm;
 use causeway_genesis::Genesis;
 use causeway_parent::Claims;
 use causeway_rpc::{ConsensusProgress, NodeStatus, PegProgress, SyncProgress};
@@ -13,7 +14,6 @@ use crate::{
     clocks::now_ms,
     handle::Node,
     metrics::{Metrics, Readiness, gauge},
-    peg_desk::Alarm,
 };
 
 /// A node this many blocks behind the best peer is not ready.
@@ -58,26 +58,28 @@ impl SharedStatus {
     /// Copies the node's current state.
     pub fn update(&self, node: &Node, peers: usize) {
         let consensus = node.consensus_status();
-        let peg = node.desk().map(|desk| {
-            let progress = desk.progress();
-            let seen = desk.waiting().keys().next_back().copied().unwrap_or(progress.imported);
-            let alarms = desk.alarms();
-            self.metrics.acknowledgement_lag.set(gauge(desk.acknowledgement_lag()));
-            self.metrics.parent_height.set(gauge(desk.parent_height()));
-            self.metrics.parent_conflict.set(i64::from(matches!(desk.alarm(), Some(Alarm::Conflict(_)))));
-            self.metrics.parent_unreachable.set(i64::from(matches!(desk.alarm(), Some(Alarm::Unreachable { .. }))));
+        let peg = node.federation().map(|federation| {
+            let progress = federation.progress();
+            let seen = federation.waiting().keys().next_back().copied().unwrap_or(progress.imported);
+            let alarms = federation.alarms();
+            self.metrics.acknowledgement_lag.set(gauge(federation.acknowledgement_lag()));
+            self.metrics.parent_height.set(gauge(federation.parent_height()));
+            self.metrics.parent_conflict.set(i64::from(matches!(federation.alarm(), Some(Alarm::Conflict(_)))));
+            self.metrics
+                .parent_unreachable
+                .set(i64::from(matches!(federation.alarm(), Some(Alarm::Unreachable { .. }))));
             self.metrics.deposits_imported.set(gauge(progress.imported));
-            self.metrics.deposits_waiting.set(gauge(desk.waiting().len() as u64));
+            self.metrics.deposits_waiting.set(gauge(federation.waiting().len() as u64));
             self.metrics.checkpoint_recorded.set(gauge(progress.recorded));
-            self.metrics.checkpoint_accepted.set(gauge(desk.accepted_checkpoint()));
-            let watched = desk.parent_height() > 0;
+            self.metrics.checkpoint_accepted.set(gauge(federation.accepted_checkpoint()));
+            let watched = federation.parent_height() > 0;
             PegProgress {
-                parent_height: watched.then_some(desk.parent_height()),
-                parent_timestamp: desk.parent_timestamp(),
+                parent_height: watched.then_some(federation.parent_height()),
+                parent_timestamp: federation.parent_timestamp(),
                 deposits_seen: seen,
-                deposits_attested: desk.attested(),
-                checkpoint_accepted: watched.then_some(desk.accepted_checkpoint()),
-                checkpoint_signed: desk.certified_checkpoint(),
+                deposits_attested: federation.attested(),
+                checkpoint_accepted: watched.then_some(federation.accepted_checkpoint()),
+                checkpoint_signed: federation.certified_checkpoint(),
                 alarms,
             }
         });

@@ -131,8 +131,8 @@ impl Node {
             _ => {}
         }
         let own = self.settings.validator.and_then(|id| self.next.validators.peg_addresses.get(&id).copied());
-        if let (Some(desk), Some(progress)) = (&mut self.desk, self.next.peg.take()) {
-            desk.committed(progress, epoch, own, effects);
+        if let Some(progress) = self.next.peg.take() {
+            self.federate(effects, |federation, outputs| federation.committed(progress, epoch.into(), own, outputs));
         }
     }
 

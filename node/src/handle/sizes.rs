@@ -22,7 +22,12 @@ impl Node {
             size("blocks fetched ahead", self.sync.queued(), MAX_QUEUED_BLOCKS),
         ];
         sizes.extend(self.host.sizes());
-        sizes.extend(self.desk.iter().flat_map(|desk| desk.sizes()));
+        sizes.extend(
+            self.federation
+                .iter()
+                .flat_map(|federation| federation.sizes())
+                .map(|(what, held, most)| size(what, held, most)),
+        );
         sizes
     }
 }

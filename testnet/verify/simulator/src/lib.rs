@@ -1,6 +1,6 @@
 //! The simulator: whole nodes under faults, replayed from a seed.
 //!
-//! A [`World`] holds machines, each running the production node (its decisions, performer, storage, execution, pool, peg desk,
+//! A [`World`] holds machines, each running the production node (its decisions, performer, storage, execution, pool, federation,
 //! parent watcher and relayer) over a simulated disk, clock, network and parent chain. One thread, one seed, one order of
 //! events: the same [`Plan`] gives the same [`Trace`] hash. [`checks`] hold the invariants of docs/reliability.md at every
 //! event.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_signer_local::PrivateKeySigner;
-use causeway::{perform::Performer, relayer::Relayer};
+use causeway::{handle::watch_from, perform::Performer, relayer::Relayer};
 use causeway_genesis::PegSpec;
 use causeway_parent::{
     Answer, ExchangeError, ParentConfig, ParentStatus, ParentUpdate, ParentWatcher, Submitter, SubmitterConfig, Url,
@@ -119,7 +119,7 @@ impl fmt::Debug for Outlook {
 impl Outlook {
     /// Starts the watcher, and the relayer when the machine relays; `None` on a standalone chain.
     pub(crate) fn start(machine: usize, performer: &Performer, ways: &Ways, woken: &Woken) -> Option<Self> {
-        let from = performer.node.desk()?.watch_from();
+        let from = watch_from(performer.node.federation()?.progress());
         let peg = &ways.peg;
         let config = ParentConfig::new(ways.endpoints.clone(), peg.parent_chain_id, peg.vault, peg.registry);
         let (watcher, status, updates) =

@@ -43,7 +43,7 @@ fn deposits_are_minted_and_checkpoints_recorded_once_two_thirds_attest_them() {
     assert!(scenario.run(90_000, all_minted));
     scenario.pass(1_000);
     for index in 0..4 {
-        let progress = scenario.node(index).desk().unwrap().progress();
+        let progress = scenario.node(index).federation().unwrap().progress();
         assert_eq!(progress.imported, 1);
         assert!(progress.recorded >= 2, "checkpoints are recorded, the last is {}", progress.recorded);
     }
@@ -59,14 +59,14 @@ fn an_epoch_is_extended_until_a_block_carries_its_handover() {
     for index in 0..4 {
         assert_eq!(scenario.epoch(index), 0);
         assert!(scenario.node(index).epoch().extended >= 28, "{:?}", scenario.node(index).epoch());
-        let alarms = scenario.node(index).desk().unwrap().alarms();
+        let alarms = scenario.node(index).federation().unwrap().alarms();
         assert!(alarms.iter().any(|alarm| alarm.contains("epoch 0 is")), "{alarms:?}");
     }
     scenario.mute_peg(false);
     assert!(scenario.run(60_000, |scenario| (0..4).all(|index| scenario.epoch(index) >= 2)));
     for index in 0..4 {
         assert_eq!(scenario.node(index).epoch().extended, 0);
-        let alarms = scenario.node(index).desk().unwrap().alarms();
+        let alarms = scenario.node(index).federation().unwrap().alarms();
         assert!(!alarms.iter().any(|alarm| alarm.contains("longer than planned")), "{alarms:?}");
     }
 }
@@ -81,7 +81,7 @@ fn a_joiner_attests_with_its_epoch_and_the_parent_acknowledges_the_set() {
     assert!(scenario.run(120_000, |scenario| scenario.set() == [0, 1, 2, 3, 4]), "{:?}", scenario.set());
     let joined = scenario.epoch(0);
     assert!(scenario.run(10_000, |scenario| (0..5).all(|index| scenario.epoch(index) >= joined)));
-    assert!(scenario.run(1_000, |scenario| scenario.node(4).desk().unwrap().is_member()));
+    assert!(scenario.run(1_000, |scenario| scenario.node(4).federation().unwrap().is_member()));
 
     // 4,900 tokens: without the joiner three of the old ones are not more than two thirds.
     let recipient = Address::repeat_byte(0x99);

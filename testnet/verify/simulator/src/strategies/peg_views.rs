@@ -39,8 +39,8 @@ impl Strategy for TwoViews {
     }
 
     fn tick(&mut self, out: &mut Context<'_>) -> Vec<(usize, GossipMessage)> {
-        let Some(desk) = out.own.node().and_then(|node| node.desk()) else { return Vec::new() };
-        let (nonce, parent_height) = (desk.progress().imported, desk.parent_height());
+        let Some(federation) = out.own.node().and_then(|node| node.federation()) else { return Vec::new() };
+        let (nonce, parent_height) = (federation.progress().imported, federation.parent_height());
         if !out.rng.percent(MADE_UP) {
             return Vec::new();
         }

@@ -4,6 +4,9 @@
 //! Only attestations of the current epoch's set count. A node whose peg key is in that set attests everything that waits:
 //! deposits seen before it became a member, the epoch's unrecorded checkpoints, the set that the parent has in force. It checks
 //! all of them again with every block and every [`RESEND_MS`], so attestations missed while the signer was away are made later.
+//!
+//! This crate must never know the EVM, endpoints, files or who delivers a message: [`Seen`] and [`Output`] are all that goes in and
+//! out. Start reading at [`Federation`].
 
 mod alarms;
 mod attest;
@@ -19,16 +22,12 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
-use causeway_execution::SystemCall;
-use causeway_genesis::addresses::PEG;
-use causeway_parent::{ParentUpdate, WatchFrom};
 use causeway_peg::{
     Attestation, Attestations, CertificateSig, Deposit, IPeg, Outcome, ParentView, PegDomain, PegMessage, PegSigner,
     PegSigns, Settled,
 };
 
 pub use self::{alarms::Alarm, progress::PegProgress};
-use crate::{handle::Effect, sets::Epoch};
 
 /// Most deposits kept that no block has minted yet; at this number the parent watcher waits.
 pub const MAX_WAITING_DEPOSITS: usize = 2_048;
@@ -43,9 +42,69 @@ pub const RESEND_MS: u64 = 2_000;
 /// Most attestations sent again at a time.
 pub const RESEND_BATCH: usize = 64;
 
+/// The part of the sidechain's epoch that the federation needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch {
+    /// The epoch of the next height.
+    pub number: u64,
+    /// Blocks by which it is longer than planned, because no certificate hands over to the next set yet.
+    pub extended: u64,
+}
+
+/// What was seen of the parent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// The parent is final up to here.
+    Finalized {
+        /// Parent block number.
+        height: u64,
+        /// Its timestamp, seconds.
+        timestamp: u64,
+    },
+    /// Final deposits, and the view to sign for them.
+    Deposits {
+        /// The view; its nonce is that of the last deposit.
+        view: ParentView,
+        /// The deposits, by nonce.
+        deposits: Vec<Deposit>,
+    },
+    /// The sources contradict each other or themselves, in words.
+    Conflict(String),
+    /// The sources agree and answer again.
+    Recovered,
+    /// A source does not answer.
+    Unreachable {
+        /// Since when, Unix milliseconds.
+        since_ms: u64,
+        /// The last failure.
+        reason: String,
+    },
+    /// The registry's latest checkpoint changed.
+    Checkpoint {
+        /// Its number; 0 means none yet.
+        number: u64,
+    },
+    /// The registry has this set in force.
+    SetInForce {
+        /// Epoch of the set.
+        epoch: u64,
+        /// The registry's commitment to it.
+        commitment: B256,
+    },
+}
+
+/// What the node must do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Write and fsync the record of the peg key's signatures.
+    Persist(PegSigns),
+    /// Gossip a peg signature.
+    Gossip(PegMessage),
+}
+
 /// The result of a message from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeskVerdict {
+pub enum Received {
     /// New and valid.
     Accepted,
     /// Valid, but already known or of no use to this node now.
@@ -55,7 +114,7 @@ pub enum DeskVerdict {
 }
 
 /// The federation's state in this node.
-pub struct PegDesk {
+pub struct Federation {
     domain: PegDomain,
     signer: Option<Arc<dyn PegSigner>>,
     signs: PegSigns,
@@ -78,17 +137,17 @@ pub struct PegDesk {
     next_resend_ms: u64,
 }
 
-impl std::fmt::Debug for PegDesk {
+impl std::fmt::Debug for Federation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("PegDesk")
+            .debug_struct("Federation")
             .field("progress", &self.progress)
             .field("deposits", &self.deposits.len())
             .finish_non_exhaustive()
     }
 }
 
-impl PegDesk {
+impl Federation {
     /// Builds the state from the durable state. `signer` is `None` on a node without a peg key; the set of each epoch determines
     /// whether its key is a member.
     pub fn new(
@@ -98,7 +157,7 @@ impl PegDesk {
         progress: PegProgress,
         epoch: Epoch,
     ) -> Self {
-        let mut desk = Self {
+        let mut federation = Self {
             domain,
             signer,
             signs,
@@ -116,8 +175,8 @@ impl PegDesk {
             accepted_checkpoint: 0,
             next_resend_ms: 0,
         };
-        desk.adopt(progress);
-        desk
+        federation.adopt(progress);
+        federation
     }
 
     /// Whether the parent watcher should wait, because enough deposits are kept.
@@ -128,15 +187,6 @@ impl PegDesk {
     /// The peg's durable state.
     pub fn progress(&self) -> &PegProgress {
         &self.progress
-    }
-
-    /// Where a watcher of the parent resumes: after the last minted deposit.
-    pub fn watch_from(&self) -> WatchFrom {
-        WatchFrom {
-            parent_height: self.progress.parent_height,
-            deposit_nonce: self.progress.imported,
-            deposit_acc: self.progress.imported_acc,
-        }
     }
 
     /// Deposits that are final on the parent and not minted yet, by nonce.
@@ -190,46 +240,46 @@ impl PegDesk {
         self.accepted_checkpoint
     }
 
-    /// Handles an update from the parent.
-    pub fn parent(&mut self, update: ParentUpdate, effects: &mut Vec<Effect>) {
-        match update {
-            ParentUpdate::Finalized { height, timestamp, .. } => {
+    /// Handles what was seen of the parent.
+    pub fn parent(&mut self, seen: Seen, outputs: &mut Vec<Output>) {
+        match seen {
+            Seen::Finalized { height, timestamp } => {
                 self.parent_height = height;
                 self.parent_timestamp = Some(timestamp);
             }
-            ParentUpdate::Deposits { view, deposits } => self.deposits(view, deposits, effects),
-            ParentUpdate::Conflict(conflict) => {
+            Seen::Deposits { view, deposits } => self.deposits(view, deposits, outputs),
+            Seen::Conflict(conflict) => {
                 tracing::error!(%conflict, "the parent chain's sources conflict: this node attests no deposits until they agree");
-                self.alarm = Some(Alarm::Conflict(conflict.to_string()));
+                self.alarm = Some(Alarm::Conflict(conflict));
             }
-            ParentUpdate::Recovered => {
+            Seen::Recovered => {
                 tracing::info!("the parent chain's sources agree and answer again");
                 self.alarm = None;
             }
-            ParentUpdate::Unreachable { since_ms, reason } => {
+            Seen::Unreachable { since_ms, reason } => {
                 tracing::warn!(%reason, "the parent chain does not answer; deposits wait");
                 self.alarm = Some(Alarm::Unreachable { since_ms, reason });
             }
-            ParentUpdate::Checkpoint { number, .. } => self.accepted_checkpoint = number,
-            ParentUpdate::SetCommitted { epoch, commitment } => {
+            Seen::Checkpoint { number } => self.accepted_checkpoint = number,
+            Seen::SetInForce { epoch, commitment } => {
                 self.in_force = Some((epoch, commitment));
-                self.attest_acknowledgement(effects);
+                self.attest_acknowledgement(outputs);
             }
         }
     }
 
     /// Handles a peg signature from a peer.
-    pub fn message(&mut self, message: PegMessage) -> DeskVerdict {
+    pub fn message(&mut self, message: PegMessage) -> Received {
         match self.attestations.add(message, &self.progress.set) {
-            Outcome::Added => DeskVerdict::Accepted,
-            Outcome::Duplicate => DeskVerdict::Known,
+            Outcome::Added => Received::Accepted,
+            Outcome::Duplicate => Received::Known,
             Outcome::Equivocation(pair) => {
                 let (first, second) = (self.describe(&pair.0.attestation), self.describe(&pair.1.attestation));
                 tracing::error!(signer = %pair.0.signer, first, second, "a peg validator signed two conflicting attestations");
-                DeskVerdict::Accepted
+                Received::Accepted
             }
-            Outcome::Refused(refusal) if refusal.is_peers_fault() => DeskVerdict::Refused(refusal.to_string()),
-            Outcome::Refused(_) => DeskVerdict::Known,
+            Outcome::Refused(refusal) if refusal.is_peers_fault() => Received::Refused(refusal.to_string()),
+            Outcome::Refused(_) => Received::Known,
         }
     }
 
@@ -240,7 +290,7 @@ impl PegDesk {
         progress: PegProgress,
         epoch: Epoch,
         registered: Option<Address>,
-        effects: &mut Vec<Effect>,
+        outputs: &mut Vec<Output>,
     ) {
         self.adopt(progress);
         let own = self.signer.as_ref().map(|signer| signer.address());
@@ -260,11 +310,11 @@ impl PegDesk {
             );
         }
         self.epoch = epoch;
-        self.attest_due(effects);
+        self.attest_due(outputs);
     }
 
-    /// The system transactions at the start of the next block.
-    pub fn system_calls(&self) -> Vec<SystemCall> {
+    /// The calls of the peg module at the start of the next block.
+    pub fn system_calls(&self) -> Vec<Bytes> {
         let mut calls = Vec::new();
         if let Some((view, sigs)) = self.attestations.best_parent_view(self.progress.imported, &self.progress.set) {
             let deposits: Vec<Deposit> = self
@@ -275,55 +325,46 @@ impl PegDesk {
             let complete = u64::try_from(deposits.len()).ok() == view.depositNonce.checked_sub(self.progress.imported);
             if complete {
                 let signatures = sigs.iter().map(Into::into).collect();
-                calls.push(SystemCall {
-                    to: PEG,
-                    input: Bytes::from(IPeg::importDepositsCall { view_: view, signatures, deposits }.abi_encode()),
-                });
+                calls.push(Bytes::from(IPeg::importDepositsCall { view_: view, signatures, deposits }.abi_encode()));
             }
         }
         if let Some((number, sigs)) = self.certified() {
             let signatures = sigs.iter().map(Into::into).collect();
-            calls.push(SystemCall {
-                to: PEG,
-                input: Bytes::from(IPeg::recordCheckpointCall { number, signatures }.abi_encode()),
-            });
+            calls.push(Bytes::from(IPeg::recordCheckpointCall { number, signatures }.abi_encode()));
         }
         if let Some((seen, sigs)) = self.attestations.acknowledgement(&self.progress.set) {
             let signatures = sigs.iter().map(Into::into).collect();
-            calls.push(SystemCall {
-                to: PEG,
-                input: Bytes::from(IPeg::acknowledgeSetCall { epoch: seen.epoch, signatures }.abi_encode()),
-            });
+            calls.push(Bytes::from(IPeg::acknowledgeSetCall { epoch: seen.epoch, signatures }.abi_encode()));
         }
         calls
     }
 
     /// Gossips unsettled own attestations again when the time has come.
-    pub fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+    pub fn tick(&mut self, now_ms: u64, outputs: &mut Vec<Output>) {
         if now_ms < self.next_resend_ms {
             return;
         }
         self.next_resend_ms = now_ms.saturating_add(RESEND_MS);
-        self.attest_due(effects);
+        self.attest_due(outputs);
         let Some(signer) = self.member() else { return };
         let own = signer.address();
-        effects.extend(
+        outputs.extend(
             self.attestations
                 .messages()
                 .filter(|message| message.signer == own)
                 .take(RESEND_BATCH)
-                .map(|message| Effect::GossipPeg(*message)),
+                .map(|message| Output::Gossip(*message)),
         );
     }
 
-    /// When [`PegDesk::tick`] next has something to do.
+    /// When [`Federation::tick`] next has something to do.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.signer.is_some().then_some(self.next_resend_ms)
     }
 
     /// Attests everything that has waited since before this start.
-    pub fn resume(&mut self, effects: &mut Vec<Effect>) {
-        self.attest_due(effects);
+    pub fn resume(&mut self, outputs: &mut Vec<Output>) {
+        self.attest_due(outputs);
     }
 
     /// The latest unrecorded checkpoint with a certificate. The module knows a checkpoint from the block after its height on, and
@@ -356,7 +397,7 @@ impl PegDesk {
         self.attestations.prune(settled, &self.progress.set);
     }
 
-    fn deposits(&mut self, view: ParentView, deposits: Vec<Deposit>, effects: &mut Vec<Effect>) {
+    fn deposits(&mut self, view: ParentView, deposits: Vec<Deposit>, outputs: &mut Vec<Output>) {
         for deposit in deposits {
             if deposit.nonce > self.progress.imported {
                 self.deposits.insert(deposit.nonce, deposit);
@@ -366,6 +407,6 @@ impl PegDesk {
             return;
         }
         self.views.insert(view.depositNonce, view);
-        self.attest_view(view, effects);
+        self.attest_view(view, outputs);
     }
 }

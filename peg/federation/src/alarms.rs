@@ -1,6 +1,6 @@
 //! Conditions of the peg that need an operator.
 
-use super::PegDesk;
+use super::Federation;
 
 /// Why this node attests no deposits at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Alarm {
     },
 }
 
-impl PegDesk {
+impl Federation {
     /// The reason why deposits are not attested, if there is one.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.alarm.as_ref()

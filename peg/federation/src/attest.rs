@@ -5,24 +5,23 @@ use causeway_peg::{
     Attestation, Checkpoint, Outcome, ParentView, PegMessage, SetAcknowledged, attestations::VIEW_WINDOW,
 };
 
-use super::{MAX_ATTESTED, PegDesk};
-use crate::handle::Effect;
+use super::{Federation, MAX_ATTESTED, Output};
 
-impl PegDesk {
+impl Federation {
     /// Makes all attestations that are due and not yet made.
-    pub(super) fn attest_due(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn attest_due(&mut self, outputs: &mut Vec<Output>) {
         if self.member().is_none() {
             return;
         }
         let checkpoints: Vec<Checkpoint> = self.current_checkpoints().copied().collect();
         for checkpoint in checkpoints {
-            self.attest_checkpoint(&checkpoint, effects);
+            self.attest_checkpoint(&checkpoint, outputs);
         }
         let views: Vec<ParentView> = self.views.values().copied().collect();
         for view in views {
-            self.attest_view(view, effects);
+            self.attest_view(view, outputs);
         }
-        self.attest_acknowledgement(effects);
+        self.attest_acknowledgement(outputs);
     }
 
     /// Unrecorded checkpoints of the current epoch. Those of an earlier epoch can no longer be recorded.
@@ -31,7 +30,7 @@ impl PegDesk {
         self.progress.unrecorded.values().filter(move |checkpoint| checkpoint.epoch == epoch)
     }
 
-    pub(super) fn attest_view(&mut self, view: ParentView, effects: &mut Vec<Effect>) {
+    pub(super) fn attest_view(&mut self, view: ParentView, outputs: &mut Vec<Output>) {
         // Peers do not collect it yet. It becomes due when earlier deposits are minted.
         if view.depositNonce > self.progress.imported.saturating_add(VIEW_WINDOW) {
             return;
@@ -49,10 +48,10 @@ impl PegDesk {
             return;
         }
         let news = self.signs.views.insert(view.depositNonce, digest).is_none();
-        self.attest(Attestation::ParentView(view), digest, news, effects);
+        self.attest(Attestation::ParentView(view), digest, news, outputs);
     }
 
-    pub(super) fn attest_checkpoint(&mut self, checkpoint: &Checkpoint, effects: &mut Vec<Effect>) {
+    pub(super) fn attest_checkpoint(&mut self, checkpoint: &Checkpoint, outputs: &mut Vec<Output>) {
         let digest = self.domain.checkpoint_digest(checkpoint);
         if self.attested.contains(&digest) || self.member().is_none() {
             return;
@@ -68,11 +67,11 @@ impl PegDesk {
             return;
         }
         let news = self.signs.checkpoint.replace((checkpoint.number, digest)) != Some((checkpoint.number, digest));
-        self.attest(Attestation::Checkpoint(*checkpoint), digest, news, effects);
+        self.attest(Attestation::Checkpoint(*checkpoint), digest, news, outputs);
     }
 
     /// Attests that the parent has a set of this chain in force, if this chain has not recorded that yet.
-    pub(super) fn attest_acknowledgement(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn attest_acknowledgement(&mut self, outputs: &mut Vec<Output>) {
         let Some((epoch, commitment)) = self.in_force else { return };
         if self.member().is_none() || epoch <= self.progress.acked_epoch || epoch > self.progress.set.epoch() {
             return;
@@ -85,7 +84,7 @@ impl PegDesk {
         match self.progress.commitments.get(&epoch) {
             Some(known) if *known == commitment => {
                 // Nothing to persist: the commitment comes from this chain's own state.
-                self.attest(Attestation::SetAcknowledged(seen), digest, false, effects);
+                self.attest(Attestation::SetAcknowledged(seen), digest, false, outputs);
             }
             // The commitment of an epoch that far back is not loaded: the relayers must catch up first; an alarm reports it.
             None => {}
@@ -97,12 +96,12 @@ impl PegDesk {
     }
 
     /// Signs and gossips. With `news`, the record of the signature is written first. If the signer is away, it is asked again later.
-    fn attest(&mut self, attestation: Attestation, digest: B256, news: bool, effects: &mut Vec<Effect>) {
+    fn attest(&mut self, attestation: Attestation, digest: B256, news: bool, outputs: &mut Vec<Output>) {
         let Some(signer) = self.member().cloned() else { return };
         let signed = PegMessage::sign(&self.domain, attestation, signer.as_ref());
         if news {
             // Also after a failure: a remote signer may have signed nevertheless.
-            effects.push(Effect::PersistPegSigns(self.signs.clone()));
+            outputs.push(Output::Persist(self.signs.clone()));
         }
         let message = match signed {
             Ok(message) => message,
@@ -119,6 +118,6 @@ impl PegDesk {
             tracing::debug!(%refusal, "own attestation is outside the window");
             return;
         }
-        effects.push(Effect::GossipPeg(message));
+        outputs.push(Output::Gossip(message));
     }
 }
