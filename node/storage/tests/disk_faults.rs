@@ -208,7 +208,7 @@ fn a_sign_state_that_may_have_been_replaced_is_not_replaced_again() {
 }
 
 #[test]
-fn what_a_dead_process_left_is_made_durable_before_it_is_relied_on() {
+fn files_of_a_dead_process_are_made_durable_before_they_are_used() {
     let dir = tempfile::tempdir().unwrap();
     let (faulty, disk) = faulty();
     let (log, state) = (dir.path().join("wal"), SignStateFile::new(Arc::clone(&disk), dir.path().join("sign_state")));
@@ -252,7 +252,7 @@ fn evidence() -> Evidence {
 }
 
 #[test]
-fn after_any_failed_write_the_database_refuses_all_until_it_is_opened_anew() {
+fn after_any_failed_write_the_database_refuses_everything_until_it_is_reopened() {
     for of_a_block in [true, false] {
         let place = Place::memory();
         let Place::Memory(tables) = &place else { unreachable!("just made") };

@@ -81,7 +81,7 @@ fn a_failed_write_halts_the_database_and_a_restart_finds_a_prefix() {
 }
 
 #[test]
-fn a_log_that_cannot_grow_halts_and_keeps_what_was_synced() {
+fn a_log_that_cannot_grow_halts_and_keeps_synced_entries() {
     let chain = keccak256(b"genesis");
     let entry = |number: u8| vec![number; 10_000];
     if let Ok(dir) = std::env::var(CHILD) {
@@ -101,7 +101,7 @@ fn a_log_that_cannot_grow_halts_and_keeps_what_was_synced() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    run_with_file_size_limit("a_log_that_cannot_grow_halts_and_keeps_what_was_synced", dir.path(), 64);
+    run_with_file_size_limit("a_log_that_cannot_grow_halts_and_keeps_synced_entries", dir.path(), 64);
     let synced = std::fs::read(dir.path().join("synced")).unwrap()[0];
     assert!(synced > 1);
     let (wal, entries) = Wal::open(Arc::new(OsDisk), &dir.path().join("wal"), chain).unwrap();
