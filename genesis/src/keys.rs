@@ -115,7 +115,7 @@ impl SecretKey {
                 return Ok(key);
             }
         }
-        Err(KeyError::Randomness(format!("{MAX_DRAWS} draws in a row were no secp256k1 key")))
+        Err(KeyError::Randomness(format!("{MAX_DRAWS} random draws in a row gave no secp256k1 key")))
     }
 
     /// The secret itself, for the signer that needs it.

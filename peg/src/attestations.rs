@@ -48,10 +48,10 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The subject is already settled. Not a fault.
-    #[error("already imported, recorded or acknowledged")]
+    #[error("the subject is already imported, recorded or acknowledged")]
     Stale,
     /// The subject is beyond the window. This node may lag.
-    #[error("too far ahead of this chain")]
+    #[error("the subject is too far ahead of this chain")]
     TooFarAhead,
     /// The signer is not a member. This node may not have reached a rotation yet.
     #[error("{signer} is not a peg validator")]
@@ -60,7 +60,7 @@ pub enum Refusal {
         signer: Address,
     },
     /// The signature is not the named signer's over this attestation. The sender is at fault.
-    #[error("bad signature")]
+    #[error("the signature is not the signer's")]
     BadSignature,
 }
 

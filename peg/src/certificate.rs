@@ -30,19 +30,19 @@ pub enum CertificateError {
         epoch: u64,
     },
     /// A signer appears twice, or before a signer that precedes it in the set.
-    #[error("the signature of {signer} is a duplicate or out of the set's order")]
+    #[error("the signature of {signer} is a duplicate or not in the set's order")]
     OutOfOrder {
         /// The named signer.
         signer: Address,
     },
     /// A signature is not the named signer's over this digest.
-    #[error("the signature named for {signer} is not its signature over this digest")]
+    #[error("the signature listed for {signer} is not its signature over this digest")]
     WrongSigner {
         /// The named signer.
         signer: Address,
     },
     /// No key can be recovered from a signature.
-    #[error("the signature of {signer} is unusable: {source}")]
+    #[error("the signature of {signer} is invalid: {source}")]
     Signature {
         /// The named signer.
         signer: Address,
@@ -50,7 +50,7 @@ pub enum CertificateError {
         source: SignatureError,
     },
     /// The signers' power does not exceed two thirds of the total.
-    #[error("signers hold {power} of {total}; strictly more than two thirds is needed")]
+    #[error("the signers have power {power} of {total}, but more than two thirds is required")]
     NoQuorum {
         /// Sum of the signers' powers.
         power: u128,

@@ -40,7 +40,7 @@ pub struct PegMessage {
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// More than [`MAX_PEG_MESSAGE_BYTES`].
-    #[error("a peg message of {got} bytes; at most {MAX_PEG_MESSAGE_BYTES} are read")]
+    #[error("the peg message has {got} bytes, but at most {MAX_PEG_MESSAGE_BYTES} are allowed")]
     TooLarge {
         /// Length of the bytes.
         got: usize,
@@ -61,7 +61,7 @@ impl PegMessage {
 
     /// The borsh encoding.
     pub fn encode(&self) -> Vec<u8> {
-        borsh::to_vec(self).expect("writing to memory does not fail")
+        borsh::to_vec(self).expect("writing to memory cannot fail")
     }
 
     /// Decodes exactly one message.

@@ -100,8 +100,8 @@ mod tests {
             let failed = remembered(digest, &signature, || Err(SignatureError::Unrecoverable));
             assert_eq!(failed, Err(SignatureError::Unrecoverable));
         }
-        assert_eq!(remembered(digest, &signature, || Ok(signer)), Ok(signer), "a failure is asked again");
-        assert_eq!(remembered(digest, &signature, || panic!("it is remembered")), Ok(signer));
+        assert_eq!(remembered(digest, &signature, || Ok(signer)), Ok(signer), "a failure is computed again");
+        assert_eq!(remembered(digest, &signature, || panic!("the result is cached")), Ok(signer));
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_signer_is_answered_for_the_same_digest() {
+    fn no_other_signer_is_returned_for_the_same_digest() {
         let digest = keccak256("the same digest");
         for _ in 0..2 {
             for n in 1..20 {

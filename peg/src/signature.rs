@@ -20,22 +20,22 @@ pub struct Signature65([u8; SIGNATURE_BYTES]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// Not 65 bytes.
-    #[error("a signature has {SIGNATURE_BYTES} bytes, not {got}")]
+    #[error("the signature has {got} bytes instead of {SIGNATURE_BYTES}")]
     Length {
         /// Length of the bytes.
         got: usize,
     },
     /// `v` is neither 27 nor 28.
-    #[error("signature v is {got}, neither 27 nor 28")]
+    #[error("the signature's v is {got}, but must be 27 or 28")]
     RecoveryId {
         /// The byte found.
         got: u8,
     },
     /// `r` or `s` is zero.
-    #[error("signature r or s is zero")]
+    #[error("the signature's r or s is zero")]
     Zero,
     /// `s` is above half the curve's order, so the signature is malleable.
-    #[error("signature s is in the upper half of the curve's order")]
+    #[error("the signature's s is in the upper half of the curve's order")]
     HighS,
     /// No public key can be recovered from this signature.
     #[error("no signer can be recovered from the signature")]

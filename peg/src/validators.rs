@@ -26,7 +26,7 @@ pub enum PegValidatorSetError {
     #[error("the peg validator set is empty")]
     Empty,
     /// More members than a certificate can name.
-    #[error("{count} peg validators; at most {MAX_PEG_VALIDATORS} fit a certificate")]
+    #[error("there are {count} peg validators, but a certificate can name at most {MAX_PEG_VALIDATORS}")]
     TooMany {
         /// Number of members.
         count: usize,

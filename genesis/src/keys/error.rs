@@ -30,13 +30,13 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// The 32 bytes are not a valid key of this kind.
-    #[error("key file {path} holds a number that is no secp256k1 key")]
+    #[error("the number in key file {path} is not a secp256k1 key")]
     OutOfRange {
         /// The file.
         path: PathBuf,
     },
     /// A key exists already; keys are never overwritten.
-    #[error("key file {path} exists already: move it away first, keys are never overwritten")]
+    #[error("key file {path} exists already: move it away first, because keys are never overwritten")]
     Exists {
         /// The file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// Two roles have the same secret.
-    #[error("key files {first} and {second} in {directory} hold the same secret: make one of them anew")]
+    #[error("key files {first} and {second} in {directory} hold the same secret: create one of them again")]
     Shared {
         /// The directory.
         directory: PathBuf,
@@ -59,7 +59,7 @@ pub enum KeyError {
     },
     /// The file is a keystore and there is no password.
     #[error(
-        "key file {path} is a keystore, which needs its password: name a file that holds it with --password-file or CAUSEWAY_PASSWORD_FILE"
+        "key file {path} is a keystore and needs a password: name the file with the password by --password-file or CAUSEWAY_PASSWORD_FILE"
     )]
     Locked {
         /// The file.
@@ -85,9 +85,7 @@ pub enum KeyError {
     #[error("the password is empty: a keystore needs one")]
     EmptyPassword,
     /// The password file contains more than a password.
-    #[error(
-        "password file {path} holds more than {limit} bytes or more than one line: it must hold the password alone"
-    )]
+    #[error("password file {path} holds more than {limit} bytes or more than one line: it must hold only the password")]
     PasswordFile {
         /// The file.
         path: PathBuf,
@@ -95,7 +93,7 @@ pub enum KeyError {
         limit: u64,
     },
     /// A key of this role is never stored in a keystore.
-    #[error("{role} keys are kept as plain files only: a node reads them without anybody there to give a password")]
+    #[error("{role} keys must be plain files: a node reads them at start, when nobody can enter a password")]
     PlainOnly {
         /// The role.
         role: KeyRole,
@@ -112,13 +110,13 @@ pub enum KeystoreFault {
     #[error("it is not web3 secret storage: {0}")]
     Shape(#[from] serde_json::Error),
     /// The version is not supported.
-    #[error("it is of version {0}; only version 3 is read")]
+    #[error("its version is {0}, but only version 3 is supported")]
     Version(u64),
     /// The cipher is not supported.
-    #[error("its cipher is {0:?}; only \"aes-128-ctr\" is read")]
+    #[error("its cipher is {0:?}, but only \"aes-128-ctr\" is supported")]
     Cipher(String),
     /// A setting that no tool writes: invalid in the format, or so costly that opening the keystore would exhaust the machine.
-    #[error("its {field} is outside of what is read ({allowed})")]
+    #[error("its {field} is not supported (allowed: {allowed})")]
     Setting {
         /// The field.
         field: &'static str,
@@ -129,7 +127,7 @@ pub enum KeystoreFault {
     #[error("the password is wrong (or the file is damaged)")]
     WrongPassword,
     /// The keystore has another role.
-    #[error("it holds a {found} key, and a {wanted} key is wanted: one key never serves two roles")]
+    #[error("it holds a {found} key, but a {wanted} key is needed: one key never serves two roles")]
     WrongRole {
         /// The role in the file.
         found: KeyRole,
@@ -138,14 +136,14 @@ pub enum KeystoreFault {
     },
     /// The keystore has no role, as those of other tools, and this role requires one.
     #[error(
-        "it names no role, so it may be an account's key of another tool: if it is meant to be this node's {wanted} key, run `causeway keys import --role {wanted} --keystore FILE`"
+        "it names no role, so it may be an account's key of another tool: to use it as this node's {wanted} key, run `causeway keys import --role {wanted} --keystore FILE`"
     )]
     NoRole {
         /// The requested role.
         wanted: KeyRole,
     },
     /// The secret does not match the public part in the file.
-    #[error("it says it holds the key of {recorded}, and holds that of {found}: the file was altered")]
+    #[error("it claims to hold the key of {recorded}, but holds that of {found}: the file was altered")]
     PublicPart {
         /// The public part in the file.
         recorded: String,
@@ -153,6 +151,6 @@ pub enum KeystoreFault {
         found: PublicPart,
     },
     /// The secret is not a valid key.
-    #[error("it holds a number that is no secp256k1 key")]
+    #[error("its number is not a secp256k1 key")]
     OutOfRange,
 }

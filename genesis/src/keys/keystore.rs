@@ -258,7 +258,8 @@ impl Kdf {
         let mut derived = Zeroizing::new([0u8; 32]);
         match self {
             Self::Scrypt { n, p, r, salt, .. } => {
-                let setting = KeystoreFault::Setting { field: "scrypt setting", allowed: "what RFC 7914 allows" };
+                let setting =
+                    KeystoreFault::Setting { field: "scrypt setting", allowed: "values that RFC 7914 allows" };
                 let log_n = u8::try_from(n.ilog2()).ok();
                 let params = log_n.and_then(|log_n| scrypt::Params::new(log_n, *r, *p, 32).ok());
                 let done =

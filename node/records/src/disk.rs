@@ -39,7 +39,10 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
 }
 
 /// An open file.
-#[expect(clippy::len_without_is_empty, reason = "a length that costs a call and may be an error is asked for as such")]
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length needs a system call that can fail, so an is_empty would hide its cost"
+)]
 pub trait DiskFile: Send + std::fmt::Debug {
     /// Its length in bytes.
     ///

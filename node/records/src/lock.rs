@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_refused_with_the_directory_and_the_process_named() {
+    fn a_second_process_is_refused_with_the_directory_and_process_named() {
         let dir = tempfile::tempdir().unwrap();
         let lock = DirLock::acquire(dir.path()).unwrap();
         let error = DirLock::acquire(dir.path()).unwrap_err();

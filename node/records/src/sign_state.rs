@@ -43,7 +43,7 @@ pub enum SignStateError {
     },
     /// The content differs from what was stored.
     #[error(
-        "{} is damaged: {reason}. It is what keeps this validator from signing twice: restore it from the newest copy you are SURE of, or retire the key. Do not delete it and carry on",
+        "{} is damaged: {reason}. This file prevents the validator from signing twice: restore it from a copy that is certainly the newest, or retire the key. Do not delete the file and continue",
         .path.display()
     )]
     Corrupt {
@@ -145,7 +145,7 @@ impl RecordFile {
         let Some(mut file) = self.disk.open(&self.path).map_err(failed("open"))? else { return Ok(None) };
         let length = file.len().map_err(failed("read"))?;
         if length > MAX_RECORD_BYTES {
-            return Err(self.corrupt(format!("{length} bytes, at most {MAX_RECORD_BYTES} are written")));
+            return Err(self.corrupt(format!("it has {length} bytes, but at most {MAX_RECORD_BYTES} are ever written")));
         }
         let content = file.read_all().map_err(failed("read"))?;
         // The returned state may be signed again, so it must survive a power cut. The process that stored it
@@ -153,15 +153,17 @@ impl RecordFile {
         file.sync().map_err(failed("sync"))?;
         durable::sync_name(&*self.disk, &self.path).map_err(failed("sync the directory of"))?;
         let Some((covered, checksum)) = content.split_last_chunk::<4>() else {
-            return Err(self.corrupt(format!("{} bytes are too few", content.len())));
+            return Err(self.corrupt(format!("its {} bytes are too few", content.len())));
         };
         let (expected, found) = (CRC.checksum(covered), u32::from_le_bytes(*checksum));
         if expected != found {
-            return Err(self.corrupt(format!("checksum {found:08x}, but its content has {expected:08x}")));
+            return Err(self.corrupt(format!("its checksum is {found:08x}, but its content has {expected:08x}")));
         }
         let Some(payload) = covered.strip_prefix(&self.magic) else {
             let start = &covered[..covered.len().min(self.magic.len())];
-            return Err(self.corrupt(format!("it starts with 0x{}, not as such a file does", hex::encode(start))));
+            return Err(
+                self.corrupt(format!("it starts with 0x{}, which is not the start of such a file", hex::encode(start)))
+            );
         };
         borsh::from_slice(payload).map(Some).map_err(|error| self.corrupt(error.to_string()))
     }
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_load_again_and_replace_each_other() {
+    fn stored_states_load_again_and_replace_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let file = peg_file(dir.path().join("peg"));
         for number in 0..3 {
@@ -267,11 +269,11 @@ mod tests {
         let path = dir.path().join("state");
         consensus_file(&path).store(&SignState::default()).unwrap();
         let error = peg_file(&path).load::<SignState>().unwrap_err();
-        assert!(error.to_string().contains("not as such a file does"), "{error}");
+        assert!(error.to_string().contains("not the start of such a file"), "{error}");
     }
 
     #[test]
-    fn a_leftover_of_a_crash_between_write_and_rename_changes_nothing() {
+    fn a_file_left_by_a_crash_between_write_and_rename_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peg");
         let file = peg_file(&path);
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_fails_says_so_and_keeps_the_old_content() {
+    fn a_failed_store_is_an_error_and_keeps_the_old_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peg");
         let file = peg_file(&path);

@@ -56,7 +56,7 @@ pub enum WalError {
     },
     /// Bytes before a synced offset differ from the written ones.
     #[error(
-        "the write-ahead log {} is corrupt at byte {offset}: {reason}. The disk may be failing. If this node validates, make sure its sign state is intact; then move the log away, and the node rejoins at the next height",
+        "the write-ahead log {} is corrupt at byte {offset}: {reason}. The disk may be failing. If this node validates, make sure its sign state is intact; then move the log away; the node then rejoins at the next height",
         .path.display()
     )]
     Corrupt {
@@ -69,7 +69,7 @@ pub enum WalError {
     },
     /// The log belongs to another chain.
     #[error(
-        "the write-ahead log {} belongs to the chain with genesis {found}, this node runs {expected}. Use the matching data directory",
+        "the write-ahead log {} belongs to the chain with genesis {found}, but this node runs {expected}. Use the matching data directory",
         .path.display()
     )]
     ForeignChain {
@@ -81,7 +81,7 @@ pub enum WalError {
         found: B256,
     },
     /// The entry is longer than [`MAX_ENTRY_BYTES`]. A bug of the caller.
-    #[error("an entry of {0} bytes; at most {MAX_ENTRY_BYTES} are logged")]
+    #[error("the entry has {0} bytes, but at most {MAX_ENTRY_BYTES} can be logged")]
     EntryTooLarge(usize),
     /// An earlier write failed, so the content of the file is uncertain. The node must stop.
     #[error("an earlier write to the write-ahead log failed; restart the node once the disk is healthy")]
@@ -126,7 +126,7 @@ impl Wal {
         let (length, end) = (as_u64(content.len()), as_u64(end));
         if end < length {
             tracing::warn!(path = %path.display(), height, at = end, bytes = length - end,
-                "dropped the torn tail of the write-ahead log: it was never synced");
+                "dropped the torn tail of the write-ahead log, which was never synced");
             file.truncate(end).map_err(failed("cut"))?;
         }
         // The content and the file's name may only have been in the page cache of the process that died.
@@ -265,7 +265,7 @@ fn read_header(path: &Path, chain: B256, content: &[u8]) -> Result<(u64, u64), W
         return Err(corrupt(path, as_u64(content.len()), "it ends inside the header"));
     };
     if !header.starts_with(&MAGIC) {
-        return Err(corrupt(path, 0, "it does not start as a log of this version does"));
+        return Err(corrupt(path, 0, "it does not start like a log of this version"));
     }
     let (covered, checksum) = header.split_at(HEADER_BYTES - 4);
     if CRC.checksum(covered).to_le_bytes() != checksum {

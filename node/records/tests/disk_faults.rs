@@ -201,7 +201,7 @@ fn a_sign_state_that_may_have_been_replaced_is_not_replaced_again() {
 }
 
 #[test]
-fn what_a_dead_process_left_is_made_durable_before_it_is_relied_on() {
+fn files_of_a_dead_process_are_made_durable_before_they_are_used() {
     let dir = tempfile::tempdir().unwrap();
     let (faulty, disk) = faulty();
     let (log, state) = (dir.path().join("wal"), SignStateFile::new(Arc::clone(&disk), dir.path().join("sign_state")));

@@ -107,7 +107,7 @@ proptest! {
 }
 
 #[test]
-fn a_new_log_says_that_it_was_created() {
+fn a_new_log_is_reported_as_created() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wal");
     let (wal, entries) = open(&path).unwrap();
@@ -117,7 +117,7 @@ fn a_new_log_says_that_it_was_created() {
 }
 
 #[test]
-fn appending_goes_on_after_reopening_and_after_a_torn_tail() {
+fn appending_continues_after_reopening_and_after_a_torn_tail() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wal");
     write(&path, 3, &[vec![b"one".to_vec()], vec![b"two".to_vec()]]);
@@ -135,7 +135,7 @@ fn appending_goes_on_after_reopening_and_after_a_torn_tail() {
 }
 
 #[test]
-fn a_reset_empties_the_log_and_a_leftover_of_an_interrupted_one_does_no_harm() {
+fn a_reset_empties_the_log_and_files_of_an_interrupted_reset_are_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wal");
     write(&path, 3, &[vec![b"one".to_vec()]]);
@@ -164,7 +164,7 @@ fn another_chains_log_is_refused_and_both_are_named() {
 }
 
 #[test]
-fn bytes_of_another_log_inside_a_payload_never_pass_for_entries() {
+fn bytes_of_another_log_inside_a_payload_are_never_read_as_entries() {
     let dir = tempfile::tempdir().unwrap();
     let (path, other) = (dir.path().join("wal"), dir.path().join("other"));
     write(&other, 3, &[vec![b"a".to_vec()], vec![b"b".to_vec()]]);
@@ -179,7 +179,7 @@ fn bytes_of_another_log_inside_a_payload_never_pass_for_entries() {
 }
 
 #[test]
-fn an_entry_that_is_too_long_is_refused_and_the_log_goes_on() {
+fn an_entry_that_is_too_long_is_refused_and_the_log_stays_usable() {
     let dir = tempfile::tempdir().unwrap();
     let (mut wal, _) = open(&dir.path().join("wal")).unwrap();
     assert!(matches!(wal.append(&vec![0; MAX_ENTRY_BYTES + 1]), Err(WalError::EntryTooLarge(_))));

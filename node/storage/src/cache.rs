@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_latest_is_not_added_and_unknown_keys_are_not_kept_up() {
+    fn outdated_values_are_not_added_and_uncached_keys_are_not_updated() {
         let cache = LatestCache::new(64);
         cache.add(1u8, Some("stale"), 5, || false);
         cache.change(&2, Some("new"), 6);

@@ -107,7 +107,7 @@ macro_rules! borsh_values {
     ($($type:ty),+ $(,)?) => {$(
         impl Value for $type {
             fn encode(&self) -> Vec<u8> {
-                borsh::to_vec(self).expect("writing to memory does not fail")
+                borsh::to_vec(self).expect("writing to memory cannot fail")
             }
             fn decode(bytes: &[u8]) -> Result<Self, String> {
                 borsh::from_slice(bytes).map_err(|error| error.to_string())
@@ -134,7 +134,7 @@ impl Value for () {
         Vec::new()
     }
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.is_empty() { Ok(()) } else { Err(format!("{} bytes where none belong", bytes.len())) }
+        if bytes.is_empty() { Ok(()) } else { Err(format!("the value has {} bytes, but must be empty", bytes.len())) }
     }
 }
 
@@ -154,7 +154,8 @@ impl Value for U256 {
         self.to_be_bytes_trimmed_vec()
     }
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        Self::try_from_be_slice(bytes).ok_or_else(|| format!("{} bytes for a number of 32", bytes.len()))
+        Self::try_from_be_slice(bytes)
+            .ok_or_else(|| format!("the number has {} bytes, but at most 32 are allowed", bytes.len()))
     }
 }
 
@@ -172,7 +173,7 @@ impl Value for HeaderRow {
         bytes
     }
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (hash, mut rlp) = bytes.split_first_chunk::<32>().ok_or("too short for a hash")?;
+        let (hash, mut rlp) = bytes.split_first_chunk::<32>().ok_or("the row is too short for a hash")?;
         let header = Header::decode(&mut rlp).map_err(|error| error.to_string())?;
         if !rlp.is_empty() {
             return Err("bytes follow the header".to_owned());
@@ -189,7 +190,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_come_back_and_no_bytes_panic(owner in any::<Option<[u8; 32]>>(), path in prop::collection::vec(0u8..16, 0..=64),
+        fn keys_round_trip_and_no_bytes_panic(owner in any::<Option<[u8; 32]>>(), path in prop::collection::vec(0u8..16, 0..=64),
                                              slot in any::<([u8; 20], [u8; 32])>(), junk in prop::collection::vec(any::<u8>(), 0..80)) {
             let node: NodeKey = (owner.map(B256::from), Nibbles::from_nibbles(path));
             prop_assert_eq!(<NodeKey as Key>::decode(&Key::encode(&node)), Some(node));
@@ -207,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn no_node_key_begins_another(a in prop::collection::vec(0u8..16, 0..=6), b in prop::collection::vec(0u8..16, 0..=6)) {
+        fn no_node_key_is_a_prefix_of_another(a in prop::collection::vec(0u8..16, 0..=6), b in prop::collection::vec(0u8..16, 0..=6)) {
             let a: NodeKey = (None, Nibbles::from_nibbles(a));
             let b: NodeKey = (None, Nibbles::from_nibbles(b));
             prop_assume!(a != b);

@@ -24,7 +24,7 @@ impl Storage {
     /// survive a power cut, and the head, [`Self::latest`] and the listeners have moved to it.
     ///
     /// # Errors
-    /// [`StorageError::Gap`], [`StorageError::WrongParent`], [`StorageError::WrongCertificate`] and
+    /// [`StorageError::Gap`], [`StorageError::WrongPreviousBlock`], [`StorageError::WrongCertificate`] and
     /// [`StorageError::Inconsistent`] when it does not follow the head; then nothing has changed. When
     /// [`StorageError::is_fatal`], the write failed and may or may not be visible after a restart: the node must stop, and
     /// every further commit returns [`StorageError::Halted`].
@@ -84,7 +84,7 @@ impl Store {
             return Err(StorageError::Gap { head: head.header.number, got: number });
         }
         if header.parent_hash != head.hash {
-            return Err(StorageError::WrongParent { number, expected: head.hash, got: header.parent_hash });
+            return Err(StorageError::WrongPreviousBlock { number, expected: head.hash, got: header.parent_hash });
         }
         if certificate.height.0 != number || certificate.block_hash != executed.hash {
             return Err(StorageError::WrongCertificate {
@@ -96,7 +96,7 @@ impl Store {
         }
         let inconsistent = |what| Err(StorageError::Inconsistent { number, what });
         if header.hash_slow() != executed.hash {
-            return inconsistent("its hash is not that of its header");
+            return inconsistent("its hash does not match its header");
         }
         let transactions = executed.block.transactions.len();
         if executed.senders.len() != transactions || executed.receipts.len() != transactions {

@@ -27,7 +27,7 @@ pub enum StorageError {
     },
     /// The data was written by a version with another layout. The operator must resolve it.
     #[error(
-        "{} was written by another version of this software ({detail}); this one reads schema version {supported}. Use that version, or an empty data directory",
+        "{} was written by another version of this software ({detail}); this version reads schema version {supported}. Use that version, or an empty data directory",
         .dir.display()
     )]
     UnknownSchema {
@@ -68,8 +68,8 @@ pub enum StorageError {
         got: u64,
     },
     /// The previous block that the block names is not the head. A bug of the caller, or a failure of consensus.
-    #[error("block {number} names parent {got}, but block {} is {expected}", .number.saturating_sub(1))]
-    WrongParent {
+    #[error("block {number} names the previous block {got}, but block {} is {expected}", .number.saturating_sub(1))]
+    WrongPreviousBlock {
         /// Number of the block to commit.
         number: u64,
         /// Hash of the durable head.
@@ -98,7 +98,7 @@ pub enum StorageError {
         what: &'static str,
     },
     /// The state at this height was pruned. The user can use an archive node.
-    #[error("the state of block {number} is pruned; the oldest kept is that of block {oldest}")]
+    #[error("the state of block {number} is pruned; the oldest kept state is that of block {oldest}")]
     Pruned {
         /// Requested height.
         number: u64,
@@ -114,7 +114,7 @@ pub enum StorageError {
         head: u64,
     },
     /// A log query spans more blocks than allowed. The user must narrow it.
-    #[error("the range spans {asked} blocks; at most {limit} may be queried at once")]
+    #[error("the range spans {asked} blocks, but at most {limit} may be queried at once")]
     TooManyBlocks {
         /// Blocks in the range.
         asked: u64,

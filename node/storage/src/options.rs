@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_entry_is_pruned_once_no_kept_state_needs_it() {
         let key = |block: u64| [b"key".as_slice(), &block.to_be_bytes()].concat();
-        assert!(is_below(&key(7), 7), "it tells the state before block 7");
+        assert!(is_below(&key(7), 7), "its value belongs to the state before block 7");
         assert!(is_below(&key(6), 7));
         assert!(!is_below(&key(8), 7), "the state of block 7 needs it");
         assert!(!is_below(b"short", 7));

@@ -171,7 +171,7 @@ impl Storage {
         let state = self.latest();
         let checkpoint = PegModule::checkpoint(&mut peg_state(&*state), number)
             .map_err(|error| corrupt(error.to_string()))?
-            .ok_or_else(|| corrupt("the state does not hold it".to_owned()))?;
+            .ok_or_else(|| corrupt("the state does not contain it".to_owned()))?;
         Ok(CheckpointRecord {
             checkpoint,
             signatures,

@@ -105,7 +105,6 @@ pub struct TablesError(pub String);
 /// Rows of bytes in families, each ordered by key, and atomic batches of writes. A read sees every write that
 /// returned before the read began. Each single row of a batch is seen completely or not at all, but two reads during a batch
 /// may see one row before it and the other after it.
-/// written may see the one before it and the other after it.
 pub trait Tables: Send + Sync + 'static {
     /// Passes the value of a row to `read`, once; `false` when the row does not exist.
     ///

@@ -115,7 +115,7 @@ fn what_does_not_follow_the_head_is_refused_and_changes_nothing(place: &Place) {
     assert!(matches!(refused(&first.0), StorageError::Gap { head: 1, got: 1 }), "a block twice");
     assert!(matches!(refused(&with_header(&|header| header.number = 3)), StorageError::Gap { head: 1, got: 3 }));
     let orphan = with_header(&|header| header.parent_hash = keccak256(b"another"));
-    assert!(matches!(refused(&orphan), StorageError::WrongParent { number: 2, .. }));
+    assert!(matches!(refused(&orphan), StorageError::WrongPreviousBlock { number: 2, .. }));
     let misnamed = alter(&|executed| executed.hash = keccak256(b"another"));
     assert!(matches!(refused(&misnamed), StorageError::Inconsistent { number: 2, .. }));
     let unsent = alter(&|executed| executed.senders.truncate(1));
@@ -221,7 +221,7 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn whatever_tail_a_crash_leaves_the_database_is_a_prefix_of_the_committed_blocks() {
+fn after_a_crash_with_any_tail_the_database_is_a_prefix_of_the_committed_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let mut chain = TestChain::open(dir.path(), StorageOptions::default());
     for number in 1..=12 {
@@ -261,7 +261,7 @@ fn whatever_tail_a_crash_leaves_the_database_is_a_prefix_of_the_committed_blocks
 }
 
 #[test]
-fn a_process_killed_between_commits_loses_none_that_returned() {
+fn a_process_killed_between_commits_loses_no_finished_commit() {
     const CHILD: &str = "CAUSEWAY_STORAGE_TEST_CHILD";
     if let Ok(dir) = std::env::var(CHILD) {
         let mut chain = TestChain::open(Path::new(&dir), StorageOptions::default());
@@ -272,7 +272,7 @@ fn a_process_killed_between_commits_loses_none_that_returned() {
     }
     let dir = tempfile::tempdir().unwrap();
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "commit::a_process_killed_between_commits_loses_none_that_returned", "--nocapture"])
+        .args(["--exact", "commit::a_process_killed_between_commits_loses_no_finished_commit", "--nocapture"])
         .env(CHILD, dir.path())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_state_reads_as_it_was(steps in steps(), small_cache in any::<bool>(), depth in prop::option::of(0u64..6), in_memory in any::<bool>()) {
+    fn every_kept_state_reads_its_own_values(steps in steps(), small_cache in any::<bool>(), depth in prop::option::of(0u64..6), in_memory in any::<bool>()) {
         let place = if in_memory { Place::memory() } else { Place::rocks() };
         let history = depth.map_or(HistoryDepth::Archive, HistoryDepth::Blocks);
         let cache_entries = if small_cache { 16 } else { 4_096 };

@@ -15,7 +15,7 @@ pub enum TrieError {
     #[error("cannot read {0}: {1}")]
     Source(Box<NodePlace>, #[source] NodeSourceError),
     /// A parent node refers to this node but the source does not have it. The store is incomplete.
-    #[error("{place} is missing (its parent expects hash {expected})")]
+    #[error("{place} is missing (its parent node expects hash {expected})")]
     MissingNode {
         /// The position of the missing node.
         place: Box<NodePlace>,

@@ -73,15 +73,15 @@ impl<'a> Reader<'a> {
 fn shape_fault(path: &Nibbles, node: &TrieNode) -> Option<&'static str> {
     let depth = path.len();
     match node {
-        TrieNode::EmptyRoot => Some("an empty node inside a trie"),
+        TrieNode::EmptyRoot => Some("an empty node is inside a trie"),
         TrieNode::Leaf(leaf) if depth + leaf.key.len() != KEY_NIBBLES => Some("a leaf's path is not 64 nibbles"),
-        TrieNode::Leaf(leaf) if leaf.value.is_empty() => Some("a leaf without a value"),
-        TrieNode::Extension(extension) if extension.key.is_empty() => Some("an extension of no nibbles"),
+        TrieNode::Leaf(leaf) if leaf.value.is_empty() => Some("a leaf has no value"),
+        TrieNode::Extension(extension) if extension.key.is_empty() => Some("an extension has no nibbles"),
         TrieNode::Extension(extension) if depth + extension.key.len() >= KEY_NIBBLES => {
-            Some("an extension that leaves no nibble for its branch")
+            Some("an extension leaves no nibble for its branch")
         }
-        TrieNode::Branch(_) if depth >= KEY_NIBBLES => Some("a branch below the last nibble"),
-        TrieNode::Branch(branch) if branch.stack.len() < 2 => Some("a branch of fewer than two children"),
+        TrieNode::Branch(_) if depth >= KEY_NIBBLES => Some("a branch is below the last nibble"),
+        TrieNode::Branch(branch) if branch.stack.len() < 2 => Some("a branch has fewer than two children"),
         _ => None,
     }
 }

@@ -306,5 +306,5 @@ fn child_path(path: Nibbles, nibble: u8) -> Nibbles {
 
 fn nibble_at(key: &Nibbles, depth: usize) -> u8 {
     debug_assert!(depth < KEY_NIBBLES);
-    key.get(depth).expect("no branch stands below the last nibble: the reader refuses it and keys are distinct")
+    key.get(depth).expect("no branch is below the last nibble: the reader refuses it and keys are distinct")
 }

@@ -60,7 +60,7 @@ fn a_wrong_node_is_named_by_trie_and_path() {
 }
 
 #[test]
-fn a_failing_store_is_passed_on_and_can_be_told_apart() {
+fn a_failing_store_is_reported_as_its_own_error() {
     #[derive(Debug, thiserror::Error)]
     #[error("pruned")]
     struct Pruned;
@@ -76,7 +76,7 @@ fn a_failing_store_is_passed_on_and_can_be_told_apart() {
 }
 
 #[test]
-fn nodes_that_decode_but_cannot_stand_there_are_malformed() {
+fn nodes_that_decode_but_are_invalid_at_their_path_are_malformed() {
     let hash = RlpNode::word_rlp(&keccak256(b"child"));
     let short_leaf = TrieNode::Leaf(LeafNode::new(Nibbles::from_nibbles([1, 2, 3]), vec![1]));
     let valueless = TrieNode::Leaf(LeafNode::new(Nibbles::unpack(B256::ZERO), Vec::new()));
@@ -95,7 +95,7 @@ fn nodes_that_decode_but_cannot_stand_there_are_malformed() {
 }
 
 #[test]
-fn bytes_after_a_node_and_bytes_that_are_no_node_are_refused() {
+fn bytes_after_a_node_and_bytes_that_do_not_decode_are_refused() {
     let mut rlp = Vec::new();
     TrieNode::Leaf(LeafNode::new(Nibbles::unpack(B256::ZERO), vec![1])).encode(&mut rlp);
     rlp.push(0x80);

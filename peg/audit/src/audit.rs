@@ -18,10 +18,12 @@ use std::collections::BTreeMap;
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The genesis file describes a chain without a peg.
-    #[error("the genesis file describes a chain without a peg: nothing to audit")]
+    #[error("the genesis file describes a chain without a peg, so there is nothing to audit")]
     NotPegged,
     /// The bundle is of another chain than the genesis file.
-    #[error("the evidence is of the chain {evidence}, the genesis file gives {genesis}: use that chain's genesis file")]
+    #[error(
+        "the evidence is of the chain {evidence}, but the genesis file gives {genesis}: use that chain's genesis file"
+    )]
     OtherChain {
         /// Genesis hash of the evidence.
         evidence: B256,
@@ -87,7 +89,7 @@ pub fn audit(bundle: &Bundle, genesis: &Genesis) -> Result<Report, AuditError> {
         return Err(AuditError::OtherChain { evidence: bundle.genesis_hash, genesis: genesis.hash });
     }
     genesis.rules(bundle.sidechain.head)?;
-    let mut evidence = Check::new(0, "the evidence is what its hashes, roots and proofs cover");
+    let mut evidence = Check::new(0, "the evidence matches its hashes, roots and proofs");
     check_identity(bundle, genesis, spec, &mut evidence);
     let chain = Sidechain::read(&bundle.sidechain, &mut evidence);
     let parent = Parent::read(&bundle.parent, spec, &mut evidence);
@@ -183,13 +185,14 @@ fn check_deployment(bundle: &Bundle, parent: &Parent, spec: &PegSpec, epoch: u64
 }
 
 fn check_identity(bundle: &Bundle, genesis: &Genesis, spec: &PegSpec, check: &mut Check) {
-    let next = "point the endpoints at the chains that the genesis file names";
+    let next = "use endpoints of the chains that the genesis file names";
     if bundle.sidechain.chain_id != genesis.spec.chain_id {
-        let reason = format!("chain id {}, genesis has {}", bundle.sidechain.chain_id, genesis.spec.chain_id);
+        let reason =
+            format!("the chain id is {}, but genesis has {}", bundle.sidechain.chain_id, genesis.spec.chain_id);
         check.fail(Object::Block(bundle.sidechain.head), reason, next);
     }
     if bundle.parent.chain_id != spec.parent_chain_id {
-        let reason = format!("chain id {}, genesis has {}", bundle.parent.chain_id, spec.parent_chain_id);
+        let reason = format!("the chain id is {}, but genesis has {}", bundle.parent.chain_id, spec.parent_chain_id);
         check.fail(Object::ParentBlock(bundle.parent.finalized.height), reason, next);
     }
 }

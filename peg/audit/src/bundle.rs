@@ -236,7 +236,7 @@ pub enum BundleError {
     Json(#[from] serde_json::Error),
     /// The format is older than this release's.
     #[error(
-        "the bundle has format {found}, from before validator sets could change; this release reads format {BUNDLE_FORMAT}: \
+        "the bundle has the old format {found}, without changes of validator sets; this release reads format {BUNDLE_FORMAT}: \
          collect the evidence again, or use the release that wrote the bundle"
     )]
     Old {
@@ -244,7 +244,9 @@ pub enum BundleError {
         found: u32,
     },
     /// The format is newer than this release's.
-    #[error("the bundle has format {found}, this release reads {BUNDLE_FORMAT}: use a release as new as the bundle's")]
+    #[error(
+        "the bundle has format {found}, but this release reads {BUNDLE_FORMAT}: use the release that made the bundle, or a newer one"
+    )]
     New {
         /// The format found.
         found: u32,

@@ -22,7 +22,7 @@ use crate::{
 use alloy_primitives::U256;
 
 /// Advice for a sidechain that contradicts itself or the parent.
-const STOP: &str = "keep the bundle, do not deposit, and warn the operators: the chain's history is not honest";
+const STOP: &str = "keep the bundle, do not deposit, and warn the operators: the chain's history is false";
 
 /// Fails unless the peg's proven slot has the expected value at every height that needs a proof. `expected` computes the
 /// value from the history up to a height. A missing proof fails check 0, once.
@@ -40,9 +40,8 @@ fn require_slot(
             && value != expected
         {
             let (value, expected) = (shown(value), shown(expected));
-            let reason = format!(
-                "the {what} is {value} in the state of block {height}, the history up to there gives {expected}"
-            );
+            let reason =
+                format!("the {what} is {value} in the state of block {height}, but {expected} by the history up to it");
             check.fail(object, reason, STOP);
         }
     }

@@ -60,17 +60,19 @@ pub enum CollectError {
     Audit(#[from] AuditError),
     /// The two URLs are swapped.
     #[error(
-        "the two URLs look exchanged: the sidechain's leads to the parent (chain id {parent}), the parent's to the sidechain \
+        "the two URLs are swapped: the sidechain's URL leads to the parent (chain id {parent}), the parent's to the sidechain \
          (chain id {sidechain})"
     )]
-    Exchanged {
+    SwappedUrls {
         /// Chain id of the parent.
         parent: u64,
         /// Chain id of the sidechain.
         sidechain: u64,
     },
     /// A URL leads to another chain than the one in genesis.
-    #[error("the {side}'s URL leads to a chain with id {found}{hint}; the genesis file has {expected} for the {side}")]
+    #[error(
+        "the {side}'s URL leads to a chain with id {found}{hint}, but the genesis file has {expected} for the {side}"
+    )]
     OtherChainId {
         /// Which endpoint.
         side: Side,
@@ -121,13 +123,13 @@ pub async fn collect(endpoints: &Endpoints, genesis: &Genesis) -> Result<Bundle,
         let Totals { minted, burned, acknowledged } = totals(&sidechain_evidence);
         let claimed = claims.iter().map(|claim| claim.index.saturating_add(1)).max().unwrap_or_default();
         if claimed > burned {
-            fault = format!("withdrawal {} is claimed and not burned at block {head}", claimed.saturating_sub(1));
+            fault = format!("withdrawal {} is claimed, but not burned at block {head}", claimed.saturating_sub(1));
         } else if minted > parent_evidence.values.deposit_nonce {
             let height = parent_evidence.finalized.height;
-            fault = format!("deposit {minted} is minted and not final at parent block {height}");
+            fault = format!("deposit {minted} is minted, but not final at parent block {height}");
         } else if acknowledged > parent_evidence.values.epoch {
             let height = parent_evidence.finalized.height;
-            fault = format!("validator set {acknowledged} is acknowledged and not in force at parent block {height}");
+            fault = format!("validator set {acknowledged} is acknowledged, but not in force at parent block {height}");
         } else {
             return Ok(bundle(genesis, sidechain_evidence, parent_evidence));
         }
@@ -169,7 +171,7 @@ fn totals(evidence: &SidechainEvidence) -> Totals {
 fn check_ids(sidechain: u64, parent: u64, genesis: &Genesis, spec: &PegSpec) -> Result<(), CollectError> {
     let (ours, theirs) = (genesis.spec.chain_id, spec.parent_chain_id);
     if ours != theirs && (sidechain, parent) == (theirs, ours) {
-        return Err(CollectError::Exchanged { parent: theirs, sidechain: ours });
+        return Err(CollectError::SwappedUrls { parent: theirs, sidechain: ours });
     }
     for (side, found, expected, other, hint) in [
         (Side::Sidechain, sidechain, ours, theirs, ", which is the parent"),
@@ -225,7 +227,7 @@ async fn read_sidechain(
     let mut headers: Vec<Bytes> = stream::iter(missing)
         .map(|height| async move {
             let (number, _, raw) = raw_header(rpc, &rpc.block(&hex(height), false).await?)?;
-            if number == height { Ok(raw) } else { Err(rpc.nonsense(format!("block {number} instead of {height}"))) }
+            if number == height { Ok(raw) } else { Err(rpc.invalid(format!("block {number} instead of {height}"))) }
         })
         .buffered(CONCURRENT)
         .try_collect()
@@ -291,7 +293,7 @@ async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>,
     let current = rpc.slot(PEG, layout::VALIDATOR_EPOCH, head).await?;
     let last = u64::try_from(current).ok().and_then(|current| current.checked_add(1));
     let Some(last) = last.filter(|last| *last <= base.saturating_add(MAX_EPOCHS)) else {
-        return Err(rpc.nonsense(format!("epoch {current} at block {head}")));
+        return Err(rpc.invalid(format!("epoch {current} at block {head}")));
     };
     let records: Vec<(u64, [u64; 4])> = stream::iter(base..=last)
         .map(|epoch| async move {
@@ -316,7 +318,7 @@ async fn read_sets(rpc: &Rpc, base: u64, head: u64) -> Result<(Vec<SetEvidence>,
         .await?;
     // Only this set may still change between two requests.
     if sets.last().is_some_and(|set| B256::from(announced) != set.commitment) {
-        return Err(rpc.nonsense(format!("the set announced for epoch {last} is not that of block {head}; read again")));
+        return Err(rpc.invalid(format!("the set announced for epoch {last} changed after block {head}; read again")));
     }
     Ok((sets, handovers))
 }
@@ -371,16 +373,16 @@ async fn read_record(rpc: &Rpc, number: u64, digest: B256) -> Result<RecordEvide
             return Ok(RecordEvidence { number, transaction: raw_transaction(rpc, json)?, digest });
         }
     }
-    Err(rpc.nonsense(format!("block {number} has the event of a checkpoint certificate and not the certificate")))
+    Err(rpc.invalid(format!("block {number} has the event of a checkpoint certificate, but not the certificate")))
 }
 
 /// The bytes of a transaction from its JSON. The block's transactions root decides whether they are right.
 fn raw_transaction(rpc: &Rpc, json: Value) -> Result<Bytes, ReadError> {
-    let bad = |e: serde_json::Error| rpc.nonsense(format!("a transaction: {e}"));
+    let bad = |e: serde_json::Error| rpc.invalid(format!("a transaction: {e}"));
     if json.get("type").and_then(Value::as_str) == Some(&hex(SYSTEM_TX_TYPE.into())) {
         let tx: RawSystemTx = serde_json::from_value(json).map_err(bad)?;
         let index = u32::try_from(tx.transaction_index.to::<u64>())
-            .map_err(|_| rpc.nonsense("a transaction index above 32 bits"))?;
+            .map_err(|_| rpc.invalid("a transaction index above 32 bits"))?;
         let (block_number, gas_limit) = (tx.block_number.to(), tx.gas.to());
         return Ok(SystemTx { block_number, index, to: tx.to, gas_limit, input: tx.input }.encode());
     }
@@ -393,12 +395,12 @@ fn encode_receipt(rpc: &Rpc, raw: RawReceipt) -> Result<Bytes, ReadError> {
     let logs = raw
         .logs
         .into_iter()
-        .map(|log| Log::new(log.address, log.topics, log.data).ok_or_else(|| rpc.nonsense("a log with 5 topics")))
+        .map(|log| Log::new(log.address, log.topics, log.data).ok_or_else(|| rpc.invalid("a log with 5 topics")))
         .collect::<Result<_, _>>()?;
     let status = (raw.status.to::<u64>() == 1).into();
     let receipt = Receipt { status, cumulative_gas_used: raw.cumulative_gas_used.to(), logs };
     let mut out = Vec::new();
-    let ty = u8::try_from(raw.ty.to::<u64>()).map_err(|_| rpc.nonsense("a receipt type above 8 bits"))?;
+    let ty = u8::try_from(raw.ty.to::<u64>()).map_err(|_| rpc.invalid("a receipt type above 8 bits"))?;
     if ty != 0 {
         out.push(ty);
     }
@@ -413,13 +415,16 @@ fn header_of(rpc: &Rpc, block: &Value) -> Result<(u64, B256), ReadError> {
 /// Number, hash and RLP of a block's header; the hash of the header must equal the hash in the JSON.
 fn raw_header(rpc: &Rpc, block: &Value) -> Result<(u64, B256, Bytes), ReadError> {
     let header: RpcHeader =
-        serde_json::from_value(block.clone()).map_err(|e| rpc.nonsense(format!("a block's header: {e}")))?;
+        serde_json::from_value(block.clone()).map_err(|e| rpc.invalid(format!("a block's header: {e}")))?;
     let raw = Bytes::from(alloy_rlp::encode(&header.inner));
     let hash = keccak256(&raw);
     if hash == header.hash {
         Ok((header.inner.number, hash, raw))
     } else {
-        Err(rpc.nonsense(format!("the header of block {} hashes to {hash}, not {}", header.inner.number, header.hash)))
+        Err(rpc.invalid(format!(
+            "the header of block {} hashes to {hash} instead of {}",
+            header.inner.number, header.hash
+        )))
     }
 }
 
@@ -442,7 +447,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_of_links_and_checkpoints_are_wanted_once_and_those_of_whole_blocks_not() {
+    fn headers_of_links_and_checkpoints_are_requested_once_and_not_for_whole_blocks() {
         let mut wanted: Vec<u64> = headers_wanted(BTreeSet::from([3, 10, 14]), 5, 17).collect();
         wanted.sort_unstable();
         assert_eq!(wanted, [4, 5, 15, 17]);
@@ -450,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_is_only_claimed_costs_no_memory() {
+    fn a_claimed_head_costs_no_memory() {
         let wanted = headers_wanted(BTreeSet::from([7]), 2, u64::MAX);
         assert_eq!(wanted.take(4).collect::<Vec<_>>(), [8, u64::MAX, 2, 4]);
     }

@@ -44,13 +44,13 @@ impl History {
         for (claim, epoch) in claims.iter().zip(base.saturating_add(1)..) {
             let object = Object::ValidatorSet(claim.epoch);
             if claim.epoch != epoch {
-                check.fail(object, format!("it stands where the set of epoch {epoch} is due"), AGAIN);
+                check.fail(object, format!("it is at the position of the set of epoch {epoch}"), AGAIN);
                 break;
             }
             let before = history.epochs.last().and_then(|before| before.first);
             let rises = claim.first_checkpoint.is_none_or(|first| before.is_some_and(|before| first > before));
             if !rises {
-                check.fail(object, "its first checkpoint is not after that of the epoch before it", AGAIN);
+                check.fail(object, "its first checkpoint is not after that of the previous epoch", AGAIN);
                 break;
             }
             let set = members(claim, check);
@@ -63,7 +63,7 @@ impl History {
         };
         if history.epochs.len() < 2 || begun(1) == Some(true) || begun(3) == Some(false) {
             let object = Object::ValidatorSet(history.last().saturating_add(1));
-            check.fail(object, "the sets do not end with the one that is announced at the head", AGAIN);
+            check.fail(object, "the last set is not the one announced at the head", AGAIN);
         }
         history
     }
@@ -145,7 +145,7 @@ fn members(claim: &SetEvidence, check: &mut Check) -> Option<PegValidatorSet> {
     };
     let hash = set.commitment();
     if hash != claim.commitment {
-        let reason = format!("its members hash to {hash}, the checkpoints before it name {}", claim.commitment);
+        let reason = format!("its members hash to {hash}, but earlier checkpoints name {}", claim.commitment);
         check.fail(object, reason, AGAIN);
         return None;
     }

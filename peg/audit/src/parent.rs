@@ -75,13 +75,13 @@ impl Parent {
         let finalized = &evidence.finalized;
         for pair in logs.windows(2) {
             if (pair[0].height, pair[0].log_index) == (pair[1].height, pair[1].log_index) {
-                check.fail(Object::ParentBlock(pair[0].height), "one event is listed twice", ENDPOINT);
+                check.fail(Object::ParentBlock(pair[0].height), "an event is listed twice", ENDPOINT);
             }
         }
         for log in logs {
             let object = Object::ParentBlock(log.height);
             if log.height > finalized.height || (log.height == finalized.height && log.block_hash != finalized.hash) {
-                check.fail(object, "an event outside the finalised chain", ENDPOINT);
+                check.fail(object, "an event is not in the finalised chain", ENDPOINT);
             }
             let topics = log.topics.iter().copied();
             if log.address == spec.vault {
@@ -109,7 +109,8 @@ impl Parent {
                     Err(_) => check.fail(object, "an event of the registry does not decode", ENDPOINT),
                 }
             } else {
-                let reason = format!("an event of {} with {} topics is no event of the peg", log.address, topics.len());
+                let reason =
+                    format!("an event of {} with {} topics is not an event of the peg", log.address, topics.len());
                 check.fail(object, reason, ENDPOINT);
             }
         }
@@ -129,7 +130,7 @@ pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mu
                 if keccak256(raw) == finalized.hash
                     && header.number == finalized.height
                     && header.state_root == finalized.state_root => {}
-            _ => check.fail(object, "its header does not give its hash, height and state root", ENDPOINT),
+            _ => check.fail(object, "its header does not match its hash, height and state root", ENDPOINT),
         },
     }
     let values = &evidence.values;
@@ -166,7 +167,11 @@ pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mu
     for (what, proven, answered) in pairs {
         if proven != Some(answered) {
             let proven = proven.map_or("nothing".to_owned(), |value| format!("{value:#x}"));
-            check.fail(object, format!("{what} answered {answered:#x}, its storage proof gives {proven}"), ENDPOINT);
+            check.fail(
+                object,
+                format!("{what} returned {answered:#x}, but its storage proof gives {proven}"),
+                ENDPOINT,
+            );
         }
     }
 }
@@ -175,7 +180,7 @@ pub(crate) fn check_values(evidence: &ParentEvidence, spec: &PegSpec, check: &mu
 fn account(evidence: &ParentEvidence, address: Address, check: &mut Check) -> Option<(U256, BTreeMap<U256, U256>)> {
     let account = evidence.proofs.iter().find(|account| account.address == address)?;
     if account.height != evidence.finalized.height {
-        check.fail(Object::Contract(address), format!("a proof at parent block {}", account.height), ENDPOINT);
+        check.fail(Object::Contract(address), format!("its proof is of parent block {}", account.height), ENDPOINT);
         return None;
     }
     match proof::verify(account, evidence.finalized.state_root) {

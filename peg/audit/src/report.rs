@@ -204,7 +204,7 @@ impl fmt::Display for Report {
             None => writeln!(f, "proven     nothing yet: no checkpoint is certified")?,
         }
         writeln!(f)?;
-        writeln!(f, "check  verdict  what")?;
+        writeln!(f, "check  verdict  statement")?;
         for check in &self.checks {
             let verdict = if check.holds { "holds" } else { "FAILS" };
             writeln!(f, "{:>5}  {verdict:<7}  {}", check.id, check.name)?;

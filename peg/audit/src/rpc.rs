@@ -45,7 +45,7 @@ impl fmt::Display for Side {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Not a URL, or no HTTP client.
-    #[error("the {side} endpoint is not usable: {reason}")]
+    #[error("the {side} endpoint cannot be used: {reason}")]
     Endpoint {
         /// The endpoint.
         side: Side,
@@ -77,15 +77,15 @@ pub enum ReadError {
         deadline: Duration,
     },
     /// The answer does not match the request.
-    #[error("the {side} endpoint answered nonsense: {reason}")]
-    Nonsense {
+    #[error("the {side} endpoint gave an invalid answer: {reason}")]
+    InvalidAnswer {
         /// The endpoint.
         side: Side,
         /// The mismatch.
         reason: String,
     },
     /// One chain advanced past the other while they were read.
-    #[error("the two endpoints are not at matching blocks: {reason}; let the one that lags catch up")]
+    #[error("the two endpoints are not at matching blocks: {reason}; wait until the lagging one has caught up")]
     Unpaired {
         /// The mismatch.
         reason: String,
@@ -122,15 +122,15 @@ impl Rpc {
         Ok(Self { side, url: url.to_string(), client: RpcClient::new_http_with_client(http, url), deadline })
     }
 
-    pub(crate) fn nonsense(&self, reason: impl Into<String>) -> ReadError {
-        ReadError::Nonsense { side: self.side, reason: reason.into() }
+    pub(crate) fn invalid(&self, reason: impl Into<String>) -> ReadError {
+        ReadError::InvalidAnswer { side: self.side, reason: reason.into() }
     }
 
     /// Sends one request.
     pub(crate) async fn ask<R: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<R, ReadError> {
         let late = |_| ReadError::Late { side: self.side, method, deadline: self.deadline };
         let answer = tokio::time::timeout(self.deadline, self.attempt(method, &params)).await.map_err(late)??;
-        serde_json::from_value(answer).map_err(|e| self.nonsense(format!("{method}: {e}")))
+        serde_json::from_value(answer).map_err(|e| self.invalid(format!("{method}: {e}")))
     }
 
     /// Retries transport failures, but not refusals.
@@ -159,7 +159,7 @@ impl Rpc {
     /// A block's JSON by tag or number, with whole transactions if `full`.
     pub(crate) async fn block(&self, tag: &str, full: bool) -> Result<Value, ReadError> {
         let block: Value = self.ask("eth_getBlockByNumber", json!([tag, full])).await?;
-        if block.is_object() { Ok(block) } else { Err(self.nonsense(format!("no block {tag}"))) }
+        if block.is_object() { Ok(block) } else { Err(self.invalid(format!("no block {tag}"))) }
     }
 
     /// A view's result at a block.
@@ -167,7 +167,7 @@ impl Rpc {
         let transaction = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
         let output: Bytes = self.ask("eth_call", json!([transaction, hex(height)])).await?;
         C::abi_decode_returns_validate(&output)
-            .map_err(|e| self.nonsense(format!("{} of {to} at block {height}: {e}", C::SIGNATURE)))
+            .map_err(|e| self.invalid(format!("{} of {to} at block {height}: {e}", C::SIGNATURE)))
     }
 
     /// All events of `addresses` in `from..=to`, in ranges that the endpoint accepts.
@@ -192,7 +192,7 @@ impl Rpc {
             for log in raw {
                 let height = log.block_number.to();
                 if !(next..=last).contains(&height) || !addresses.contains(&log.address) {
-                    return Err(self.nonsense(format!("an event in block {height} that was not asked for")));
+                    return Err(self.invalid(format!("an event in block {height} that was not requested")));
                 }
                 logs.push(LogEvidence {
                     address: log.address,

@@ -209,7 +209,7 @@ impl Sidechain {
                         Caller::Acknowledge => drop(chain.acknowledgements.pop()),
                         Caller::Record | Caller::User => {}
                     }
-                    check.fail(Object::Block(record.number), "its checkpoint certificate is none", ENDPOINT);
+                    check.fail(Object::Block(record.number), "it has no valid checkpoint certificate", ENDPOINT);
                 }
             }
         }
@@ -217,14 +217,18 @@ impl Sidechain {
         for account in &evidence.proofs {
             let object = Object::Block(account.height);
             let Some(sealed) = chain.headers.get(&account.height) else {
-                check.fail(object, "a state proof without the block's header", ENDPOINT);
+                check.fail(object, "there is a state proof, but not the block's header", ENDPOINT);
                 continue;
             };
             let (what, proven) = match account.address {
                 PEG => ("the peg's state", &mut chain.slots),
                 STAKING => ("the staking module's state", &mut chain.staking),
                 other => {
-                    check.fail(object, format!("a state proof of {other}, which is neither peg nor staking"), ENDPOINT);
+                    check.fail(
+                        object,
+                        format!("there is a state proof of {other}, which is neither the peg nor staking"),
+                        ENDPOINT,
+                    );
                     continue;
                 }
             };
@@ -249,7 +253,7 @@ impl Sidechain {
         if let Some(other) = self.headers.insert(number, Sealed { hash, header })
             && other.hash != hash
         {
-            check.fail(Object::Block(number), format!("two headers: {} and {hash}", other.hash), ENDPOINT);
+            check.fail(Object::Block(number), format!("there are two headers: {} and {hash}", other.hash), ENDPOINT);
         }
     }
 
@@ -266,7 +270,7 @@ impl Sidechain {
                 let transactions = ordered_trie_root_encoded(&block.transactions);
                 if transactions != header.transactions_root {
                     let reason = format!(
-                        "its transactions give the root {transactions}, its header has {}",
+                        "its transactions give the root {transactions}, but its header has {}",
                         header.transactions_root
                     );
                     check.fail(object, reason, ENDPOINT);
@@ -274,7 +278,7 @@ impl Sidechain {
                 let receipts = ordered_trie_root_encoded(&block.receipts);
                 if receipts != header.receipts_root {
                     let reason =
-                        format!("its receipts give the root {receipts}, its header has {}", header.receipts_root);
+                        format!("its receipts give the root {receipts}, but its header has {}", header.receipts_root);
                     check.fail(object, reason, ENDPOINT);
                     doubtful = true;
                 }
@@ -283,7 +287,7 @@ impl Sidechain {
         let (mints, burns) = (self.mints.len(), self.burns.len());
         if block.transactions.len() != block.receipts.len() {
             let (transactions, receipts) = (block.transactions.len(), block.receipts.len());
-            check.fail(object, format!("{transactions} transactions and {receipts} receipts"), ENDPOINT);
+            check.fail(object, format!("it has {transactions} transactions, but {receipts} receipts"), ENDPOINT);
         }
         for (transaction, receipt) in block.transactions.iter().zip(&block.receipts) {
             let Some(receipt) = decode_receipt(receipt) else {
@@ -296,7 +300,7 @@ impl Sidechain {
             }
         }
         if doubtful {
-            let reason = format!("its event in block {} is not what the block's receipts root covers", block.number);
+            let reason = format!("the block's receipts root does not cover its event in block {}", block.number);
             for mint in &self.mints[mints..] {
                 check.fail(Object::Deposit(mint.deposit.nonce), reason.clone(), ENDPOINT);
             }
@@ -339,7 +343,7 @@ impl Sidechain {
                 Caller::Acknowledge
             }
             _ => {
-                check.fail(Object::Block(block), "a system transaction calls the peg for something unknown", ENDPOINT);
+                check.fail(Object::Block(block), "a system transaction calls an unknown function of the peg", ENDPOINT);
                 Caller::User
             }
         }
@@ -354,7 +358,7 @@ impl Sidechain {
             IPeg::IPegEvents::DepositMinted(event) => {
                 let IPeg::DepositMinted { nonce, token, sender, recipient, amount } = event;
                 if caller != Caller::Import {
-                    let reason = format!("minted in block {block} outside an import");
+                    let reason = format!("it was minted in block {block} outside an import");
                     check.fail(Object::Deposit(nonce), reason, ENDPOINT);
                 }
                 self.mints.push(Mint { block, deposit: Deposit { nonce, token, sender, recipient, amount } });
@@ -366,7 +370,7 @@ impl Sidechain {
             }
             IPeg::IPegEvents::CheckpointRecorded(event) => {
                 if caller != Caller::Record {
-                    let reason = format!("recorded in block {block} outside a system transaction");
+                    let reason = format!("it was recorded in block {block} outside a system transaction");
                     check.fail(Object::Checkpoint(event.number), reason, ENDPOINT);
                 }
                 self.recorded_digests.insert(event.number, event.digest);
@@ -376,7 +380,7 @@ impl Sidechain {
                     call.event = Some(event.commitment);
                 }
                 _ => {
-                    let reason = format!("acknowledged in block {block} without a certificate");
+                    let reason = format!("it was acknowledged in block {block} without a certificate");
                     check.fail(Object::ValidatorSet(event.epoch), reason, ENDPOINT);
                 }
             },
@@ -403,7 +407,8 @@ impl Sidechain {
                     break;
                 };
                 if below.is_some_and(|below| below.hash != sealed.header.parent_hash) {
-                    let reason = format!("it is not an ancestor of block {target}: header {height} has another parent");
+                    let reason =
+                        format!("it is not an ancestor of block {target}: header {height} has another previous block");
                     check.fail(Object::Block(*number), reason, ENDPOINT);
                     break;
                 }

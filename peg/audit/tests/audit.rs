@@ -37,7 +37,7 @@ fn fraud(fraud: Fraud) -> Report {
 }
 
 #[test]
-fn an_honest_history_holds() {
+fn an_honest_history_passes() {
     let report = audit(&HONEST.0, &HONEST.1).unwrap();
     assert!(report.holds, "{report}");
     assert_eq!(report.certified_checkpoint, Some(3));
@@ -74,7 +74,7 @@ fn blocks_under_rules_that_the_auditor_does_not_know_are_not_audited() {
 }
 
 #[test]
-fn a_chain_before_its_first_deposit_and_checkpoint_holds_on_believed_figures() {
+fn a_chain_before_its_first_deposit_and_checkpoint_passes_with_believed_figures() {
     let world = World::young();
     let report = audit(&world.bundle(), &world.genesis).unwrap();
     assert!(report.holds, "{report}");
@@ -138,14 +138,14 @@ fn an_altered_burn_is_named() {
 }
 
 #[test]
-fn a_hidden_burn_is_missed() {
+fn a_missing_burn_is_noticed() {
     let report = altered(|bundle| bundle.sidechain.blocks.retain(|block| block.number != 8));
     names(&report, 9, Object::Withdrawal(2));
     assert!([3, 7, 8].iter().all(|id| failing(&report).contains(id)), "{report}");
 }
 
 #[test]
-fn a_hidden_import_is_missed() {
+fn a_missing_import_is_noticed() {
     let report = altered(|bundle| bundle.sidechain.blocks.retain(|block| block.number != 2));
     assert!([3, 5].iter().all(|id| failing(&report).contains(id)), "{report}");
     names(&report, 5, Object::Deposit(3));
@@ -165,7 +165,7 @@ fn an_altered_deposit_is_named() {
 }
 
 #[test]
-fn a_hidden_deposit_is_named() {
+fn a_missing_deposit_is_named() {
     let is_first = |log: &LogEvidence| decode::<PegVault::Deposited>(log).is_some_and(|event| event.nonce == 1);
     let report = altered(|bundle| bundle.parent.logs.retain(|log| !is_first(log)));
     names(&report, 5, Object::Deposit(2));
@@ -202,7 +202,7 @@ fn an_altered_signer_of_a_certificate_is_named() {
 }
 
 #[test]
-fn too_few_signatures_are_no_certificate() {
+fn a_certificate_with_too_few_signatures_is_refused() {
     let report = altered(|bundle| {
         let raw = &bundle.sidechain.records[0].transaction;
         let at = raw.windows(4).position(|window| window == IPeg::recordCheckpointCall::SELECTOR).unwrap();
@@ -308,7 +308,7 @@ fn altered_values_of_the_parent_are_noticed() {
 }
 
 #[test]
-fn a_parent_without_proofs_is_believed_and_said_so() {
+fn a_parent_without_proofs_is_reported_as_believed() {
     let report = altered(|bundle| bundle.parent.proofs.clear());
     assert!(report.holds, "{report}");
     assert!(report.checks[0].believed.iter().any(|believed| believed.contains("storage")));
@@ -345,7 +345,7 @@ fn an_altered_claim_is_named() {
 }
 
 #[test]
-fn events_that_begin_after_the_deployment_are_named_for_what_they_are() {
+fn events_read_only_from_after_the_deployment_are_reported() {
     let is_deployment = |log: &LogEvidence| {
         decode::<CheckpointRegistry::ValidatorSetCommitted>(log).is_some_and(|event| event.epoch == 0)
     };
@@ -384,7 +384,7 @@ fn mints_that_are_not_the_deposit_are_named() {
 }
 
 #[test]
-fn coin_from_nowhere_is_noticed() {
+fn coin_without_a_deposit_is_noticed() {
     for block in [3, 12, 14] {
         let report = fraud(Fraud::Inflate(block));
         names(&report, 3, Object::Supply);
@@ -401,7 +401,7 @@ fn a_forged_withdrawal_root_on_the_parent_is_named() {
 }
 
 #[test]
-fn a_repeated_signature_is_no_quorum() {
+fn a_repeated_signature_does_not_make_a_quorum() {
     let report = fraud(Fraud::RepeatedSigner(2));
     let member = HONEST.1.peg_validator_set().unwrap().validators()[1].address;
     names(&report, 6, Object::Signer(member));
@@ -418,7 +418,7 @@ fn a_vault_that_pays_twice_or_too_much_is_noticed() {
 // ---- bundles as files
 
 #[test]
-fn a_bundle_survives_its_file() {
+fn a_bundle_round_trips_through_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("bundle.json");
     HONEST.0.save(&path).unwrap();
@@ -458,12 +458,12 @@ fn unknown_keys_other_versions_and_missing_keys_are_refused() {
 }
 
 #[test]
-fn a_bundle_from_before_rotations_is_refused_in_clear_words() {
+fn a_bundle_of_the_old_format_is_refused_with_advice() {
     // As the first release wrote it: other keys, which are not what the refusal is about.
     let error = Bundle::from_json(br#"{"format":1,"genesisHash":"0x00","sidechain":{},"parent":{}}"#).unwrap_err();
     assert!(matches!(error, BundleError::Old { found: 1 }));
     let words = error.to_string();
-    assert!(words.contains("before validator sets could change") && words.contains("collect"), "{words}");
+    assert!(words.contains("without changes of validator sets") && words.contains("collect"), "{words}");
 }
 
 static HONEST_JSON: LazyLock<String> = LazyLock::new(|| serde_json::to_string(&HONEST.0).unwrap());

@@ -101,7 +101,7 @@ fn read(sidechain: String, parent: String, parent_from: u64, deadline: Duration)
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_hung_endpoint_is_given_up_after_one_deadline_which_is_named() {
+fn a_hung_endpoint_fails_after_one_deadline_with_an_explanation() {
     let deadline = Duration::from_millis(200);
     let (_listener, hung) = silent();
     let error = read(serve(sidechain), hung.clone(), 0, deadline);
@@ -115,10 +115,10 @@ fn a_hung_endpoint_is_given_up_after_one_deadline_which_is_named() {
 }
 
 #[test]
-fn exchanged_urls_are_recognised() {
+fn swapped_urls_are_recognised() {
     let error = read(serve(parent), serve(sidechain), 0, PATIENCE);
-    assert!(matches!(error, CollectError::Exchanged { parent: 31_337, sidechain: 4_242 }), "{error:?}");
-    assert!(error.to_string().contains("exchanged"), "{error}");
+    assert!(matches!(error, CollectError::SwappedUrls { parent: 31_337, sidechain: 4_242 }), "{error:?}");
+    assert!(error.to_string().contains("swapped"), "{error}");
 }
 
 #[test]
@@ -133,11 +133,11 @@ fn one_chain_for_both_and_other_chains_are_recognised() {
     let mainnet: Answers = |_, _| Some(json!("0x1"));
     let error = read(serve(sidechain), serve(mainnet), 0, PATIENCE);
     let words = error.to_string();
-    assert!(words.contains("id 1;") && words.contains("31337"), "{words}");
+    assert!(words.contains("id 1,") && words.contains("31337"), "{words}");
 }
 
 #[test]
-fn events_read_from_after_the_deployment_are_refused_with_what_to_name() {
+fn reading_from_after_the_deployment_is_refused_with_advice() {
     let error = read(serve(sidechain), serve(parent), 50, PATIENCE);
     assert!(matches!(error, CollectError::StartsLate { from: 50 }), "{error:?}");
     let words = error.to_string();

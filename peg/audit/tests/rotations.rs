@@ -51,7 +51,7 @@ fn block_with<C: SolCall>(bundle: &Bundle, nth: usize) -> usize {
 }
 
 #[test]
-fn a_history_of_five_epochs_holds() {
+fn a_history_of_five_epochs_passes() {
     let report = audit(&HONEST.0, &HONEST.1).unwrap();
     assert!(report.holds, "{report}");
     assert_eq!(report.certified_checkpoint, Some(7));
@@ -67,7 +67,7 @@ fn a_history_of_five_epochs_holds() {
 }
 
 #[test]
-fn a_parent_that_nobody_relays_to_holds() {
+fn a_parent_without_a_relayer_passes() {
     let report = altered(|bundle| {
         // As it stood before the relayer came back.
         let world = World::rotations(Some(Fraud::EarlyAcknowledgement));
@@ -106,7 +106,7 @@ fn one_altered_power_with_its_commitment_is_named() {
 }
 
 #[test]
-fn a_member_more_or_less_or_out_of_order_is_named() {
+fn an_added_missing_or_unordered_member_is_named() {
     let changes: [fn(&mut SetEvidence); 4] = [
         |set| {
             set.validators.pop();
@@ -193,7 +193,7 @@ fn an_altered_acknowledgement_is_named() {
 }
 
 #[test]
-fn a_registry_that_answers_with_another_set_is_named() {
+fn a_registry_view_with_a_different_set_is_named() {
     for (position, epoch) in (0..6).zip(0u64..) {
         let report = altered(|bundle| bundle.parent.values.validator_sets[position].commitment = B256::repeat_byte(9));
         names(&report, 0, Object::ParentBlock(20));
@@ -232,7 +232,7 @@ fn start(epoch: u64) -> U256 {
 }
 
 #[test]
-fn a_certificate_near_a_rotation_without_its_proof_is_believed_of_either_set() {
+fn a_certificate_near_an_unproven_rotation_may_be_of_either_set_and_is_believed() {
     let report = altered(|bundle| {
         for proof in &mut bundle.sidechain.proofs {
             proof.storage.retain(|slot| slot.slot != start(2));
@@ -249,7 +249,7 @@ fn a_certificate_near_a_rotation_without_its_proof_is_believed_of_either_set() {
 }
 
 #[test]
-fn an_epoch_that_began_elsewhere_than_its_checkpoints_say_is_named() {
+fn an_epoch_whose_start_contradicts_its_checkpoints_is_named() {
     let report = fraud(Fraud::OtherStart);
     names(&report, 6, Object::ValidatorSet(3));
     assert!(!failing(&report).contains(&0), "{report}");
@@ -268,7 +268,7 @@ fn a_handover_certified_by_the_wrong_set_is_named() {
 }
 
 #[test]
-fn a_set_that_nobody_handed_over_to_is_named() {
+fn a_set_without_a_handover_is_named() {
     let report = fraud(Fraud::NoHandover(2));
     names(&report, 6, Object::ValidatorSet(3));
     assert_eq!(report.certified_checkpoint, Some(2), "nothing later is verified against sets that nobody proved");
@@ -288,14 +288,14 @@ fn a_certificate_of_a_stale_epoch_is_named() {
 }
 
 #[test]
-fn an_acknowledgement_before_the_parent_is_named() {
+fn an_acknowledgement_earlier_than_the_parents_set_is_named() {
     let report = fraud(Fraud::EarlyAcknowledgement);
     names(&report, 6, Object::ValidatorSet(4));
     assert_eq!(failing(&report), [6], "{report}");
 }
 
 #[test]
-fn a_registry_that_was_told_another_set_is_named() {
+fn a_registry_with_a_different_set_is_named() {
     let report = fraud(Fraud::NextSet(2));
     names(&report, 6, Object::ValidatorSet(2));
     names(&report, 8, Object::Checkpoint(2));
@@ -318,7 +318,7 @@ fn locked_value_is_shown_against_the_bonded_stake_of_genesis() {
 }
 
 #[test]
-fn an_unknown_stake_fails_nothing() {
+fn an_unknown_stake_fails_no_check() {
     let report = altered(|bundle| bundle.sidechain.proofs.retain(|proof| proof.address != STAKING));
     assert!(report.holds, "{report}");
     assert!(report.checks[11].figures.is_empty() && !report.checks[11].believed.is_empty());
@@ -338,7 +338,7 @@ proptest! {
 
     /// No bit of any set, certificate, header or block that a certified checkpoint covers can be altered.
     #[test]
-    fn no_altered_bit_of_the_sets_and_what_proves_them_passes(
+    fn no_altered_bit_of_the_sets_or_their_proofs_passes(
         which in 0usize..5,
         item in any::<prop::sample::Index>(),
         at in any::<prop::sample::Index>(),

@@ -496,7 +496,7 @@ impl ParentWatcher {
         if self.status.borrow().conflict.as_ref() == Some(&conflict) {
             return Ok(());
         }
-        tracing::error!(%conflict, "the parent endpoints contradict each other: deposits wait");
+        tracing::error!(%conflict, "the parent endpoints are in conflict: deposits wait");
         let update = ParentUpdate::Conflict(conflict.clone());
         self.status.send_modify(|status| status.conflict = Some(conflict));
         self.send(update).await

@@ -9,7 +9,7 @@ use crate::{abi::IPeg, certificate::CertificateError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleError<E> {
     /// A slot could not be read or written: a local failure or the journal's halt. It is never a verdict.
-    #[error("the peg's storage failed")]
+    #[error("the storage of the peg failed")]
     Slots(E),
     /// The operation breaks a rule. Deterministic: every node refuses it.
     #[error(transparent)]
@@ -24,7 +24,7 @@ pub enum PegFault {
     #[error("this chain has no peg")]
     NotPegged,
     /// The withdrawal's value is zero.
-    #[error("nothing was sent to withdraw")]
+    #[error("the withdrawal has no value")]
     ZeroAmount,
     /// The zero address, or one of the peg's own contracts, which accept no payments.
     #[error("{recipient} cannot receive a withdrawal")]
@@ -44,7 +44,7 @@ pub enum PegFault {
     #[error("the withdrawal tree is full")]
     TreeFull,
     /// The burn exceeds the supply: the chain's own accounting is broken.
-    #[error("burning {amount} of a supply of {supply}")]
+    #[error("the burned amount {amount} exceeds the supply {supply}")]
     SupplyUnderflow {
         /// Supply, wei.
         supply: U256,
@@ -52,19 +52,19 @@ pub enum PegFault {
         amount: U256,
     },
     /// The supply would exceed 256 bits.
-    #[error("the supply would leave 256 bits")]
+    #[error("the supply would exceed 256 bits")]
     SupplyOverflow,
     /// An import without deposits.
-    #[error("a certificate for no deposits")]
+    #[error("the certificate covers no new deposits")]
     NoDeposits,
     /// More than [`crate::deposit::MAX_DEPOSITS_PER_VIEW`].
-    #[error("{count} deposits in one import")]
+    #[error("an import with {count} deposits is too large")]
     TooManyDeposits {
         /// Number of deposits.
         count: usize,
     },
     /// A gap, a repetition, or a last deposit other than the view's.
-    #[error("deposit nonce {got} where {expected} is due")]
+    #[error("the deposit has nonce {got}, but nonce {expected} is expected")]
     UnexpectedNonce {
         /// The expected nonce.
         expected: u64,
@@ -72,13 +72,13 @@ pub enum PegFault {
         got: u64,
     },
     /// A token other than the native coin.
-    #[error("no asset of this chain stands for {token}")]
+    #[error("this chain does not mint token {token}")]
     UnsupportedToken {
         /// The token.
         token: Address,
     },
     /// The deposits differ from those that the view certifies.
-    #[error("the deposits give accumulator {computed}, the certificate says {certified}")]
+    #[error("the accumulator of the deposits is {computed}, but the certificate has {certified}")]
     AccumulatorMismatch {
         /// Accumulator over the deposits.
         computed: B256,
@@ -86,7 +86,7 @@ pub enum PegFault {
         certified: B256,
     },
     /// The view is older than the last imported one, or names another block at its height.
-    #[error("a view at parent height {got} after one at {last}")]
+    #[error("the view at parent height {got} is not newer than the last one at {last}")]
     StaleParentView {
         /// Height of the last imported view.
         last: u64,
@@ -100,7 +100,7 @@ pub enum PegFault {
         number: u64,
     },
     /// The checkpoint's number is not above the last recorded one.
-    #[error("checkpoint {number} is not newer than the recorded {recorded}")]
+    #[error("checkpoint {number} is not newer than the recorded checkpoint {recorded}")]
     CheckpointNotNewer {
         /// Last recorded number.
         recorded: u64,
@@ -108,7 +108,7 @@ pub enum PegFault {
         number: u64,
     },
     /// The checkpoint is not of the current epoch.
-    #[error("the checkpoint is of epoch {epoch}, the chain is in epoch {current}")]
+    #[error("the checkpoint is of epoch {epoch}, but the chain is in epoch {current}")]
     StaleEpoch {
         /// Epoch of the set in force.
         current: u64,
@@ -116,7 +116,7 @@ pub enum PegFault {
         epoch: u64,
     },
     /// The announced set is not for the next epoch.
-    #[error("a validator set for epoch {got} was announced; epoch {expected} is next")]
+    #[error("the announced validator set is for epoch {got}, but epoch {expected} is next")]
     NotNextEpoch {
         /// The next epoch.
         expected: u64,
@@ -125,7 +125,7 @@ pub enum PegFault {
     },
     /// The announced set differs from the one that a checkpoint already names. Signatures of that checkpoint may be on their way
     /// to the parent, which accepts only one name, permanently.
-    #[error("the validator set of epoch {epoch} is named by a checkpoint and cannot change any more")]
+    #[error("a checkpoint already names the validator set of epoch {epoch}, so it cannot change any more")]
     NextSetFixed {
         /// The announced epoch.
         epoch: u64,
@@ -145,7 +145,7 @@ pub enum PegFault {
         epoch: u64,
     },
     /// The acknowledged epoch is not above the last one.
-    #[error("epoch {epoch} is not newer than the acknowledged {acked}")]
+    #[error("epoch {epoch} is not newer than the acknowledged epoch {acked}")]
     EpochNotNewer {
         /// Last acknowledged epoch.
         acked: u64,
@@ -153,7 +153,7 @@ pub enum PegFault {
         epoch: u64,
     },
     /// The certificate does not verify.
-    #[error("the certificate does not hold: {0}")]
+    #[error("the certificate is invalid: {0}")]
     Certificate(#[from] CertificateError),
 }
 

@@ -42,7 +42,7 @@ impl PegModule {
     /// # Panics
     /// When the checkpoint interval is zero, or the epoch is the largest 64-bit number; chain specs refuse both.
     pub fn genesis_slots(genesis: &PegGenesis) -> BTreeMap<U256, U256> {
-        assert!(genesis.checkpoint_interval > 0, "checkpoint interval is 0");
+        assert!(genesis.checkpoint_interval > 0, "the checkpoint interval must be positive");
         let mut slots = BTreeMap::new();
         let mut put = |slot: U256, value: U256| {
             let Ok(()) = slots.store(slot, value);

@@ -58,7 +58,7 @@ fn view_is_certified_by_the_third_of_four() {
     assert_eq!(verify_signatures(domain().parent_view_digest(&best), &signatures, &federation.set), Ok(()));
     attestations.add(view_message(&federation, 1, 5), &federation.set);
     let (_, signatures) = attestations.best_parent_view(0, &federation.set).unwrap();
-    assert_eq!(signatures.len(), 3, "no more signatures than it takes");
+    assert_eq!(signatures.len(), 3, "no more signatures than necessary");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn split_signers_certify_nothing() {
 }
 
 #[test]
-fn checkpoint_is_certified_for_the_chains_own_digest_only() {
+fn only_the_chains_own_checkpoint_digest_is_certified() {
     let (federation, mut attestations) = collector();
     let digest = digest(1, "ours");
     for position in 0..3 {
@@ -127,7 +127,7 @@ fn two_statements_of_one_subject_are_returned_as_evidence() {
 }
 
 #[test]
-fn nobody_can_be_framed_for_equivocation() {
+fn an_honest_signer_cannot_be_shown_as_an_equivocator() {
     let (federation, mut attestations) = collector();
     let first = checkpoint_message(&federation, 0, 1, "one");
     attestations.add(first, &federation.set);
@@ -143,7 +143,7 @@ fn nobody_can_be_framed_for_equivocation() {
 }
 
 #[test]
-fn strangers_are_not_heard() {
+fn messages_of_non_members_are_refused() {
     let (federation, mut attestations) = collector();
     let strangers = Federation::new(&[1, 1, 1, 1, 1]);
     let stranger = (0..5).find(|i| federation.set.get(&strangers.set.validators()[*i].address).is_none()).unwrap();
@@ -156,7 +156,7 @@ fn strangers_are_not_heard() {
 }
 
 #[test]
-fn windows_bound_what_is_kept() {
+fn kept_messages_are_bounded_by_windows() {
     let (federation, mut attestations) = collector();
     let settled =
         Settled { imported_nonce: 1000, recorded_checkpoint: 5, latest_checkpoint: 200, epoch: 7, acked_epoch: 5 };
@@ -175,7 +175,7 @@ fn windows_bound_what_is_kept() {
     assert_eq!(add(checkpoint_message(&federation, 0, 201 + CHECKPOINTS_AHEAD, "ours")), ahead);
     assert_eq!(add(checkpoint_message(&federation, 0, u64::MAX, "ours")), ahead);
     let earlier = Checkpoint { epoch: 6, ..checkpoint(200, "ours") };
-    assert_eq!(add(federation.message(1, Attestation::Checkpoint(earlier))), stale, "of an epoch that is over");
+    assert_eq!(add(federation.message(1, Attestation::Checkpoint(earlier))), stale, "its epoch is over");
     assert_eq!(add(seen_message(&federation, 0, 5, "set")), stale);
     assert_eq!(add(seen_message(&federation, 0, 6, "set")), Outcome::Added);
     assert_eq!(add(seen_message(&federation, 0, 7 + EPOCHS_AHEAD, "set")), Outcome::Added);
@@ -186,7 +186,7 @@ fn windows_bound_what_is_kept() {
 }
 
 #[test]
-fn pruning_drops_what_is_settled_and_keeps_the_rest() {
+fn pruning_drops_only_settled_subjects() {
     let (federation, mut attestations) = collector();
     for nonce in [1, 2, 3] {
         attestations.add(view_message(&federation, 0, nonce), &federation.set);
@@ -219,7 +219,7 @@ fn long_outage_of_recording_does_not_stop_later_checkpoints() {
 }
 
 #[test]
-fn powers_count_as_the_set_asked_about_has_them() {
+fn powers_of_the_given_set_are_counted() {
     let (federation, mut attestations) = collector();
     for position in 0..3 {
         attestations.add(view_message(&federation, position, 5), &federation.set);
@@ -256,7 +256,7 @@ fn latest_acknowledgement_that_is_certified_and_has_begun_is_the_best() {
 }
 
 #[test]
-fn signers_who_saw_different_sets_acknowledge_nothing() {
+fn signers_of_different_sets_form_no_acknowledgement() {
     let (federation, mut attestations) = collector();
     attestations.prune(Settled { epoch: 1, ..Settled::default() }, &federation.set);
     for position in 0..4 {
@@ -290,7 +290,7 @@ fn a_signers_acknowledgements_are_bounded_however_far_the_parent_is_behind() {
 }
 
 #[test]
-fn those_who_left_the_set_are_dropped_and_those_who_joined_are_heard() {
+fn messages_of_former_members_are_dropped_and_of_new_members_accepted() {
     let (old, mut attestations) = collector();
     // Keys 2 to 5: two of the old ones stay.
     let new = Federation::of_epoch(1, 2, &[1, 1, 1, 1]);

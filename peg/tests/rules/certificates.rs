@@ -37,7 +37,7 @@ fn duplicate_unordered_and_unknown_signers_are_refused() {
 }
 
 #[test]
-fn one_bad_signature_spoils_a_certificate_with_a_quorum_of_good_ones() {
+fn one_invalid_signature_invalidates_a_certificate_with_a_valid_quorum() {
     let federation = Federation::new(&[1, 1, 1, 1]);
     let digest = keccak256("digest");
     let mut signatures = federation.all(digest);
@@ -47,7 +47,7 @@ fn one_bad_signature_spoils_a_certificate_with_a_quorum_of_good_ones() {
 }
 
 #[test]
-fn signature_of_another_member_under_ones_name_is_refused() {
+fn signature_listed_for_another_member_is_refused() {
     let federation = Federation::new(&[1, 1, 1, 1]);
     let digest = keccak256("digest");
     let mut signatures = federation.sign(digest, [0, 1, 2]);

@@ -55,7 +55,7 @@ fn checkpoint_describes_the_state_after_its_block() {
 }
 
 #[test]
-fn checkpoint_of_every_block_chains_as_well() {
+fn checkpoints_of_every_block_form_a_chain() {
     let (_, module, mut slots) = chain();
     slots.insert(layout::CHECKPOINT_INTERVAL, U256::ONE);
     let mut previous = B256::ZERO;

@@ -55,7 +55,7 @@ fn truncated_padded_and_oversized_messages_are_refused() {
 }
 
 #[test]
-fn any_changed_byte_of_a_message_is_refused_or_signed_by_nobody() {
+fn any_changed_byte_of_a_message_is_refused_or_has_no_valid_signer() {
     for message in messages() {
         let bytes = message.encode();
         for at in 0..bytes.len() {
@@ -71,7 +71,7 @@ fn any_changed_byte_of_a_message_is_refused_or_signed_by_nobody() {
 }
 
 #[test]
-fn certificate_signatures_cross_the_abi_unchanged() {
+fn certificate_signatures_round_trip_through_the_abi() {
     let federation = Federation::new(&[2, 1]);
     for signature in federation.all(keccak256("digest")) {
         let abi = SignatureAbi::from(&signature);

@@ -7,13 +7,13 @@ use causeway_peg::{
 use crate::federation::{Federation, Memory, REGISTRY, deposit, deposits, domain, genesis, view};
 
 /// A chain that can import, and the honest import of deposits 1 to 3.
-struct Imports {
+struct Importer {
     federation: Federation,
     module: PegModule,
     slots: Memory,
 }
 
-impl Imports {
+impl Importer {
     fn new() -> Self {
         let federation = Federation::new(&[1, 1, 1, 1]);
         let (module, slots) = genesis(&federation);
@@ -55,10 +55,10 @@ impl Imports {
 
 #[test]
 fn certified_deposits_are_minted_in_order_and_the_state_moves_with_them() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let first = deposits(1, 3);
     let view_1 = view(100, B256::ZERO, &first);
-    let mints = imports.import(&view_1, &first).unwrap();
+    let mints = importer.import(&view_1, &first).unwrap();
     assert_eq!(mints.len(), 3);
     for (mint, deposit) in mints.iter().zip(&first) {
         assert_eq!(
@@ -66,30 +66,30 @@ fn certified_deposits_are_minted_in_order_and_the_state_moves_with_them() {
             (deposit.nonce, deposit.token, deposit.sender, deposit.recipient, deposit.amount)
         );
     }
-    assert_eq!(imports.supply(), U256::from(6));
-    assert_eq!(PegModule::deposit_nonce(&mut imports.slots).unwrap(), 3);
-    assert_eq!(PegModule::deposit_acc(&mut imports.slots).unwrap(), view_1.depositAcc);
-    assert_eq!(PegModule::last_parent_height(&mut imports.slots).unwrap(), 100);
+    assert_eq!(importer.supply(), U256::from(6));
+    assert_eq!(PegModule::deposit_nonce(&mut importer.slots).unwrap(), 3);
+    assert_eq!(PegModule::deposit_acc(&mut importer.slots).unwrap(), view_1.depositAcc);
+    assert_eq!(PegModule::last_parent_height(&mut importer.slots).unwrap(), 100);
     let second = deposits(4, 5);
-    assert_eq!(imports.import(&view(101, view_1.depositAcc, &second), &second).unwrap().len(), 2);
-    assert_eq!(imports.supply(), U256::from(15));
+    assert_eq!(importer.import(&view(101, view_1.depositAcc, &second), &second).unwrap().len(), 2);
+    assert_eq!(importer.supply(), U256::from(15));
 }
 
 #[test]
 fn import_happens_once() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let batch = deposits(1, 3);
     let view = view(100, B256::ZERO, &batch);
-    imports.import(&view, &batch).unwrap();
-    assert_eq!(imports.import(&view, &batch), Err(PegFault::UnexpectedNonce { expected: 4, got: 1 }));
+    importer.import(&view, &batch).unwrap();
+    assert_eq!(importer.import(&view, &batch), Err(PegFault::UnexpectedNonce { expected: 4, got: 1 }));
     let later = ParentView { parentHeight: 200, ..view };
-    assert_eq!(imports.import(&later, &batch), Err(PegFault::UnexpectedNonce { expected: 4, got: 1 }));
-    assert_eq!(imports.supply(), U256::from(6));
+    assert_eq!(importer.import(&later, &batch), Err(PegFault::UnexpectedNonce { expected: 4, got: 1 }));
+    assert_eq!(importer.supply(), U256::from(6));
 }
 
 #[test]
 fn gaps_repetitions_and_another_end_are_refused() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let all = deposits(1, 5);
     for (wrong, expected, got) in [
         (vec![all[1], all[2]], 1, 2),
@@ -100,18 +100,18 @@ fn gaps_repetitions_and_another_end_are_refused() {
         (vec![deposit(u64::MAX, 1)], 1, u64::MAX),
     ] {
         let view = view(100, B256::ZERO, &wrong);
-        assert_eq!(imports.import(&view, &wrong), Err(PegFault::UnexpectedNonce { expected, got }));
+        assert_eq!(importer.import(&view, &wrong), Err(PegFault::UnexpectedNonce { expected, got }));
     }
     // The view ends earlier or later than the deposits given.
     let view = view(100, B256::ZERO, &all);
-    assert_eq!(imports.import(&view, &all[..4]), Err(PegFault::UnexpectedNonce { expected: 4, got: 5 }));
+    assert_eq!(importer.import(&view, &all[..4]), Err(PegFault::UnexpectedNonce { expected: 4, got: 5 }));
     let short = ParentView { depositNonce: 4, ..view };
-    assert_eq!(imports.import(&short, &all), Err(PegFault::UnexpectedNonce { expected: 5, got: 4 }));
+    assert_eq!(importer.import(&short, &all), Err(PegFault::UnexpectedNonce { expected: 5, got: 4 }));
 }
 
 #[test]
 fn every_changed_field_of_a_deposit_breaks_the_accumulator() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let honest = deposits(1, 3);
     let view = view(100, B256::ZERO, &honest);
     let changes: [fn(&mut Deposit); 4] = [
@@ -125,38 +125,38 @@ fn every_changed_field_of_a_deposit_breaks_the_accumulator() {
         change(&mut forged[place % 3]);
         let computed = fold_deposits(B256::ZERO, &forged);
         assert_eq!(
-            imports.import(&view, &forged),
+            importer.import(&view, &forged),
             Err(PegFault::AccumulatorMismatch { computed, certified: view.depositAcc })
         );
     }
-    assert!(imports.import(&view, &honest).is_ok());
+    assert!(importer.import(&view, &honest).is_ok());
 }
 
 #[test]
-fn tokens_without_an_asset_here_are_refused() {
-    let mut imports = Imports::new();
+fn tokens_other_than_the_native_coin_are_refused() {
+    let mut importer = Importer::new();
     let token = Address::repeat_byte(3);
     let batch = [Deposit { token, ..deposit(1, 1) }];
-    assert_eq!(imports.import(&view(1, B256::ZERO, &batch), &batch), Err(PegFault::UnsupportedToken { token }));
+    assert_eq!(importer.import(&view(1, B256::ZERO, &batch), &batch), Err(PegFault::UnsupportedToken { token }));
 }
 
 #[test]
 fn import_carries_one_to_256_deposits() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let all = deposits(1, MAX_DEPOSITS_PER_VIEW + 1);
     let too_many = view(1, B256::ZERO, &all);
-    assert_eq!(imports.import(&too_many, &all), Err(PegFault::TooManyDeposits { count: 257 }));
-    assert_eq!(imports.import(&too_many, &[]), Err(PegFault::NoDeposits));
+    assert_eq!(importer.import(&too_many, &all), Err(PegFault::TooManyDeposits { count: 257 }));
+    assert_eq!(importer.import(&too_many, &[]), Err(PegFault::NoDeposits));
     let most = &all[..256];
-    assert_eq!(imports.import(&view(1, B256::ZERO, most), most).unwrap().len(), 256);
+    assert_eq!(importer.import(&view(1, B256::ZERO, most), most).unwrap().len(), 256);
 }
 
 #[test]
-fn views_never_go_back_and_one_height_has_one_hash() {
-    let mut imports = Imports::new();
+fn view_heights_never_decrease_and_one_height_has_one_hash() {
+    let mut importer = Importer::new();
     let all = deposits(1, 4);
     let first = view(100, B256::ZERO, &all[..2]);
-    imports.import(&first, &all[..2]).unwrap();
+    importer.import(&first, &all[..2]).unwrap();
     let rest = |height, hash| ParentView {
         parentHeight: height,
         parentHash: hash,
@@ -164,24 +164,24 @@ fn views_never_go_back_and_one_height_has_one_hash() {
     };
     for (height, hash) in [(99, keccak256("x")), (0, first.parentHash), (100, keccak256("another block"))] {
         let stale = rest(height, hash);
-        assert_eq!(imports.import(&stale, &all[2..]), Err(PegFault::StaleParentView { last: 100, got: height }));
+        assert_eq!(importer.import(&stale, &all[2..]), Err(PegFault::StaleParentView { last: 100, got: height }));
     }
-    assert!(imports.import(&rest(100, first.parentHash), &all[2..]).is_ok(), "a later cut of the same block");
+    assert!(importer.import(&rest(100, first.parentHash), &all[2..]).is_ok(), "a later cut of the same block");
 }
 
 #[test]
-fn underpowered_foreign_and_altered_certificates_are_refused() {
-    let mut imports = Imports::new();
+fn certificates_without_quorum_of_other_sets_or_altered_are_refused() {
+    let mut importer = Importer::new();
     let batch = deposits(1, 2);
     let view_1 = view(100, B256::ZERO, &batch);
     let digest = domain().parent_view_digest(&view_1);
-    let two = imports.federation.sign(digest, [0, 1]);
+    let two = importer.federation.sign(digest, [0, 1]);
     assert_eq!(
-        imports.import_with(&view_1, &two, &batch),
+        importer.import_with(&view_1, &two, &batch),
         Err(PegFault::Certificate(CertificateError::NoQuorum { power: 2, total: 4 }))
     );
     assert!(matches!(
-        imports.import_with(&view_1, &[], &batch),
+        importer.import_with(&view_1, &[], &batch),
         Err(PegFault::Certificate(CertificateError::NoQuorum { .. }))
     ));
     for other in [
@@ -189,39 +189,39 @@ fn underpowered_foreign_and_altered_certificates_are_refused() {
         PegDomain { registry: Address::repeat_byte(1), ..domain() },
         PegDomain { genesis_hash: keccak256("another sidechain"), ..domain() },
     ] {
-        let signatures = imports.federation.all(other.parent_view_digest(&view_1));
+        let signatures = importer.federation.all(other.parent_view_digest(&view_1));
         assert!(matches!(
-            imports.import_with(&view_1, &signatures, &batch),
+            importer.import_with(&view_1, &signatures, &batch),
             Err(PegFault::Certificate(CertificateError::WrongSigner { .. }))
         ));
     }
-    let good = imports.sign(&view_1);
+    let good = importer.sign(&view_1);
     let higher = ParentView { parentHeight: 101, ..view_1 };
     assert!(matches!(
-        imports.import_with(&higher, &good, &batch),
+        importer.import_with(&higher, &good, &batch),
         Err(PegFault::Certificate(CertificateError::WrongSigner { .. }))
     ));
-    assert!(imports.import_with(&view_1, &good, &batch).is_ok());
+    assert!(importer.import_with(&view_1, &good, &batch).is_ok());
 }
 
 #[test]
 fn mint_cannot_fail_for_odd_recipients_and_amounts() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let odd = [
         Deposit { recipient: Address::ZERO, ..deposit(1, 5) },
         Deposit { recipient: REGISTRY, ..deposit(2, 5) },
         deposit(3, 0),
     ];
-    assert_eq!(imports.import(&view(1, B256::ZERO, &odd), &odd).unwrap().len(), 3);
+    assert_eq!(importer.import(&view(1, B256::ZERO, &odd), &odd).unwrap().len(), 3);
 }
 
 #[test]
 fn supply_never_wraps() {
-    let mut imports = Imports::new();
+    let mut importer = Importer::new();
     let all = [Deposit { amount: U256::MAX, ..deposit(1, 1) }, deposit(2, 1)];
-    assert_eq!(imports.import(&view(1, B256::ZERO, &all), &all), Err(PegFault::SupplyOverflow));
-    assert!(imports.import(&view(1, B256::ZERO, &all[..1]), &all[..1]).is_ok());
-    assert_eq!(imports.supply(), U256::MAX);
+    assert_eq!(importer.import(&view(1, B256::ZERO, &all), &all), Err(PegFault::SupplyOverflow));
+    assert!(importer.import(&view(1, B256::ZERO, &all[..1]), &all[..1]).is_ok());
+    assert_eq!(importer.supply(), U256::MAX);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::federation::{Federation, INTERVAL, Memory, REGISTRY, VAULT, genesis};
 fn genesis_holds_the_configuration_the_set_and_no_supply() {
     let federation = Federation::new(&[9, 4, 4]);
     let (_, mut slots) = genesis(&federation);
-    assert_eq!(slots.len(), 5 + 2 * (2 + 3), "version, ids, interval; two sets; epoch 0 and all else is zero");
+    assert_eq!(slots.len(), 5 + 2 * (2 + 3), "non-zero slots: version, ids, interval, and two sets");
     assert_eq!(slots[&U256::from(0)], U256::from(layout::LAYOUT_VERSION));
     assert_eq!(PegModule::parent_chain_id(&mut slots).unwrap(), 1);
     assert_eq!(PegModule::vault(&mut slots).unwrap(), VAULT);
@@ -52,7 +52,7 @@ fn largest_set_with_the_largest_powers_survives_its_slots() {
 }
 
 #[test]
-fn unknown_versions_and_broken_sets_are_no_peg() {
+fn unknown_versions_and_invalid_sets_count_as_no_peg() {
     let (_, slots) = genesis(&Federation::new(&[2, 1]));
     let broken = |slot: U256, value: U256| {
         let mut slots = slots.clone();
@@ -119,7 +119,7 @@ fn no_two_values_share_a_slot() {
 }
 
 #[test]
-fn checkpoint_records_sit_where_solidity_would_put_them() {
+fn checkpoint_records_have_the_slots_of_a_solidity_mapping() {
     // mapping(uint64 => Record) at 0x10000.
     let base = keccak256([U256::from(3).to_be_bytes::<32>(), U256::from(0x10000).to_be_bytes::<32>()].concat());
     assert_eq!(layout::checkpoint(3, CheckpointField::Digest), U256::from_be_bytes(base.0));
@@ -130,7 +130,7 @@ fn checkpoint_records_sit_where_solidity_would_put_them() {
 }
 
 #[test]
-fn validator_sets_sit_where_solidity_would_put_them() {
+fn validator_sets_have_the_slots_of_a_solidity_mapping() {
     // mapping(uint64 => Record) at 0x20000.
     let base = keccak256([U256::from(5).to_be_bytes::<32>(), U256::from(0x20000).to_be_bytes::<32>()].concat());
     let slot = |offset: u64| U256::from_be_bytes(base.0).wrapping_add(U256::from(offset));

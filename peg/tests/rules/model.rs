@@ -477,7 +477,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn backing_holds_and_nothing_happens_twice_in_any_history(steps in steps()) {
+    fn backing_and_exactly_once_hold_in_any_history(steps in steps()) {
         let mut world = World::new();
         for step in steps {
             world.run(step);

@@ -56,7 +56,7 @@ fn low(power: u64) -> u128 {
 }
 
 #[test]
-fn certificates_hold_exactly_at_the_vectors_quorums() {
+fn certificates_are_valid_exactly_at_the_vectors_quorums() {
     let digest = keccak256("digest");
     for vector in Vector::accepted() {
         let federation = Federation::new(&vector.powers());
@@ -73,7 +73,7 @@ fn certificates_hold_exactly_at_the_vectors_quorums() {
 }
 
 #[test]
-fn module_takes_each_kind_of_certificate_exactly_at_the_vectors_quorums() {
+fn module_accepts_each_kind_of_certificate_exactly_at_the_vectors_quorums() {
     for vector in Vector::accepted() {
         let federation = Federation::new(&vector.powers());
         let (module, mut slots) = genesis(&federation);
@@ -153,7 +153,7 @@ impl Tally {
         self.total * 2 / 3 + 1
     }
 
-    fn heads_would_do(self) -> bool {
+    fn members_would_suffice(self) -> bool {
         self.heads * 3 > self.members * 2
     }
 }
@@ -202,15 +202,15 @@ fn vectors_cover_every_kind_of_boundary() {
         ("empty", false, |powers, _| powers.is_empty()),
         ("one whale", true, |_, t| t.heads == 1),
         ("one whale", false, |_, t| t.heads == t.members - 1),
-        ("heads against power", true, |_, t| !t.heads_would_do()),
-        ("heads against power", false, |_, t| t.heads_would_do()),
+        ("heads against power", true, |_, t| !t.members_would_suffice()),
+        ("heads against power", false, |_, t| t.members_would_suffice()),
         ("scaled by 2^40", false, |powers, t| powers.iter().all(|p| p % (1 << 40) == 0) && t.signed * 3 == t.total * 2),
     ];
     for (at, (kind, quorum, shape)) in required.into_iter().enumerate() {
         let found = vectors
             .iter()
             .any(|vector| vector.kind == kind && vector.quorum == quorum && shape(&vector.powers(), vector.tally()));
-        assert!(found, "no vector for the requirement {at}, {kind:?} with the answer {quorum}");
+        assert!(found, "no vector for requirement {at}, {kind:?} with the result {quorum}");
     }
     for vector in vectors {
         let known = required.iter().any(|(kind, ..)| *kind == vector.kind);
@@ -230,8 +230,8 @@ fn every_wrong_rule_fails_a_vector_in_every_room() {
         ("more than twice a third rounded down", |t| t.signed > t.total / 3 * 2),
         ("more than twice a third rounded up", |t| t.signed > t.total.div_ceil(3) * 2),
         ("more than two thirds and one", |t| t.signed > t.total * 2 / 3 + 1),
-        ("heads", Tally::heads_would_do),
-        ("2f + 1 heads", |t| t.heads > t.members.saturating_sub(1) / 3 * 2),
+        ("heads", Tally::members_would_suffice),
+        ("2f + 1 members", |t| t.heads > t.members.saturating_sub(1) / 3 * 2),
         ("more than a half", |t| t.signed * 2 > t.total),
         ("more than a third", |t| t.signed * 3 > t.total),
         ("everybody", |t| t.signed == t.total),
@@ -249,7 +249,7 @@ fn every_wrong_rule_fails_a_vector_in_every_room() {
     };
     for room in ["consensus", "peg", "registry"] {
         for (name, rule) in wrong {
-            assert!(caught(room, rule), "{room} could use this rule unnoticed: {name}");
+            assert!(caught(room, rule), "{room} could use this wrong rule without a failing vector: {name}");
         }
         for (name, rule) in narrow {
             assert_eq!(caught(room, rule), room != "consensus", "{room}: {name}");

@@ -30,14 +30,14 @@ fn next(slots: &mut Memory, number: u64, epoch: u64, knows_next: bool) -> Option
 fn registry_is_led_through_every_epoch_in_order() {
     let mut slots = chain();
     let handover = |epoch, checkpoint| Some((epoch, HandoverRecord { checkpoint, block: checkpoint * INTERVAL + 3 }));
-    assert_eq!(next(&mut slots, 0, 0, false), handover(0, 2), "fresh from its deployment");
+    assert_eq!(next(&mut slots, 0, 0, false), handover(0, 2), "right after its deployment");
     assert_eq!(next(&mut slots, 2, 0, true), handover(1, 4));
     assert_eq!(next(&mut slots, 4, 1, true), handover(2, 6));
     assert_eq!(next(&mut slots, 6, 2, true), None, "nothing of the current epoch is recorded yet");
 }
 
 #[test]
-fn registry_that_took_other_checkpoints_needs_only_the_epochs_it_has_not_seen() {
+fn registry_with_other_checkpoints_needs_only_the_missing_epochs() {
     // Anyone may submit a checkpoint that was certified but is not recorded here.
     let mut slots = chain();
     assert_eq!(next(&mut slots, 1, 0, true).map(|(epoch, _)| epoch), Some(1));
@@ -45,10 +45,10 @@ fn registry_that_took_other_checkpoints_needs_only_the_epochs_it_has_not_seen() 
 }
 
 #[test]
-fn registry_ahead_of_this_node_is_left_alone() {
+fn registry_ahead_of_this_node_needs_no_handover() {
     let mut slots = chain();
     for epoch in [3, 4, u64::MAX] {
         assert_eq!(next(&mut slots, 9, epoch, true), None);
     }
-    assert_eq!(next(&mut slots, 6, 0, false), None, "numbers only rise");
+    assert_eq!(next(&mut slots, 6, 0, false), None, "numbers only increase");
 }

@@ -132,13 +132,13 @@ fn announced_set_changes_until_a_checkpoint_of_the_epoch_is_due_and_never_after(
     chain.record(2, 25).unwrap();
     assert_eq!(chain.announce(other(1)), Err(PegFault::NextSetFixed { epoch: 1 }));
     chain.rotate().unwrap();
-    assert!(PegModule::next_is_open(&mut chain.slots).unwrap(), "open again for the epoch after");
+    assert!(PegModule::next_is_open(&mut chain.slots).unwrap(), "open again for the next epoch");
     chain.announce(other(2)).unwrap();
     chain.announce(Federation::of_epoch(2, 0, &[1])).unwrap();
 }
 
 #[test]
-fn smaller_set_leaves_nobody_of_the_larger_one_behind_it() {
+fn smaller_set_leaves_no_member_of_the_larger_one_in_storage() {
     let mut chain = Chain::new();
     chain.announce(Federation::of_epoch(1, 0, &[5, 5, 5, 5, 5, 5])).unwrap();
     chain.announce(other(1)).unwrap();
@@ -173,15 +173,15 @@ fn first_recorded_checkpoint_of_an_epoch_is_its_handover() {
     assert!(PegModule::handover_ready(&mut chain.slots).unwrap());
     chain.build(3);
     chain.record(3, 37).unwrap();
-    assert_eq!(PegModule::handover_of(&mut chain.slots, 0).unwrap(), handover, "later ones change nothing");
+    assert_eq!(PegModule::handover_of(&mut chain.slots, 0).unwrap(), handover, "later checkpoints change nothing");
     assert_eq!(chain.rotate(), Ok(1));
-    assert!(!PegModule::handover_ready(&mut chain.slots).unwrap(), "each epoch has its own");
+    assert!(!PegModule::handover_ready(&mut chain.slots).unwrap(), "each epoch has its own handover");
     assert_eq!(chain.rotate(), Err(PegFault::HandoverNotReady { epoch: 1 }));
     assert_eq!(PegModule::handover_of(&mut chain.slots, 0).unwrap(), handover, "for ever");
 }
 
 #[test]
-fn checkpoint_that_does_not_name_the_announced_set_hands_over_nothing() {
+fn checkpoint_that_does_not_name_the_announced_set_is_no_handover() {
     // The rules exclude this state; with broken slots the sidechain's rotation must stop, so that the parent does not.
     for named in [U256::ZERO, U256::from(7)] {
         let mut chain = Chain::new();
@@ -199,7 +199,7 @@ fn checkpoint_that_does_not_name_the_announced_set_hands_over_nothing() {
 }
 
 #[test]
-fn new_set_signs_from_its_epoch_on_and_the_old_one_no_more() {
+fn new_set_signs_from_its_epoch_on_and_the_old_one_no_longer() {
     let mut chain = Chain::new();
     chain.announce(other(1)).unwrap();
     chain.build(1);
@@ -264,7 +264,7 @@ fn sets_and_handovers_of_all_epochs_are_kept() {
 }
 
 #[test]
-fn acknowledgements_rise_jump_and_need_the_current_set() {
+fn acknowledgements_increase_may_skip_epochs_and_need_the_current_set() {
     let mut chain = Chain::new();
     let set = |epoch: u64| Federation::of_epoch(epoch, usize::try_from(epoch).unwrap(), &[1, 1, 1, 1]);
     chain.announce(set(1)).unwrap();
@@ -278,20 +278,29 @@ fn acknowledgements_rise_jump_and_need_the_current_set() {
     for epoch in [5, 6, u64::MAX] {
         assert_eq!(chain.acknowledge(epoch, &by(&set(4), 4)), Err(PegFault::UnknownEpoch { current: 4, epoch }));
     }
-    assert!(matches!(chain.acknowledge(2, &by(&set(2), 2)), Err(PegFault::Certificate(_))), "not by the set itself");
+    assert!(
+        matches!(chain.acknowledge(2, &by(&set(2), 2)), Err(PegFault::Certificate(_))),
+        "the set cannot acknowledge itself"
+    );
     let half = &by(&set(4), 2)[..2];
     let fault = PegFault::Certificate(CertificateError::NoQuorum { power: 2, total: 4 });
     assert_eq!(chain.acknowledge(2, half), Err(fault));
     let another = SetAcknowledged { epoch: 2, commitment: set(3).set.commitment() };
     let forged = set(4).all(domain().set_acknowledged_digest(&another));
-    assert!(matches!(chain.acknowledge(2, &forged), Err(PegFault::Certificate(_))), "of this chain's own set only");
-    assert!(matches!(chain.acknowledge(3, &by(&set(4), 2)), Err(PegFault::Certificate(_))), "of this epoch only");
+    assert!(
+        matches!(chain.acknowledge(2, &forged), Err(PegFault::Certificate(_))),
+        "only this chain's own set is accepted"
+    );
+    assert!(
+        matches!(chain.acknowledge(3, &by(&set(4), 2)), Err(PegFault::Certificate(_))),
+        "only the set of this epoch is accepted"
+    );
     assert_eq!(chain.acknowledge(2, &by(&set(4), 2)), Ok(seen(2)));
     for epoch in [1, 2] {
         let fault = PegFault::EpochNotNewer { acked: 2, epoch };
         assert_eq!(chain.acknowledge(epoch, &by(&set(4), epoch)), Err(fault));
     }
-    assert_eq!(chain.acknowledge(4, &by(&set(4), 4)), Ok(seen(4)), "over epoch 3");
+    assert_eq!(chain.acknowledge(4, &by(&set(4), 4)), Ok(seen(4)), "epoch 3 may be skipped");
     assert_eq!(PegModule::acked_epoch(&mut chain.slots).unwrap(), 4);
 }
 
@@ -308,7 +317,7 @@ fn chain_without_a_peg_rotates_nothing() {
 }
 
 #[test]
-fn refusals_are_named_in_revert_data() {
+fn refusals_have_named_errors_in_revert_data() {
     let cases: [(PegFault, Vec<u8>); 6] = [
         (PegFault::StaleEpoch { current: 2, epoch: 1 }, IPeg::StaleEpoch { current: 2, epoch: 1 }.abi_encode()),
         (PegFault::NotNextEpoch { expected: 2, got: 1 }, IPeg::NotNextEpoch { expected: 2, got: 1 }.abi_encode()),

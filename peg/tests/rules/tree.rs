@@ -24,7 +24,7 @@ fn leaves(count: u64) -> Vec<B256> {
 }
 
 #[test]
-fn roots_and_zero_hashes_are_those_of_the_definition() {
+fn roots_and_zero_hashes_match_the_definition() {
     for (level, zero) in zero_hashes().iter().enumerate() {
         assert_eq!(node(&[], level, 0), *zero);
     }

@@ -7,7 +7,7 @@ fn member(byte: u8, power: u64) -> PegValidator {
 }
 
 #[test]
-fn set_is_ordered_by_falling_power_then_rising_address() {
+fn set_is_ordered_by_descending_power_then_ascending_address() {
     let set = PegValidatorSet::new(3, vec![member(9, 1), member(5, 7), member(2, 1), member(4, 9)]).unwrap();
     assert_eq!(set.validators(), [member(4, 9), member(5, 7), member(2, 1), member(9, 1)]);
     assert_eq!((set.epoch(), set.len(), set.total_power()), (3, 4, 18));
@@ -36,7 +36,7 @@ fn faulty_lists_are_refused() {
 }
 
 #[test]
-fn committed_order_is_checked_where_it_is_claimed() {
+fn committed_order_is_checked_when_required() {
     let ordered = vec![member(4, 9), member(2, 1), member(9, 1)];
     assert!(PegValidatorSet::from_committed_order(0, ordered.clone()).is_ok());
     for swap in [(0, 1), (1, 2), (0, 2)] {

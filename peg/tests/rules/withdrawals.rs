@@ -22,7 +22,7 @@ fn wei(amount: u64) -> U256 {
 }
 
 #[test]
-fn withdrawals_take_indices_in_order_and_burn_what_they_record() {
+fn withdrawals_take_indices_in_order_and_burn_their_amount() {
     let (module, mut slots) = chain(100);
     let mut leaves = Vec::new();
     for index in 0..5u64 {
@@ -38,7 +38,7 @@ fn withdrawals_take_indices_in_order_and_burn_what_they_record() {
 }
 
 #[test]
-fn refused_withdrawals_change_nothing_and_say_why() {
+fn refused_withdrawals_change_nothing_and_give_the_reason() {
     let (module, slots) = chain(100);
     let refused = |sender, recipient, amount: u64, fee: u64| {
         let mut after = slots.clone();
@@ -68,7 +68,7 @@ fn whole_supply_and_whole_fee_are_allowed() {
 }
 
 #[test]
-fn full_tree_takes_no_more() {
+fn full_tree_refuses_another_leaf() {
     let (module, mut slots) = chain(100);
     slots.insert(layout::WITHDRAWAL_COUNT, U256::from(tree::MAX_LEAVES - 1));
     assert!(module.withdraw(&mut slots, ALICE, BOB, wei(1), wei(0)).is_ok());
@@ -117,7 +117,7 @@ impl Slots for Failing {
 }
 
 #[test]
-fn failing_storage_is_never_taken_for_a_verdict() {
+fn storage_failures_are_never_verdicts() {
     let (module, slots) = chain(100);
     let mut successes = 0;
     for accesses_left in 0..20 {

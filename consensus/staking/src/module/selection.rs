@@ -8,7 +8,6 @@
 //! holders of more than 1/3 of the old set's. A client that trusts the old set (a light client, the parent) cannot be led
 //! to a set without stake of the old one. Only faults (jail, tombstone, slashes, a self-bond slashed below the minimum)
 //! remove stake without a bound. A chain with one seat has no such bounds, and sets below three units of stake do not grow.
-//! units of stake do not grow.
 
 use alloy_primitives::{Address, U256};
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ pub(crate) fn backing(facts: &Facts<'_>) -> Check {
     check.figure("balance", Figure::Wei(values.vault_balance));
     check.figure("locked", Figure::Wei(values.locked));
     if values.vault_balance < values.locked {
-        let reason = format!("it holds {} wei and owes {} wei", values.vault_balance, values.locked);
+        let reason = format!("it has {} wei, but owes {} wei", values.vault_balance, values.locked);
         check.fail(Object::Contract(facts.spec.vault), reason, "stop depositing: the vault cannot pay every claim");
     }
     check
@@ -43,7 +43,11 @@ pub(crate) fn locked(facts: &Facts<'_>) -> Check {
     }
     let events = facts.parent.deposits.len();
     if count(events) != Figure::Count(values.deposit_nonce) {
-        check.fail(object, format!("{events} deposit events, the vault counts {}", values.deposit_nonce), next);
+        check.fail(
+            object,
+            format!("there are {events} deposit events, but the vault counts {}", values.deposit_nonce),
+            next,
+        );
     }
     check
 }
@@ -98,11 +102,11 @@ pub(crate) fn equation(facts: &Facts<'_>) -> Check {
     match sum([supply, unclaimed, unminted]) {
         Some(owed) if owed == locked => {}
         Some(owed) if owed > locked => {
-            let reason = format!("{} wei exist or are under way without a locked coin behind them", owed - locked);
+            let reason = format!("{} wei exist or are in transit without being locked on the parent", owed - locked);
             check.fail(Object::Supply, reason, STOP);
         }
         Some(owed) => {
-            let reason = format!("{} locked wei are owed to nobody", locked - owed);
+            let reason = format!("{} locked wei have no owner", locked - owed);
             check.fail(Object::Supply, reason, "look at the failing deposits and claims of the other checks");
         }
         None => check.fail(Object::Supply, "amounts exceed 2^256 wei", STOP),

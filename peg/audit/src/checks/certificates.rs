@@ -58,7 +58,7 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
         if canonical.contains_key(&record.number) {
             by_epoch.entry(history.epoch_of(record.number)).or_default().push(record);
         } else {
-            let reason = format!("block {} records it, and no such checkpoint was due", record.block);
+            let reason = format!("block {} records it, but no such checkpoint was due", record.block);
             check.fail(Object::Checkpoint(record.number), reason, STOP);
         }
     }
@@ -71,7 +71,7 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
             let what = format!("the certificate of checkpoint {} in block {}", record.number, record.block);
             let around = history.epochs_at(record.block, interval, head);
             if !around.contains(&epoch) {
-                let reason = format!("{what} is of epoch {epoch}, the block of epoch {}", around.start());
+                let reason = format!("{what} is of epoch {epoch}, but the block is of epoch {}", around.start());
                 check.fail(object, reason, STOP);
                 continue;
             }
@@ -93,7 +93,7 @@ fn hand_over(facts: &mut Facts<'_>, check: &mut Check) -> Option<u64> {
         }
         if epoch < history.current() && history.set(next).is_none() {
             // There is no proven set to verify the rest against.
-            let next_step = "mend the sets named above first: certificates of this and later epochs were not verified";
+            let next_step = "fix the sets named above first: certificates of this and later epochs were not verified";
             check.fail(Object::ValidatorSet(next), "it is not proven", next_step);
             break;
         }
@@ -112,7 +112,7 @@ pub(super) fn epochs_in(facts: &Facts<'_>, check: &mut Check, block: u64) -> Ran
             Some(_) => return first..=epoch.saturating_sub(1),
             None => {
                 check
-                    .believe(format!("block {block} is of epoch {first} or {last} (no proof of where {epoch} begins)"));
+                    .believe(format!("block {block} is of epoch {first} or {last} (there is no proof of the block in which epoch {epoch} begins)"));
                 return first..=last;
             }
         }
@@ -155,7 +155,7 @@ pub(super) fn verify(
         | CertificateError::Signature { signer, .. } => Object::Signer(*signer),
         _ => object,
     };
-    check.fail(object, format!("{what}, against the set of epoch {epoch}: {error}"), STOP);
+    check.fail(object, format!("{what} does not verify against the set of epoch {epoch}: {error}"), STOP);
     false
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn checkpoints(facts: &Facts<'_>) -> Check {
     for (number, recorded) in &facts.chain.recorded_digests {
         let digest = facts.canonical.get(number).map(|canonical| canonical.digest);
         if digest != Some(*recorded) {
-            let reason = format!("the sidechain recorded {recorded}, its history gives {}", shown(digest));
+            let reason = format!("the sidechain recorded {recorded}, but its history gives {}", shown(digest));
             check.fail(Object::Checkpoint(*number), reason, STOP);
         }
     }
@@ -199,7 +199,7 @@ pub(crate) fn checkpoints(facts: &Facts<'_>) -> Check {
     let values = &facts.bundle.parent.values;
     if (values.checkpoint, values.checkpoint_digest) != latest {
         let reason = format!(
-            "the registry's latest is {} {}, its events end with {} {}",
+            "the registry's latest checkpoint is {} {}, but its events end with {} {}",
             values.checkpoint, values.checkpoint_digest, latest.0, latest.1
         );
         check.fail(Object::Checkpoint(values.checkpoint), reason, "read the parent from another endpoint");
@@ -222,7 +222,7 @@ pub(crate) fn checkpoints(facts: &Facts<'_>) -> Check {
         if let Some(proven) = proven.map(B256::from)
             && proven != digest
         {
-            let reason = format!("its digest is {proven} in the state of block {height}, the history gives {digest}");
+            let reason = format!("its digest is {proven} in the state of block {height}, but {digest} by the history");
             check.fail(Object::Checkpoint(number), reason, STOP);
         }
     }
@@ -236,7 +236,7 @@ fn shown(digest: Option<B256>) -> String {
 fn is_canonical(facts: &Facts<'_>, check: &mut Check, accepted: &CheckpointAccepted) {
     let object = Object::Checkpoint(accepted.number);
     let Some(canonical) = facts.canonical.get(&accepted.number) else {
-        check.fail(object, "the parent accepted it, and the sidechain's history has no such checkpoint", STOP);
+        check.fail(object, "the parent accepted it, but the sidechain's history has no such checkpoint", STOP);
         return;
     };
     let expected = &canonical.checkpoint;
@@ -251,7 +251,11 @@ fn is_canonical(facts: &Facts<'_>, check: &mut Check, accepted: &CheckpointAccep
     ];
     for (field, left, right) in fields {
         if left != right {
-            check.fail(object, format!("{field} {left} on the parent, {right} by the sidechain's history"), STOP);
+            check.fail(
+                object,
+                format!("{field} is {left} on the parent, but {right} by the sidechain's history"),
+                STOP,
+            );
         }
     }
 }

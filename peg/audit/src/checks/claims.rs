@@ -29,7 +29,7 @@ pub(crate) fn claims(facts: &Facts<'_>) -> Check {
         let Some(burn) = burns.get(&claim.index) else {
             let next = "check that the sidechain endpoint is not behind; otherwise the validators forged a checkpoint: \
                         stop depositing";
-            check.fail(object, "it was paid on the parent and never burned on the sidechain", next);
+            check.fail(object, "it was paid on the parent, but never burned on the sidechain", next);
             continue;
         };
         let fields = [
@@ -40,7 +40,7 @@ pub(crate) fn claims(facts: &Facts<'_>) -> Check {
         ];
         for (field, left, right) in fields {
             if left != right {
-                check.fail(object, format!("{field} {left} was paid, {right} was burned"), STOP);
+                check.fail(object, format!("{field} is {left} in the payment, but {right} in the burn"), STOP);
             }
         }
     }
@@ -51,10 +51,10 @@ pub(crate) fn claims(facts: &Facts<'_>) -> Check {
 pub(crate) fn code(facts: &Facts<'_>) -> Check {
     let mut check = Check::new(10, "the contracts on the parent are the pinned ones");
     let spec = facts.spec;
-    let foreseen = predicted_addresses(spec.deployer, spec.deployer_nonce);
-    if foreseen != (spec.registry, spec.vault) {
-        let reason = format!("the deployer's nonce gives registry {} and vault {}", foreseen.0, foreseen.1);
-        check.fail(Object::Contract(spec.registry), reason, "check the genesis file with whoever made it");
+    let expected = predicted_addresses(spec.deployer, spec.deployer_nonce);
+    if expected != (spec.registry, spec.vault) {
+        let reason = format!("the deployer's nonce gives registry {} and vault {}", expected.0, expected.1);
+        check.fail(Object::Contract(spec.registry), reason, "ask the author of the genesis file to check it");
     }
     let evidence = &facts.bundle.parent;
     let claim_delay_s = evidence.values.claim_delay_s;
@@ -69,7 +69,7 @@ pub(crate) fn code(facts: &Facts<'_>) -> Check {
         let proven = evidence.proofs.iter().find(|account| account.address == address);
         if proven.is_some_and(|account| account.code_hash != keccak256(found)) {
             let next = "read the parent from another endpoint";
-            check.fail(Object::Contract(address), "its proven code hash is not that of the code read", next);
+            check.fail(Object::Contract(address), "its proven code hash does not match its code", next);
         }
     }
     let commitment = facts.set.commitment();
@@ -78,8 +78,8 @@ pub(crate) fn code(facts: &Facts<'_>) -> Check {
     let event = facts.parent.validator_sets.iter().find(|event| event.epoch == epoch).map(|event| event.commitment);
     if answer != Some(commitment) || event != Some(commitment) {
         let committed = answer.map_or("none".to_owned(), |answer| answer.to_string());
-        let reason = format!("it was deployed with the validator set {committed}, genesis gives {commitment}");
-        check.fail(Object::Contract(spec.registry), reason, "do not deposit: this registry hears other validators");
+        let reason = format!("it was deployed with the validator set {committed}, but genesis has {commitment}");
+        check.fail(Object::Contract(spec.registry), reason, "do not deposit: this registry accepts other validators");
     }
     check
 }
@@ -90,11 +90,11 @@ fn same_code(facts: &Facts<'_>, check: &mut Check, object: Object, found: &Bytes
     }
     let height = facts.bundle.parent.finalized.height;
     let (reason, next) = if found.is_empty() {
-        (format!("no contract stands there at parent block {height}"), "wait until the deployment is final")
+        (format!("there is no contract at this address at parent block {height}"), "wait until the deployment is final")
     } else {
         (
             "its code is not that of this release for this genesis".to_owned(),
-            "do not deposit: find out what stands there",
+            "do not deposit: find out which contract is at this address",
         )
     };
     check.fail(object, reason, next);

@@ -23,13 +23,17 @@ pub(crate) fn mints(facts: &Facts<'_>) -> Check {
         let nonce = mint.deposit.nonce;
         let object = Object::Deposit(nonce);
         if nonce != next_nonce {
-            let reason = format!("minted in block {} where deposit {next_nonce} was due", mint.block);
+            let reason = format!("it was minted in block {}, but deposit {next_nonce} is the next one", mint.block);
             check.fail(object, reason, STOP);
         }
         next_nonce = nonce.saturating_add(1);
         match deposit(facts, nonce) {
             None => {
-                check.fail(object, format!("minted in block {} and deposited in no final block", mint.block), STOP);
+                check.fail(
+                    object,
+                    format!("it was minted in block {}, but not deposited in any final block", mint.block),
+                    STOP,
+                );
             }
             Some(deposit) => require_same(&mut check, "minted", &mint.deposit, "deposited", &deposit),
         }
@@ -56,12 +60,16 @@ fn deposits_are_gapless(facts: &Facts<'_>, check: &mut Check) {
         nonce = nonce.saturating_add(1);
         let object = Object::Deposit(locked.deposit.nonce);
         if locked.deposit.nonce != nonce {
-            check.fail(object, format!("it follows deposit {} on the parent", nonce - 1), next);
+            check.fail(
+                object,
+                format!("on the parent it follows deposit {}, so deposits are missing or out of order", nonce - 1),
+                next,
+            );
             return;
         }
         acc = fold_deposits(acc, [&locked.deposit]);
         if acc != locked.acc {
-            let reason = format!("the deposits up to it give the accumulator {acc}, its event has {}", locked.acc);
+            let reason = format!("the deposits up to it give the accumulator {acc}, but its event has {}", locked.acc);
             check.fail(object, reason, next);
             return;
         }
@@ -70,13 +78,16 @@ fn deposits_are_gapless(facts: &Facts<'_>, check: &mut Check) {
         let position = usize::try_from(linked.nonce).ok().and_then(|nonce| nonce.checked_sub(1));
         let known = position.and_then(|position| facts.parent.deposits.get(position)).map(|locked| locked.acc);
         if linked.nonce > 0 && known != Some(linked.acc) {
-            let reason = format!("the registry linked the accumulator {} after it, the deposits do not", linked.acc);
+            let reason = format!(
+                "the registry linked the accumulator {} after it, but the deposits give another one",
+                linked.acc
+            );
             check.fail(Object::Deposit(linked.nonce), reason, next);
         }
     }
     let claimed = facts.bundle.parent.values.deposit_acc;
     if acc != claimed {
-        let reason = format!("the deposits up to it give the accumulator {acc}, the vault has {claimed}");
+        let reason = format!("the deposits up to it give the accumulator {acc}, but the vault has {claimed}");
         check.fail(Object::Deposit(nonce), reason, next);
     }
 }
@@ -89,39 +100,40 @@ fn imports_are_deposits(facts: &Facts<'_>, check: &mut Check) {
         let object = Object::Deposit(view.depositNonce);
         for (deposit, nonce) in import.deposits.iter().zip(imported.saturating_add(1)..) {
             if deposit.nonce != nonce {
-                let reason = format!("imported in block {} where deposit {nonce} was due", import.block);
+                let reason = format!("it was imported in block {}, but deposit {nonce} is the next one", import.block);
                 check.fail(Object::Deposit(deposit.nonce), reason, STOP);
             }
             let minted = facts.chain.mints.iter().find(|m| m.block == import.block && m.deposit.nonce == deposit.nonce);
             match minted {
                 Some(mint) => require_same(check, "minted", &mint.deposit, "imported", deposit),
                 None => {
-                    let reason = format!("imported in block {} and not minted there", import.block);
+                    let reason = format!("it was imported in block {}, but not minted there", import.block);
                     check.fail(Object::Deposit(deposit.nonce), reason, STOP);
                 }
             }
         }
         let last = import.deposits.last().map(|deposit| deposit.nonce);
         if last != Some(view.depositNonce) {
-            let reason = format!("the view imported in block {} ends elsewhere than its deposits", import.block);
+            let reason = format!("the view imported in block {} does not end with its last deposit", import.block);
             check.fail(object, reason, STOP);
         }
         let position = usize::try_from(view.depositNonce).ok().and_then(|nonce| nonce.checked_sub(1));
         let locked = position.and_then(|position| facts.parent.deposits.get(position));
         match locked {
             Some(locked) if locked.acc != view.depositAcc => {
-                let reason = format!("the certified accumulator is {}, the vault's {}", view.depositAcc, locked.acc);
+                let reason =
+                    format!("the certified accumulator is {}, but the vault's is {}", view.depositAcc, locked.acc);
                 check.fail(object, reason, STOP);
             }
             Some(locked) if (locked.height, locked.block_hash) != (view.parentHeight, view.parentHash) => {
                 let reason = format!(
-                    "certified in parent block {} {}, deposited in {} {}",
+                    "it is certified in parent block {} {}, but was deposited in {} {}",
                     view.parentHeight, view.parentHash, locked.height, locked.block_hash
                 );
                 check.fail(object, reason, STOP);
             }
             Some(_) => {}
-            None => check.fail(object, "certified and deposited in no final block", STOP),
+            None => check.fail(object, "it is certified, but was not deposited in any final block", STOP),
         }
         imported = view.depositNonce;
     }
@@ -136,7 +148,7 @@ fn require_same(check: &mut Check, a_is: &str, a: &Deposit, b_is: &str, b: &Depo
     ];
     for (field, left, right) in fields {
         if left != right {
-            let reason = format!("{field} {left} was {a_is}, {right} was {b_is}");
+            let reason = format!("{field} {left} was {a_is}, but {right} was {b_is}");
             check.fail(Object::Deposit(a.nonce), reason, STOP);
         }
     }

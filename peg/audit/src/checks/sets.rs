@@ -18,7 +18,7 @@ use causeway_peg::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-const OTHER_SETS: &str = "do not deposit: this registry hears other validators";
+const OTHER_SETS: &str = "do not deposit: this registry accepts other validators";
 
 /// Checks that each acknowledgement is certified by the set of its block's epoch, names the history's set, and follows the parent.
 pub(super) fn acknowledgements(facts: &Facts<'_>, check: &mut Check) {
@@ -26,21 +26,27 @@ pub(super) fn acknowledgements(facts: &Facts<'_>, check: &mut Check) {
     for call in &facts.chain.acknowledgements {
         let (block, epoch, object) = (call.block, call.epoch, Object::ValidatorSet(call.epoch));
         if epoch <= acked {
-            check.fail(object, format!("acknowledged in block {block}, after that of epoch {acked}"), STOP);
+            check.fail(object, format!("it was acknowledged in block {block}, after the set of epoch {acked}"), STOP);
         }
         acked = acked.max(epoch);
         let epochs = epochs_in(facts, check, block);
         if epoch > *epochs.end() {
-            let reason = format!("acknowledged in block {block} of epoch {}, before its own began", epochs.end());
+            let reason =
+                format!("it was acknowledged in block {block} of epoch {}, before its own epoch began", epochs.end());
             check.fail(object, reason, STOP);
         }
         let Some(commitment) = facts.history.commitment(epoch) else {
-            check.fail(object, format!("acknowledged in block {block}, and the sidechain has no such set"), STOP);
+            check.fail(
+                object,
+                format!("it was acknowledged in block {block}, but the sidechain has no such set"),
+                STOP,
+            );
             continue;
         };
         if call.event != Some(commitment) {
             let event = call.event.map_or("nothing".to_owned(), |event| event.to_string());
-            let reason = format!("its acknowledgement in block {block} leaves {event}, the history has {commitment}");
+            let reason =
+                format!("its acknowledgement in block {block} has the event {event}, but the history has {commitment}");
             check.fail(object, reason, STOP);
         }
         let digest = facts.domain.set_acknowledged_digest(&SetAcknowledged { epoch, commitment });
@@ -51,7 +57,7 @@ pub(super) fn acknowledgements(facts: &Facts<'_>, check: &mut Check) {
         let in_force = in_force.unwrap_or(facts.history.base());
         if epoch > in_force {
             let reason = format!(
-                "acknowledged in block {block}, and the parent has the set of epoch {in_force} in force, final at block {}",
+                "it was acknowledged in block {block}, but the parent has the set of epoch {in_force} in force at finalised block {}",
                 facts.bundle.parent.finalized.height
             );
             check.fail(object, reason, STOP);
@@ -75,7 +81,7 @@ pub(super) fn state(facts: &Facts<'_>, check: &mut Check) {
             let known = facts.history.commitment(epoch).unwrap_or_default();
             let proven = facts.chain.slot(height, layout::validator_set(epoch, SetField::Commitment)).map(B256::from);
             if let Some(proven) = proven.filter(|proven| *proven != known) {
-                let reason = format!("it is {proven} in the state of block {height}, the history gives {known}");
+                let reason = format!("it is {proven} in the state of block {height}, but {known} by the history");
                 check.fail(Object::ValidatorSet(epoch), reason, STOP);
             }
         }
@@ -90,7 +96,7 @@ pub(super) fn beginnings(facts: &Facts<'_>, check: &mut Check) {
             && rotation.div_ceil(facts.interval()) != first
         {
             let reason =
-                format!("it is in force from block {rotation} on, and its first checkpoint is said to be {first}");
+                format!("it is in force from block {rotation} on, but its first checkpoint is claimed to be {first}");
             check.fail(Object::ValidatorSet(epoch), reason, STOP);
         }
     }
@@ -108,7 +114,7 @@ pub(super) fn registry(facts: &Facts<'_>, check: &mut Check) {
             check.fail(Object::ValidatorSet(event.epoch), "the registry committed to it twice", endpoint);
         }
         if !named.contains(&event.epoch) {
-            let reason = "the registry committed to it, and accepted no checkpoint that names it";
+            let reason = "the registry committed to it, but accepted no checkpoint that names it";
             check.fail(Object::ValidatorSet(event.epoch), reason, endpoint);
         }
     }
@@ -123,7 +129,7 @@ pub(super) fn registry(facts: &Facts<'_>, check: &mut Check) {
                 None => check.fail(object, format!("the registry's {what} for it is missing"), endpoint),
                 Some(found) if Some(*found) != known => {
                     let known = known.map_or("no set".to_owned(), |known| known.to_string());
-                    let reason = format!("the registry's {what} gives {found}, the sidechain has {known}");
+                    let reason = format!("the registry's {what} gives {found}, but the sidechain has {known}");
                     check.fail(object, reason, OTHER_SETS);
                 }
                 Some(_) => {}
@@ -133,7 +139,7 @@ pub(super) fn registry(facts: &Facts<'_>, check: &mut Check) {
     let epoch = accepted.iter().map(|accepted| accepted.epoch).max().unwrap_or(facts.history.base());
     if epoch != facts.bundle.parent.values.epoch {
         let answered = facts.bundle.parent.values.epoch;
-        let reason = format!("the registry is in epoch {answered}, its events end with epoch {epoch}");
+        let reason = format!("the registry is in epoch {answered}, but its events end with epoch {epoch}");
         check.fail(Object::ValidatorSet(answered), reason, endpoint);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn stake(facts: &Facts<'_>) -> Check {
         facts.proven_heights().into_iter().find_map(|height| Some((height, facts.chain.staking.get(&height)?)));
     let slots = proven.filter(|(_, slots)| slots.get(&VERSION) == Some(&LAYOUT));
     let Some((height, slots)) = slots else {
-        check.believe("nothing: there is no proof of the staking module's state, or it has a layout unknown here");
+        check.believe("no value: there is no proof of the staking module's state, or its layout is unknown");
         return check;
     };
     if height == facts.chain.head {

@@ -18,11 +18,12 @@ pub(crate) fn withdrawals(facts: &Facts<'_>) -> Check {
     for (burn, index) in burns.iter().zip(0u64..) {
         let object = Object::Withdrawal(burn.withdrawal.index);
         if burn.withdrawal.index != index {
-            check.fail(object, format!("it stands where withdrawal {index} is due"), STOP);
+            check.fail(object, format!("it is at the position of withdrawal {index}"), STOP);
             return check;
         }
         if burn.block < block {
-            let reason = format!("burned in block {}, before an earlier withdrawal in block {block}", burn.block);
+            let reason =
+                format!("it was burned in block {}, before an earlier withdrawal in block {block}", burn.block);
             check.fail(object, reason, STOP);
         }
         block = burn.block;
@@ -36,12 +37,18 @@ pub(crate) fn withdrawals(facts: &Facts<'_>) -> Check {
         let known = usize::try_from(accepted.withdrawalCount).ok().and_then(|count| leaves.get(..count));
         match known.and_then(|leaves| tree::root_of(leaves).ok()) {
             None => {
-                let reason = format!("{} withdrawals on the parent, {} burns", accepted.withdrawalCount, leaves.len());
+                let reason = format!(
+                    "the parent has {} withdrawals, but the sidechain has {} burns",
+                    accepted.withdrawalCount,
+                    leaves.len()
+                );
                 check.fail(object, reason, STOP);
             }
             Some(root) if root != accepted.withdrawalRoot => {
-                let reason =
-                    format!("withdrawal root {} on the parent, the burns give {root}", accepted.withdrawalRoot);
+                let reason = format!(
+                    "the withdrawal root on the parent is {}, but the burns give {root}",
+                    accepted.withdrawalRoot
+                );
                 check.fail(object, reason, STOP);
             }
             Some(_) => {}

@@ -93,7 +93,7 @@ struct RawParentBlock {
 /// still can be audited, with its state root believed.
 fn parent_block(rpc: &Rpc, block: &Value) -> Result<ParentBlock, ReadError> {
     let raw: RawParentBlock =
-        serde_json::from_value(block.clone()).map_err(|e| rpc.nonsense(format!("the finalised block: {e}")))?;
+        serde_json::from_value(block.clone()).map_err(|e| rpc.invalid(format!("the finalised block: {e}")))?;
     let header = raw_header(rpc, block).ok().map(|(_, _, header)| header);
     Ok(ParentBlock { height: raw.number.to(), hash: raw.hash, state_root: raw.state_root, header })
 }
