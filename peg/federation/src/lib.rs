@@ -95,6 +95,7 @@ pub enum Seen {
 
 /// What the node must do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum Output {
     /// Write and fsync the record of the peg key's signatures.
     Persist(PegSigns),

@@ -262,7 +262,7 @@ fn an_extended_epoch_a_late_acknowledgement_and_a_foreign_key_are_alarms() {
     assert_eq!(federation.alarms(), Vec::<String>::new());
     federation.committed(progress_of(set_of(1, 0..4)), epoch(1), None, &mut outputs);
     assert_eq!(federation.alarms(), Vec::<String>::new(), "one epoch is the normal lag");
-    let extended = Epoch { number: 2, extended: 7, ..Epoch::default() };
+    let extended = Epoch { number: 2, extended: 7 };
     federation.committed(progress_of(set_of(2, 0..4)), extended, Some(Address::repeat_byte(7)), &mut outputs);
     let alarms = federation.alarms();
     assert_eq!(alarms.len(), 3, "{alarms:?}");
