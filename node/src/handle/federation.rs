@@ -19,7 +19,7 @@ impl Node {
         act(federation, &mut outputs);
         effects.extend(outputs.into_iter().map(|output| match output {
             Output::Persist(signs) => Effect::PersistPegSigns(signs),
-            Output::Gossip(message) => Effect::GossipPeg(message),
+            Output::Gossip(message) => Effect::GossipPeg(*message),
         }));
     }
 

@@ -118,6 +118,6 @@ impl Federation {
             tracing::debug!(%refusal, "own attestation is outside the window");
             return;
         }
-        outputs.push(Output::Gossip(message));
+        outputs.push(Output::Gossip(Box::new(message)));
     }
 }

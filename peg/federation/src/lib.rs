@@ -100,7 +100,7 @@ pub enum Output {
     /// Write and fsync the record of the peg key's signatures.
     Persist(PegSigns),
     /// Gossip a peg signature.
-    Gossip(PegMessage),
+    Gossip(Box<PegMessage>),
 }
 
 /// The result of a message from a peer.
@@ -354,7 +354,7 @@ impl Federation {
                 .messages()
                 .filter(|message| message.signer == own)
                 .take(RESEND_BATCH)
-                .map(|message| Output::Gossip(*message)),
+                .map(|message| Output::Gossip(Box::new(*message))),
         );
     }
 
