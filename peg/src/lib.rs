@@ -37,7 +37,7 @@ pub use certificate::{CertificateError, CertificateSig, verify_signatures};
 pub use domain::PegDomain;
 pub use message::{Attestation, PegMessage};
 pub use module::{
-    CheckpointRecorded, HandoverRecord, Mint, ModuleError, ParentHeaderInfo, PegFault, PegGenesis, PegModule,
+    CheckpointBlock, CheckpointRecorded, HandoverRecord, Mint, ModuleError, PegFault, PegGenesis, PegModule,
 };
 pub use relay::{RegistryState, next_handover};
 pub use signature::{LocalPegSigner, PegSigner, Signature65, SignatureError, sign_digest};

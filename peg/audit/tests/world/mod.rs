@@ -20,7 +20,7 @@ use causeway_genesis::{
     ceremony,
 };
 use causeway_peg::{
-    CertificateSig, Checkpoint, Deposit, IPeg, ParentHeaderInfo, ParentView, PegModule, PegValidator, PegValidatorSet,
+    CertificateSig, Checkpoint, CheckpointBlock, Deposit, IPeg, ParentView, PegModule, PegValidator, PegValidatorSet,
     SetAcknowledged, Withdrawal,
     certificate::smallest_quorum,
     deposit::fold_deposits,
@@ -406,9 +406,9 @@ impl World {
     }
 
     fn block(&mut self, fill: impl FnOnce(&mut Self, &mut Draft)) {
-        let parent = self.headers.last().unwrap().clone();
-        let parent_hash = parent.hash_slow();
-        let info = ParentHeaderInfo { number: parent.number, hash: parent_hash, state_root: parent.state_root };
+        let previous = self.headers.last().unwrap().clone();
+        let previous_hash = previous.hash_slow();
+        let info = CheckpointBlock { number: previous.number, hash: previous_hash, state_root: previous.state_root };
         self.module.begin_block(&mut self.slots, &info).unwrap();
         if let Some(announced) = self.rotation.take() {
             let epoch = PegModule::epoch(&mut self.slots).unwrap() + 1;
@@ -419,19 +419,19 @@ impl World {
             }
             let start = keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode());
             let late = if self.fraud == Some(Fraud::OtherStart) && epoch == 3 { INTERVAL } else { 0 };
-            self.staking.insert(start.into(), U256::from_limbs([parent.number + 2 + late, 1_700_000_000, 0, 0]));
+            self.staking.insert(start.into(), U256::from_limbs([previous.number + 2 + late, 1_700_000_000, 0, 0]));
             let announced = PegValidatorSet::new(epoch + 1, announced).unwrap();
             PegModule::announce_next(&mut self.slots, &announced).unwrap();
         }
         let mut draft = Draft::default();
         fill(self, &mut draft);
-        let number = parent.number + 1;
+        let number = previous.number + 1;
         if self.fraud == Some(Fraud::Inflate(number)) {
             *self.slots.get_mut(&layout::SUPPLY).unwrap() += U256::ONE;
         }
         let (state_root, _, _) = self.state((&self.slots, &self.staking), &[], number);
         self.headers.push(Header {
-            parent_hash,
+            parent_hash: previous_hash,
             number,
             state_root,
             transactions_root: ordered_trie_root_encoded(&draft.transactions),
