@@ -1,11 +1,11 @@
-//! The peg's auditor: from public data of both chains to verdicts that anybody can repeat.
+//! The peg's auditor: it computes verdicts from public data of both chains, and anyone can repeat them.
 //!
-//! [`collect()`] reads a sidechain and a parent endpoint into a [`Bundle`]; [`audit()`] judges a bundle against the genesis
-//! file and nothing else, so a saved bundle gives the same report without a network. Whatever the checks conclude follows
-//! from hashes, Merkle proofs and the validators' signatures; where an endpoint had to be believed, the report says so.
+//! [`collect()`] reads a sidechain and a parent endpoint into a [`Bundle`]. [`audit()`] checks a bundle against the genesis
+//! file and nothing else, so a saved bundle gives the same report without a network. The conclusions follow from hashes,
+//! Merkle proofs and the validators' signatures; where a value is believed from an endpoint, the report states it.
 //!
-//! This crate must never link the node, its storage or its execution: it is a second opinion. It rebuilds withdrawal
-//! trees, accumulators and checkpoints from the chain's bytes.
+//! This crate must never link the node, its storage or its execution, because it must not share their bugs. It rebuilds
+//! withdrawal trees, accumulators and checkpoints from the chain's bytes.
 //!
 //! Start reading at [`audit()`], then `checks`.
 

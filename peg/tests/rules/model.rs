@@ -23,7 +23,7 @@ enum Step {
     Deposit {
         amount: u64,
     },
-    /// Import up to `count` of what is pending, correctly certified.
+    /// Import up to `count` pending deposits, correctly certified.
     Import {
         count: u64,
     },
@@ -137,7 +137,7 @@ struct World {
     deposits: Vec<Deposit>,
     accepted: Option<Checkpoint>,
     claimed: BTreeSet<u64>,
-    // What the model says the sidechain did.
+    // The sidechain's history according to the model.
     minted: u64,
     withdrawals: Vec<Withdrawal>,
     recorded: u64,
