@@ -15,7 +15,7 @@ use causeway_execution::{
 use causeway_federation::PegProgress;
 use causeway_genesis::Genesis;
 use causeway_mempool::{AccountCode, AccountView, Mempool};
-use causeway_peg::{ParentHeaderInfo, PegModule};
+use causeway_peg::{CheckpointBlock, PegModule};
 use causeway_storage::Storage;
 use parking_lot::Mutex;
 
@@ -224,7 +224,7 @@ impl Chain {
         let peg = match self.genesis.peg_domain() {
             Some(domain) => {
                 let (state, head) = (self.storage.latest(), self.storage.head());
-                let info = ParentHeaderInfo {
+                let info = CheckpointBlock {
                     number: head.number,
                     hash: self.storage.head_hash(),
                     state_root: head.state_root,

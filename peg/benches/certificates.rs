@@ -1,6 +1,6 @@
-//! Verifying a peg certificate of 4, 20 and 100 validators with equal power: the smallest quorum, which honest proposers
-//! put into a block, and the signatures of all; signatures that were never seen (cold), those that were (warm), as signers
-//! recovered are remembered, and those that were while another thread does the same (warm, contended).
+//! Verifying a peg certificate of 4, 20 and 100 validators with equal power: with the smallest quorum, which honest
+//! proposers put into a block, and with all signatures. The signatures were never seen (cold), or seen before, so that their
+//! signers are cached (warm), or seen before while another thread verifies too (warm, contended).
 //!
 //! Unit: one certificate over a digest that is known, on one core.
 //! Run: `cargo bench -p causeway-peg -p causeway-unify --bench certificates`

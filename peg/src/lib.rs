@@ -38,8 +38,7 @@ pub use certificate::{CertificateError, CertificateSig, verify_signatures};
 pub use domain::PegDomain;
 pub use message::{Attestation, PegMessage};
 pub use module::{
-    CheckpointRecorded, HandoverRecord, Mint, ModuleError, ParentHeaderInfo, PegFault, PegFigures, PegGenesis,
-    PegModule,
+    CheckpointBlock, CheckpointRecorded, HandoverRecord, Mint, ModuleError, PegFault, PegFigures, PegGenesis, PegModule,
 };
 pub use relay::{RegistryState, next_handover};
 pub use signature::{LocalPegSigner, PegSigner, Signature65, SignatureError, sign_digest};

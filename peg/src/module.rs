@@ -16,7 +16,7 @@ mod rotation;
 mod views;
 mod withdrawals;
 
-pub use checkpoints::{CheckpointRecorded, ParentHeaderInfo};
+pub use checkpoints::{CheckpointBlock, CheckpointRecorded};
 pub use deposits::Mint;
 pub use fault::{ModuleError, PegFault};
 pub use genesis::{PegFigures, PegGenesis};

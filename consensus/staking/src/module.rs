@@ -60,9 +60,9 @@ pub struct BlockContext<'a> {
     /// Its timestamp, seconds.
     pub timestamp: u64,
     /// Beneficiary of the previous block; `None` when that is genesis.
-    pub parent_proposer: Option<Address>,
+    pub previous_proposer: Option<Address>,
     /// Consensus keys of the signers in the previous block's certificate, which this block carries.
-    pub parent_signers: &'a [B256],
+    pub previous_signers: &'a [B256],
     /// Balance of the reward pool before this block, wei.
     pub reward_pool: U256,
     /// Whether the next set may take over: a block carries the certificate that hands over to it. True on a chain

@@ -144,8 +144,8 @@ pub(crate) struct Sim {
     pub(crate) cut: BTreeSet<(usize, usize)>,
 }
 
-pub(crate) fn body_of(height: Height, parent: B256, salt: u64, bytes: usize) -> Bytes {
-    let mut body = borsh::to_vec(&(height.0, parent, salt)).unwrap();
+pub(crate) fn body_of(height: Height, previous: B256, salt: u64, bytes: usize) -> Bytes {
+    let mut body = borsh::to_vec(&(height.0, previous, salt)).unwrap();
     let pattern = (salt % 251) as u8;
     body.resize(body.len().max(bytes), pattern);
     body.into()
@@ -323,7 +323,7 @@ impl Sim {
                     }
                     let fields: Option<(u64, B256, u64)> = borsh::from_slice(&body[..body.len().min(48)]).ok();
                     let valid = keccak256(&body) == block_hash
-                        && fields.is_some_and(|(h, parent, _)| h == height.0 && parent == self.head(node));
+                        && fields.is_some_and(|(h, previous, _)| h == height.0 && previous == self.head(node));
                     let delay = 1 + self.rng.below(30);
                     let input = Input::BlockVerdict { height, block_hash, valid };
                     self.later(delay, Event::Feed { to: node, life, input });

@@ -1,4 +1,4 @@
-//! Errors of keys and their files; each text tells what to do.
+//! Errors of keys and their files. Each text says what to do.
 
 use std::path::PathBuf;
 

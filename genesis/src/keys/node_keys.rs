@@ -133,7 +133,7 @@ impl NodeKeys {
     }
 }
 
-/// Reads the network key, or makes one where there is none: a node without a history needs no ceremony.
+/// Reads the network key, or creates it if it does not exist: a node without history needs no preparation.
 ///
 /// # Errors
 /// [`KeyError`].

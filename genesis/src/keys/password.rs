@@ -9,7 +9,8 @@ use super::{KeyError, file};
 /// Longest password in bytes.
 pub const MAX_PASSWORD_BYTES: u64 = 1_024;
 
-/// A password. It may be empty only to open what another tool locked with none. `Debug` never shows it, and its memory is cleared when it goes.
+/// A password. It may be empty only to open another tool's keystore with an empty password. `Debug` never shows it, and its
+/// memory is cleared on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(Zeroizing<Vec<u8>>);
 
@@ -25,7 +26,7 @@ impl Password {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Reads the one line of a file that nobody else may read.
+    /// Reads the only line of a file that no other user may read.
     ///
     /// # Errors
     /// [`KeyError::Io`], [`KeyError::Mode`] or [`KeyError::PasswordFile`].

@@ -158,8 +158,8 @@ fn hook(chain: &TestChain, group: &mut BenchmarkGroup<'_, WallTime>, name: &str)
     let ctx = BlockContext {
         height: chain.head.number + 1,
         timestamp: chain.head.timestamp + 1,
-        parent_proposer: Some(chain.head.beneficiary),
-        parent_signers: &keys,
+        previous_proposer: Some(chain.head.beneficiary),
+        previous_signers: &keys,
         reward_pool: chain.state.balance(REWARD_POOL),
         handover_ready: PegModule::handover_ready(slots).unwrap(),
         next_open: PegModule::next_is_open(slots).unwrap(),

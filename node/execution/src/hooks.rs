@@ -10,7 +10,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, U256};
 use causeway_consensus::CommitCertificate;
 use causeway_genesis::addresses::{PEG, REWARD_POOL, STAKING};
-use causeway_peg::{ParentHeaderInfo, PegModule, PegValidator, PegValidatorSet};
+use causeway_peg::{CheckpointBlock, PegModule, PegValidator, PegValidatorSet};
 use causeway_staking::{BlockContext, Member, views};
 use revm::context_interface::{ContextTr, JournalTr};
 
@@ -35,7 +35,7 @@ pub(crate) fn begin_block(
     // Without a parent nobody needs to be told before a set takes over.
     let (mut handover_ready, mut next_open, mut acked_epoch) = (true, true, 0);
     if let Some(peg) = &modules.peg {
-        let info = ParentHeaderInfo { number: parent.number, hash: header.parent_hash, state_root: parent.state_root };
+        let info = CheckpointBlock { number: parent.number, hash: header.parent_hash, state_root: parent.state_root };
         let mut slots = HookSlots::load_module(ctx, PEG)?;
         peg.begin_block(&mut slots, &info)?;
         handover_ready = PegModule::handover_ready(&mut slots)?;
@@ -44,15 +44,15 @@ pub(crate) fn begin_block(
     }
     let reward_pool = ctx.journal_mut().load_account(REWARD_POOL)?.data.info.balance;
     let mut slots = HookSlots::load_module(ctx, STAKING)?;
-    let parent_signers = signers(&mut slots, certificate)?;
+    let previous_signers = signers(&mut slots, certificate)?;
     let outcome = modules.staking.begin_block(
         &mut slots,
         &BlockContext {
             height: header.number,
             timestamp: header.timestamp,
             // Nobody proposed genesis.
-            parent_proposer: (parent.number > 0).then_some(parent.beneficiary),
-            parent_signers: &parent_signers,
+            previous_proposer: (parent.number > 0).then_some(parent.beneficiary),
+            previous_signers: &previous_signers,
             reward_pool,
             handover_ready,
             next_open,

@@ -112,7 +112,7 @@ fn a_due_checkpoint_is_built_from_the_parent_and_recorded_with_its_certificate()
     let due = PegModule::new(chain.genesis.peg_domain().unwrap())
         .checkpoint_due(
             slots,
-            &causeway_peg::ParentHeaderInfo {
+            &causeway_peg::CheckpointBlock {
                 number: parent.number,
                 hash: parent.hash_slow(),
                 state_root: parent.state_root,

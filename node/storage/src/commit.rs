@@ -134,9 +134,9 @@ impl Store {
             batch.put::<CodeTable>(hash, code);
         }
         // Execution reports the new values. The old values are read here, mostly from the cache that execution filled.
-        let parent = StateView::new(Arc::clone(self), number.saturating_sub(1));
+        let before_block = StateView::new(Arc::clone(self), number.saturating_sub(1));
         for (key, after) in &diff.trie.nodes {
-            let before = parent.read_node(key.0, &key.1)?;
+            let before = before_block.read_node(key.0, &key.1)?;
             if before != *after {
                 batch.replace::<NodesTable>(key, before.as_ref(), after.as_ref(), number);
             }

@@ -41,10 +41,10 @@ struct Args {
     /// Longest wait for one answer of an endpoint, seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: u64,
-    /// Saves everything that was read, so that anybody can repeat the audit offline.
+    /// Saves all data that was read, so that anyone can repeat the audit offline.
     #[arg(long, value_name = "FILE", conflicts_with = "from_bundle")]
     bundle: Option<PathBuf>,
-    /// Audits a saved bundle; asks no endpoint.
+    /// Audits a saved bundle; reads no endpoint.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sidechain", "parent"])]
     from_bundle: Option<PathBuf>,
     /// Prints the report as JSON.

@@ -42,7 +42,7 @@ impl SystemTx {
         out.into()
     }
 
-    /// The system transaction behind an EIP-2718 encoding; `None` for users' transactions.
+    /// The system transaction in an EIP-2718 encoding; `None` for users' transactions.
     pub(crate) fn decode(encoded: &[u8]) -> Option<Result<Self, alloy_rlp::Error>> {
         let (SYSTEM_TX_TYPE, mut rest) = encoded.split_first().map(|(ty, rest)| (*ty, rest))? else { return None };
         let tx = Self::decode_exact(&mut rest);
@@ -55,14 +55,13 @@ impl SystemTx {
     }
 }
 
-/// Number of the latest checkpoint that the state after block `height` holds: the block after a checkpoint height builds
-/// it.
+/// Number of the latest checkpoint in the state after block `height`: the block after a checkpoint height builds the
+/// checkpoint.
 pub(crate) fn built_at(height: u64, interval: u64) -> u64 {
     height.saturating_sub(1).checked_div(interval).unwrap_or_default()
 }
 
-/// The slots of the peg that an audit proves after block `height`
-/// (whose validator set is that of `epoch`).
+/// The slots of the peg that an audit proves after block `height`, whose validator set is that of `epoch`.
 pub(crate) fn audited_slots(height: u64, interval: u64, epoch: u64) -> Vec<U256> {
     vec![
         layout::VERSION,
@@ -84,20 +83,21 @@ pub(crate) fn audited_slots(height: u64, interval: u64, epoch: u64) -> Vec<U256>
     ]
 }
 
-/// Slots of the staking module's account that an audit shows. (A test finds them in genesis's state.)
+/// Slots of the staking module's account that an audit shows. (A test checks them against genesis's state.)
 pub(crate) mod staking_slots {
     use super::{B256, SolValue, U256, keccak256};
-    /// Version of the layout; the others mean what they say in [`LAYOUT`].
+    /// Version of the layout; the other slots have their meaning only in version [`LAYOUT`].
     pub(crate) const VERSION: U256 = U256::ZERO;
-    /// The version known here.
+    /// The version supported here.
     pub(crate) const LAYOUT: U256 = U256::ONE;
     /// Bonded stake, in the token's smallest unit.
     pub(crate) const BONDED: U256 = U256::from_limbs([3, 0, 0, 0]);
     /// Stake that is leaving and can still be slashed.
     pub(crate) const UNBONDING: U256 = U256::from_limbs([4, 0, 0, 0]);
-    /// Those that every proof has.
+    /// The slots that every proof contains.
     pub(crate) const ALWAYS: [U256; 3] = [VERSION, BONDED, UNBONDING];
-    /// First height that the set of an epoch decides, in the low 64 bits. The peg has it in force from the block before.
+    /// First height that the set of an epoch decides, in the low 64 bits. The peg has the set in force from the previous
+    /// block on.
     pub(crate) fn epoch_start(epoch: u64) -> U256 {
         let key: B256 = keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode());
         key.into()
@@ -140,7 +140,7 @@ pub(crate) struct Record {
     pub(crate) block: u64,
     pub(crate) number: u64,
     pub(crate) signatures: Vec<SignatureAbi>,
-    /// Whether its whole block is in the evidence, so that its being there is proven, too.
+    /// Whether its whole block is in the evidence, which proves that the record is in the block.
     pub(crate) in_block: bool,
 }
 
@@ -150,7 +150,7 @@ pub(crate) struct Acknowledgement {
     pub(crate) block: u64,
     pub(crate) epoch: u64,
     pub(crate) signatures: Vec<SignatureAbi>,
-    /// Commitment in the event it left.
+    /// The commitment in its event.
     pub(crate) event: Option<B256>,
 }
 
@@ -170,12 +170,12 @@ pub(crate) struct Sidechain {
     pub(crate) recorded_digests: BTreeMap<u64, B256>,
     /// The peg's proven slots, by height.
     pub(crate) slots: BTreeMap<u64, BTreeMap<U256, U256>>,
-    /// The staking module's, likewise.
+    /// The staking module's proven slots, by height.
     pub(crate) staking: BTreeMap<u64, BTreeMap<U256, U256>>,
 }
 
 impl Sidechain {
-    /// Reads the evidence; whatever does not fit its hashes fails `check`.
+    /// Reads the evidence; data that does not match its hashes fails `check`.
     pub(crate) fn read(evidence: &SidechainEvidence, check: &mut Check) -> Self {
         let mut chain = Self { head: evidence.head, ..Self::default() };
         for raw in &evidence.headers {
@@ -203,7 +203,7 @@ impl Sidechain {
                     }
                 }
                 caller => {
-                    // Whatever else it is belongs to a block that proves it.
+                    // Any other transaction belongs to the evidence of a whole block.
                     match caller {
                         Caller::Import => drop(chain.imports.pop()),
                         Caller::Acknowledge => drop(chain.acknowledgements.pop()),
@@ -388,8 +388,8 @@ impl Sidechain {
         }
     }
 
-    /// Follows parent hashes from each block to the checkpoint height at or above it, as far as `certified` (the height
-    /// of the latest certified checkpoint) reaches: then a signature covers the block.
+    /// Follows the hashes of previous blocks from the checkpoint height at or above each block down to the block. Up to
+    /// `certified` (the height of the latest certified checkpoint), a signature covers the block.
     pub(crate) fn check_links(&self, interval: u64, certified: u64, check: &mut Check) {
         let mut unlinked = 0u64;
         for number in &self.blocks {
@@ -440,7 +440,7 @@ impl Sidechain {
     }
 }
 
-/// Who sent a transaction that left events of the peg.
+/// The sender of a transaction with events of the peg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
     User,

@@ -81,7 +81,7 @@ fn a_chain_before_its_first_deposit_and_checkpoint_passes_with_believed_figures(
     assert_eq!(report.certified_checkpoint, None);
 }
 
-/// Hashes depend on other rooms' encodings; the report's shape and figures do not.
+/// Hashes depend on encodings of other crates; the report's form and figures do not.
 fn without_hashes(json: &str) -> String {
     let hash = |piece: &str| piece.get(..64).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let mut pieces = json.split("0x");
@@ -105,7 +105,7 @@ fn a_failing_json_report_names_object_reason_and_next() {
     assert!(failure["reason"].as_str().unwrap().contains("amount") && failure["next"].is_string());
 }
 
-// ---- one thing altered in the evidence
+// ---- one alteration of the evidence
 
 #[test]
 fn an_altered_mint_is_named() {
@@ -372,7 +372,7 @@ fn evidence_of_another_chain_is_refused() {
     names(&altered(|bundle| bundle.parent.chain_id += 1), 0, Object::ParentBlock(20));
 }
 
-// ---- dishonest validators with everything hashed and signed
+// ---- dishonest validators; all hashes and signatures are valid
 
 #[test]
 fn mints_that_are_not_the_deposit_are_named() {
@@ -459,7 +459,7 @@ fn unknown_keys_other_versions_and_missing_keys_are_refused() {
 
 #[test]
 fn a_bundle_of_the_old_format_is_refused_with_advice() {
-    // As the first release wrote it: other keys, which are not what the refusal is about.
+    // The format of the first release has other keys, but the refusal must name the format.
     let error = Bundle::from_json(br#"{"format":1,"genesisHash":"0x00","sidechain":{},"parent":{}}"#).unwrap_err();
     assert!(matches!(error, BundleError::Old { found: 1 }));
     let words = error.to_string();
@@ -486,7 +486,7 @@ proptest! {
         }
     }
 
-    /// Whatever the latest certified checkpoint covers cannot be altered by a digit.
+    /// Data covered by the latest certified checkpoint cannot be altered by a single digit.
     #[test]
     fn no_altered_digit_below_a_certified_checkpoint_passes(
         which in 0usize..3,
@@ -522,7 +522,7 @@ proptest! {
         bytes[at] ^= 1 << bit;
         *raw = bytes.into();
         let report = audit(&bundle, &HONEST.1).unwrap();
-        // The gas limit, index and block of a record's envelope are covered by nothing, and mean nothing.
+        // Nothing covers the gas limit, index and block in a record's envelope, and they have no meaning.
         prop_assert!(!report.holds || which == 2, "{report}");
     }
 }

@@ -1,4 +1,5 @@
-//! Reading endpoints that are silent, exchanged, of other chains, or read too late: each refused in words that help.
+//! Reading from endpoints that are silent, swapped, of other chains, or read from too late a block: each error helps the
+//! user.
 
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolValue;
@@ -11,17 +12,17 @@ use std::{
     time::Duration,
 };
 
-/// What an endpoint answers to a method; nothing is an error.
+/// An endpoint's answer to a method; `None` is an error.
 type Answers = fn(&Genesis, &str) -> Option<Value>;
 
-/// A JSON-RPC endpoint, its thread ending with the test's process.
+/// A JSON-RPC endpoint; its thread ends with the test's process.
 fn serve(answers: Answers) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let genesis = crate::world::genesis(Vec::new());
         for stream in listener.incoming().map_while(Result::ok) {
-            // A client that goes away ends its connection, not the endpoint.
+            // A client that disconnects ends its connection, but not the endpoint.
             let _gone = answer_all(stream, &genesis, answers);
         }
     });
@@ -58,7 +59,7 @@ fn answer_all(stream: TcpStream, genesis: &Genesis, answers: Answers) -> std::io
     (&stream).write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())
 }
 
-/// A socket that accepts and says nothing.
+/// A socket that accepts connections and never answers.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -76,7 +77,7 @@ fn sidechain(genesis: &Genesis, method: &str) -> Option<Value> {
     }
 }
 
-/// A parent with the contracts, and no event from where it is read on.
+/// A parent with the contracts, but without events in the read range.
 fn parent(genesis: &Genesis, method: &str) -> Option<Value> {
     let spec = genesis.spec.peg.as_ref().unwrap();
     match method {
@@ -142,7 +143,7 @@ fn reading_from_after_the_deployment_is_refused_with_advice() {
     assert!(matches!(error, CollectError::StartsLate { from: 50 }), "{error:?}");
     let words = error.to_string();
     assert!(words.contains("--parent-from") && words.contains("before parent block 50"), "{words}");
-    // From the first block on, that is no explanation, and reading goes on until something is missing.
+    // From the first block on, a late start is no longer the reason, so reading continues until data is missing.
     let error = read(serve(sidechain), serve(parent), 0, PATIENCE);
     assert!(!matches!(error, CollectError::StartsLate { .. }), "{error:?}");
 }

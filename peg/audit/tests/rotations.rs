@@ -38,7 +38,7 @@ fn figure(report: &Report, id: u8, name: &str) -> Option<Figure> {
     check.figures.iter().find(|(figure, _)| *figure == name).map(|(_, figure)| figure.clone())
 }
 
-/// Makes the commitment that of the members.
+/// Sets the commitment to that of the members.
 fn recommit(set: &mut SetEvidence) {
     set.commitment = PegValidatorSet::new(set.epoch, set.validators.clone()).unwrap().commitment();
 }
@@ -69,13 +69,13 @@ fn a_history_of_five_epochs_passes() {
 #[test]
 fn a_parent_without_a_relayer_passes() {
     let report = altered(|bundle| {
-        // As it stood before the relayer came back.
+        // The state before the relayer works again.
         let world = World::rotations(Some(Fraud::EarlyAcknowledgement));
         bundle.parent = world.bundle().parent;
         let without = |block: &causeway_peg_audit::BlockEvidence| block.number < 27;
         bundle.sidechain.blocks.retain(without);
     });
-    // Only the sidechain's later blocks are missed: the sets on the parent are right as far as they go.
+    // Only the sidechain's later blocks are missing: the sets on the parent are right up to their epoch.
     let sets = &report.checks[6].failures;
     assert!(sets.iter().all(|failure| failure.object == Object::ValidatorSet(4)), "{report}");
 }
@@ -145,7 +145,7 @@ fn missing_moved_and_invented_sets_are_named() {
 
 #[test]
 fn a_handover_outside_a_block_proves_nothing() {
-    // The fifth checkpoint's certificate leads from epoch 3 to 4.
+    // The certificate of the fifth checkpoint hands over from epoch 3 to epoch 4.
     let block = block_with::<IPeg::recordCheckpointCall>(&HONEST.0, 3);
     let report = altered(|bundle| drop(bundle.sidechain.blocks.remove(block)));
     names(&report, 6, Object::ValidatorSet(4));
@@ -226,7 +226,7 @@ fn a_checkpoint_of_another_epoch_on_the_parent_is_named() {
     names(&report, 8, Object::Checkpoint(3));
 }
 
-/// The slot in which the staking module keeps when an epoch began.
+/// The slot in which the staking module stores the start of an epoch.
 fn start(epoch: u64) -> U256 {
     alloy_primitives::keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode()).into()
 }
@@ -255,11 +255,11 @@ fn an_epoch_whose_start_contradicts_its_checkpoints_is_named() {
     assert!(!failing(&report).contains(&0), "{report}");
 }
 
-// ---- dishonest validators with everything hashed and signed
+// ---- dishonest validators; all hashes and signatures are valid
 
 #[test]
 fn a_handover_certified_by_the_wrong_set_is_named() {
-    // The sets share three, one and three members.
+    // Neighbouring sets share three, one and three members.
     for epoch in [1, 2, 3] {
         let report = fraud(Fraud::ForgedHandover(epoch));
         names(&report, 6, Object::ValidatorSet(epoch + 1));
@@ -278,7 +278,7 @@ fn a_set_without_a_handover_is_named() {
 fn a_certificate_of_a_stale_epoch_is_named() {
     let first_of_three = HONEST.0.sidechain.validator_sets[2].validators[0].address;
     names(&fraud(Fraud::StaleImport(26)), 6, Object::Signer(first_of_three));
-    // In the very block of the rotation, between two checkpoints.
+    // In the block of the rotation itself, between two checkpoints.
     let report = fraud(Fraud::StaleImport(11));
     assert_eq!(failing(&report), [6], "{report}");
     names(&fraud(Fraud::StaleRecord), 6, Object::Checkpoint(4));
@@ -311,7 +311,7 @@ fn locked_value_is_shown_against_the_bonded_stake_of_genesis() {
     assert_eq!(figure(&report, 11, "bonded stake"), Some(Figure::Tokens(tokens(4_000_000))));
     assert_eq!(figure(&report, 11, "locked for each bonded token"), Some(Figure::Ratio(U256::from(1))));
     assert!(report.checks[11].believed.is_empty(), "{report}");
-    // The slots read are those that genesis writes.
+    // The slots that the audit reads are those that genesis writes.
     let staking = &HONEST.1.alloc[&STAKING].storage;
     assert_eq!(staking[&U256::ZERO], U256::ONE);
     assert_eq!(staking[&start(0)].as_limbs()[0], 1);
@@ -331,12 +331,12 @@ fn an_unknown_stake_fails_no_check() {
     assert_eq!(failing(&report), [0], "missing epochs are missed: {report}");
 }
 
-// ---- any alteration
+// ---- any single alteration
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// No bit of any set, certificate, header or block that a certified checkpoint covers can be altered.
+    /// No altered bit of a set, certificate, header or block that a certified checkpoint covers goes unnoticed.
     #[test]
     fn no_altered_bit_of_the_sets_or_their_proofs_passes(
         which in 0usize..5,
@@ -372,7 +372,7 @@ proptest! {
         prop_assert!(!report.holds, "{report}");
     }
 
-    /// Nor does any first checkpoint's number pass when it is another, or the audit panic.
+    /// A wrong number of a first checkpoint is noticed and causes no panic.
     #[test]
     fn no_other_first_checkpoint_passes(set in 0usize..5, first in proptest::option::of(0u64..12)) {
         let mut bundle = HONEST.0.clone();

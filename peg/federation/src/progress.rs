@@ -39,7 +39,7 @@ impl PegProgress {
     pub fn read<S: Slots>(
         module: &PegModule,
         slots: &mut S,
-        header: &causeway_peg::ParentHeaderInfo,
+        header: &causeway_peg::CheckpointBlock,
     ) -> Result<Self, ModuleError<S::Error>> {
         let set = PegModule::validator_set(slots)?;
         Self::read_with(module, slots, header, set).map_err(ModuleError::Slots)
@@ -48,7 +48,7 @@ impl PegProgress {
     fn read_with<S: Slots>(
         module: &PegModule,
         slots: &mut S,
-        header: &causeway_peg::ParentHeaderInfo,
+        header: &causeway_peg::CheckpointBlock,
         set: PegValidatorSet,
     ) -> Result<Self, S::Error> {
         let acked_epoch = PegModule::acked_epoch(slots)?;

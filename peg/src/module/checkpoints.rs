@@ -17,9 +17,9 @@ use crate::{
     types::Checkpoint,
 };
 
-/// The fields of the previous block that a checkpoint needs.
+/// The fields of a block that its checkpoint needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParentHeaderInfo {
+pub struct CheckpointBlock {
     /// Height.
     pub number: u64,
     /// Block hash.
@@ -47,9 +47,9 @@ impl PegModule {
     pub fn begin_block<S: Slots>(
         &self,
         slots: &mut S,
-        parent: &ParentHeaderInfo,
+        previous: &CheckpointBlock,
     ) -> Result<Option<Checkpoint>, S::Error> {
-        let Some(checkpoint) = self.checkpoint_due(slots, parent)? else {
+        let Some(checkpoint) = self.checkpoint_due(slots, previous)? else {
             return Ok(None);
         };
         let number = checkpoint.number;
@@ -76,7 +76,7 @@ impl PegModule {
         Ok(Some(checkpoint))
     }
 
-    /// The checkpoint of the block `header`, when one is due at its height. `slots` is the state after that
+    /// The checkpoint of `block`, when one is due at its height. `slots` is the state after that
     /// block.
     ///
     /// # Errors
@@ -84,14 +84,14 @@ impl PegModule {
     pub fn checkpoint_due<S: Slots>(
         &self,
         slots: &mut S,
-        header: &ParentHeaderInfo,
+        block: &CheckpointBlock,
     ) -> Result<Option<Checkpoint>, S::Error> {
         let interval = Self::checkpoint_interval(slots)?;
         // The interval is zero on a chain without a peg. Height 0 is genesis, which no validator signs.
-        let Some(0) = header.number.checked_rem(interval) else {
+        let Some(0) = block.number.checked_rem(interval) else {
             return Ok(None);
         };
-        let number = header.number / interval;
+        let number = block.number / interval;
         if number == 0 {
             return Ok(None);
         }
@@ -99,9 +99,9 @@ impl PegModule {
         Ok(Some(Checkpoint {
             number,
             prevDigest: Self::checkpoint_digest(slots, number - 1)?,
-            height: header.number,
-            blockHash: header.hash,
-            stateRoot: header.state_root,
+            height: block.number,
+            blockHash: block.hash,
+            stateRoot: block.state_root,
             withdrawalRoot: Self::withdrawal_root(slots)?,
             withdrawalCount: Self::withdrawal_count(slots)?,
             depositNonce: Self::deposit_nonce(slots)?,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_peg::{
-    Attestation, CertificateSig, Deposit, LocalPegSigner, ParentHeaderInfo, ParentView, PegDomain, PegGenesis,
+    Attestation, CertificateSig, CheckpointBlock, Deposit, LocalPegSigner, ParentView, PegDomain, PegGenesis,
     PegMessage, PegModule, PegSigner, PegValidator, PegValidatorSet, deposit::fold_deposits,
 };
 
@@ -73,8 +73,8 @@ fn key(number: usize) -> LocalPegSigner {
 }
 
 /// The header of block `number` for the next block.
-pub fn header(number: u64) -> ParentHeaderInfo {
-    ParentHeaderInfo {
+pub fn header(number: u64) -> CheckpointBlock {
+    CheckpointBlock {
         number,
         hash: keccak256(format!("block {number}")),
         state_root: keccak256(format!("state {number}")),

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use causeway_peg::{
-    Checkpoint, Deposit, HandoverRecord, ModuleError, ParentHeaderInfo, ParentView, PegFault, PegModule, RegistryState,
+    Checkpoint, CheckpointBlock, Deposit, HandoverRecord, ModuleError, ParentView, PegFault, PegModule, RegistryState,
     SetAcknowledged, Withdrawal, deposit::fold_deposits, next_handover, tree, verify_signatures,
     withdrawal::withdrawal_leaf,
 };
@@ -23,7 +23,7 @@ enum Step {
     Deposit {
         amount: u64,
     },
-    /// Import up to `count` of what is pending, correctly certified.
+    /// Import up to `count` pending deposits, correctly certified.
     Import {
         count: u64,
     },
@@ -137,7 +137,7 @@ struct World {
     deposits: Vec<Deposit>,
     accepted: Option<Checkpoint>,
     claimed: BTreeSet<u64>,
-    // What the model says the sidechain did.
+    // The sidechain's history according to the model.
     minted: u64,
     withdrawals: Vec<Withdrawal>,
     recorded: u64,
@@ -285,7 +285,7 @@ impl World {
 
     fn block(&mut self) {
         self.height += 1;
-        let header = ParentHeaderInfo {
+        let header = CheckpointBlock {
             number: self.height,
             hash: keccak256(self.height.to_be_bytes()),
             state_root: keccak256([7]),

@@ -103,7 +103,7 @@ fn swapped_siblings_of_a_pair_are_two_different_trees() {
 
 #[test]
 fn last_leaf_fits_and_the_next_one_does_not() {
-    // A frontier of a nearly full tree: what the nodes are does not matter, only that every step is in range.
+    // A frontier of a nearly full tree: the values of the nodes do not matter, only that every step is in range.
     let node = keccak256("node");
     let load = |_| -> Result<B256, TreeFull> { Ok(node) };
     let (level, _) = append_step(MAX_LEAVES - 1, node, load).unwrap();

@@ -75,25 +75,25 @@ impl StakingModule {
         let epoch = load_epoch(st)?.number;
         let count = usize::try_from(lane(st.get(layout::set_head(epoch))?, 0)).map_err(|_| StakingFault::Accounting)?;
         let (mut certificates, mut members) = load_window(st, count)?;
-        if !ctx.parent_signers.is_empty() {
+        if !ctx.previous_signers.is_empty() {
             certificates = certificates.saturating_add(1);
         }
-        for key in ctx.parent_signers {
+        for key in ctx.previous_signers {
             if let Some(position) = position_of_key(st, U256::from_be_bytes(key.0))?
                 && let Some(member) = members.get_mut(position)
             {
                 member.signed = member.signed.saturating_add(1);
             }
         }
-        if let Some(proposer) = ctx.parent_proposer
+        if let Some(proposer) = ctx.previous_proposer
             && let Some(validator) = Validator::find(st, proposer)?
             && let Some(position) = position_of_key(st, U256::from_be_bytes(validator.consensus_key.0))?
             && let Some(member) = members.get_mut(position)
         {
             member.proposed = true;
         }
-        let parent = ctx.height.saturating_sub(1);
-        if parent == 0 || !parent.is_multiple_of(self.params.downtime_window) {
+        let previous = ctx.height.saturating_sub(1);
+        if previous == 0 || !previous.is_multiple_of(self.params.downtime_window) {
             return save_window(st, certificates, &members);
         }
         self.jail_the_absent(st, epoch, ctx.timestamp, certificates, &members)?;

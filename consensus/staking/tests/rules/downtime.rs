@@ -50,8 +50,8 @@ fn one_proposal_or_a_tenth_of_the_signatures_avoids_jail() {
             let ctx = BlockContext {
                 height,
                 timestamp: world.time + height,
-                parent_proposer: Some(proposer),
-                parent_signers: &signers,
+                previous_proposer: Some(proposer),
+                previous_signers: &signers,
                 reward_pool: U256::ZERO,
                 handover_ready: true,
                 next_open: true,
@@ -123,8 +123,8 @@ fn when_all_members_are_down_the_old_set_stays() {
         let ctx = BlockContext {
             height: world.height,
             timestamp: world.time,
-            parent_proposer: None,
-            parent_signers: &[consensus_key(200)],
+            previous_proposer: None,
+            previous_signers: &[consensus_key(200)],
             reward_pool: U256::ZERO,
             handover_ready: true,
             next_open: true,

@@ -127,8 +127,8 @@ impl World {
         let ctx = BlockContext {
             height: self.height,
             timestamp: self.time,
-            parent_proposer: proposer.filter(|_| self.height > 1),
-            parent_signers: &signers,
+            previous_proposer: proposer.filter(|_| self.height > 1),
+            previous_signers: &signers,
             reward_pool: self.pool,
             handover_ready: self.handover,
             next_open: self.open,

@@ -1,4 +1,4 @@
-//! Tables in memory: the oracle for RocksDB's, and a disk that can be told to fail.
+//! Tables in memory: the oracle for RocksDB's tables, and a disk that can be made to fail.
 
 use causeway_storage::{Family, RawRow, Tables, TablesError, Write};
 use std::{
@@ -15,7 +15,7 @@ type Rows = BTreeMap<(Family, Vec<u8>), Vec<u8>>;
 #[derive(Debug, Default)]
 pub struct MemoryTables {
     rows: RwLock<Rows>,
-    /// Writes are refused and nothing of them is kept.
+    /// Writes are refused completely.
     pub refuses_writes: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! A chain of made-up blocks over RocksDB or over tables in memory, and a model of every state it went through.
+//! A chain of test blocks over RocksDB or over tables in memory, and a model of every state of the chain.
 
 pub mod memory;
 
@@ -34,7 +34,7 @@ pub fn genesis(name: &str) -> Arc<Genesis> {
     Arc::new(Genesis::build(spec).unwrap())
 }
 
-/// What a made-up block changes.
+/// The changes of a test block.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// Small account number to its balance, or `None` to remove it.
@@ -310,7 +310,7 @@ impl TestChain {
     }
 }
 
-/// The content of a made-up block besides its diff.
+/// The content of a test block besides its diff.
 #[derive(Debug, Clone, Default)]
 pub struct Content {
     pub transactions: Vec<Transaction>,

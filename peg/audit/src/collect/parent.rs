@@ -27,7 +27,7 @@ pub(super) async fn read_parent(
     let logs = rpc.logs(&[spec.vault, spec.registry], from, height).await?;
     let vault_code = rpc.ask("eth_getCode", json!([spec.vault, hex(height)])).await?;
     let registry_code: Bytes = rpc.ask("eth_getCode", json!([spec.registry, hex(height)])).await?;
-    // Nothing stands there before the deployment is final, which the views' answers then say in their own words.
+    // Before the deployment is final there is no code, and the results of the views show that.
     if !registry_code.is_empty() && from > 0 && !logs.iter().any(|log| is_deployment(log, spec, base)) {
         return Err(CollectError::StartsLate { from });
     }

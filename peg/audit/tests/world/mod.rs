@@ -1,4 +1,4 @@
-//! A whole small peg in memory: the sidechain's blocks and states by the peg module's own rules, the parent's events and
+//! A small complete peg in memory: the sidechain's blocks and states by the peg module's own rules, the parent's events and
 //! storage, real signatures and real proofs. It writes the evidence that the collector would read.
 
 pub mod tools;
@@ -19,7 +19,7 @@ use causeway_genesis::{
     ceremony,
 };
 use causeway_peg::{
-    CertificateSig, Checkpoint, Deposit, IPeg, ParentHeaderInfo, ParentView, PegModule, PegValidator, PegValidatorSet,
+    CertificateSig, Checkpoint, CheckpointBlock, Deposit, IPeg, ParentView, PegModule, PegValidator, PegValidatorSet,
     SetAcknowledged, Withdrawal,
     certificate::smallest_quorum,
     deposit::fold_deposits,
@@ -38,14 +38,14 @@ pub const INTERVAL: u64 = 4;
 pub const CHANGE: u64 = 3;
 type Slots = BTreeMap<U256, U256>;
 
-/// A dishonest deed of the validators, done consistently: every hash, root and signature is right.
+/// A fraud by the validators, done consistently: every hash, root and signature is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fraud {
     /// The event of this mint credits one wei more.
     MintAmount(u64),
-    /// The event of this mint credits somebody else.
+    /// The event of this mint credits another account.
     MintRecipient(u64),
-    /// One wei more exists after this block.
+    /// This block creates one wei without a deposit.
     Inflate(u64),
     /// The checkpoint of this number is signed with another withdrawal root and accepted by the parent.
     WithdrawalRoot(u64),
@@ -55,19 +55,19 @@ pub enum Fraud {
     PaidTwice(u64),
     /// The vault pays this withdrawal one wei too much.
     Overpaid(u64),
-    /// The handover certificate of this epoch is signed by the set of the epoch after it.
+    /// The handover certificate of this epoch is signed by the set of the next epoch.
     ForgedHandover(u64),
-    /// The set after this epoch takes over without a certificate by the set of this one.
+    /// The set after this epoch takes over without a certificate by this epoch's set.
     NoHandover(u64),
-    /// The import in this block is certified by the set of the epoch before the block's.
+    /// The import in this block is certified by the set of the previous epoch.
     StaleImport(u64),
     /// Block 22 records the certificate of an earlier epoch's checkpoint, the fourth.
     StaleRecord,
-    /// Block 27 acknowledges a set that the parent does not have in force.
+    /// Block 27 acknowledges a set that is not in force on the parent.
     EarlyAcknowledgement,
     /// Block 27 acknowledges with the signatures of an earlier set.
     StaleAcknowledgement,
-    /// The staking module says that epoch 3 began a checkpoint later.
+    /// The staking module records that epoch 3 began one checkpoint later.
     OtherStart,
     /// The checkpoint of this number is signed with another next set and accepted by the parent.
     NextSet(u64),
@@ -90,7 +90,7 @@ pub struct World {
     module: PegModule,
     fraud: Option<Fraud>,
     slots: Slots,
-    /// The staking module's.
+    /// The staking module's slots.
     staking: Slots,
     headers: Vec<Header>,
     /// The peg's and the staking module's slots after each block.
@@ -101,14 +101,14 @@ pub struct World {
     pub withdrawals: Vec<Withdrawal>,
     logs: Vec<LogEvidence>,
     accepted: Vec<(Checkpoint, B256)>,
-    /// What the registry answers, by epoch.
+    /// The registry's results, by epoch.
     committed: BTreeMap<u64, B256>,
-    /// Members to announce, when the next block rotates.
+    /// Members to announce when the next block rotates.
     rotation: Option<Vec<PegValidator>>,
     locked: U256,
 }
 
-/// Content of a block being made.
+/// Content of the block that is being built.
 #[derive(Default)]
 pub struct Draft {
     transactions: Vec<Bytes>,
@@ -199,7 +199,7 @@ impl World {
     }
 
     /// The history that the tests alter: two imports, three withdrawals, four checkpoints, two of them on the parent, and
-    /// claims of the first and the third withdrawal. A deposit and a burn are under way at the end.
+    /// claims of the first and the third withdrawal. At the end a deposit and a burn are in transit.
     pub fn history(fraud: Option<Fraud>) -> Self {
         Self::new(fraud).with_history()
     }
@@ -241,9 +241,9 @@ impl World {
         world
     }
 
-    /// Five epochs. The set changes from one to the next, in the end altogether; checkpoints are skipped; rotations fall
-    /// between checkpoints, with imports just before and just after; nobody relays for three epochs, after which the
-    /// parent is led through all of them and acknowledgements jump. A set and a burn are under way at the end.
+    /// Five epochs. The set changes in each of them, until no first member is left. Checkpoints are skipped; rotations fall
+    /// between checkpoints, with imports just before and just after. There is no relayer for three epochs; then it submits a
+    /// checkpoint of each, and acknowledgements skip epochs. At the end a set and a burn are in transit.
     pub fn rotations(fraud: Option<Fraud>) -> Self {
         let mut world = Self::new(fraud);
         let (alice, bob) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xb0));
@@ -255,14 +255,14 @@ impl World {
         world.empty_until(5);
         world.block(|world, draft| world.record(draft, 1));
         world.empty();
-        // Epoch 1, the same four.
+        // Epoch 1, with the same four members.
         world.rotate(&[(2, 100), (3, 100), (4, 100), (5, 300)]);
         world.empty_until(9);
         world.block(|world, draft| world.record(draft, 2));
         world.deposit(12, alice, coins(7));
         world.deposit(12, bob, coins(4));
         world.block(|world, draft| world.import(draft, 3));
-        // Epoch 2, with as much power for the fifth as for the others together, and an import in the very block.
+        // Epoch 2: the fifth member has as much power as the others together, and the block of the rotation has an import.
         world.rotation = Some(members(&[(5, 400), (6, 300), (7, 200), (8, 100)]));
         world.block(|world, draft| world.import(draft, 4));
         world.block(|world, draft| world.withdraw(draft, bob, alice, coins(3), U256::ZERO));
@@ -272,7 +272,7 @@ impl World {
             }
         });
         world.empty_until(18);
-        // Epoch 3, checkpoint 4 skipped.
+        // Epoch 3; checkpoint 4 is skipped.
         world.rotate(&[(6, 10), (7, 10), (8, 10), (9, 9)]);
         world.block(|world, draft| world.withdraw(draft, bob, bob, coins(2), U256::ZERO));
         world.empty_until(21);
@@ -307,7 +307,7 @@ impl World {
         world
     }
 
-    /// Digest of a checkpoint by the chain's state.
+    /// Digest of a checkpoint in the chain's state.
     pub fn digest(&self, number: u64) -> B256 {
         PegModule::checkpoint_digest(&mut self.slots.clone(), number).unwrap()
     }
@@ -322,7 +322,7 @@ impl World {
         }
     }
 
-    /// A block that puts the announced set in force and announces another.
+    /// A block that puts the announced set in force and announces another one.
     fn rotate(&mut self, announced: &[(u8, u64)]) {
         self.rotation = Some(members(announced));
         self.empty();
@@ -336,7 +336,7 @@ impl World {
         PegModule::validator_set_of(&mut self.slots, epoch).unwrap().unwrap()
     }
 
-    /// The fewest signatures that are a quorum of `set`.
+    /// The smallest number of signatures that is a quorum of `set`.
     fn sign(&self, set: &PegValidatorSet, digest: B256) -> Vec<CertificateSig> {
         let one = |member: &PegValidator| {
             let signature = sign_digest(&self.secrets[&member.address], digest).unwrap();
@@ -429,9 +429,9 @@ impl World {
     }
 
     fn block(&mut self, fill: impl FnOnce(&mut Self, &mut Draft)) {
-        let parent = self.headers.last().unwrap().clone();
-        let parent_hash = parent.hash_slow();
-        let info = ParentHeaderInfo { number: parent.number, hash: parent_hash, state_root: parent.state_root };
+        let previous = self.headers.last().unwrap().clone();
+        let previous_hash = previous.hash_slow();
+        let info = CheckpointBlock { number: previous.number, hash: previous_hash, state_root: previous.state_root };
         self.module.begin_block(&mut self.slots, &info).unwrap();
         if let Some(announced) = self.rotation.take() {
             let epoch = PegModule::epoch(&mut self.slots).unwrap() + 1;
@@ -442,20 +442,20 @@ impl World {
             }
             let start = keccak256((U256::from(epoch), U256::from(0x1000e)).abi_encode());
             let late = if self.fraud == Some(Fraud::OtherStart) && epoch == 3 { INTERVAL } else { 0 };
-            self.staking.insert(start.into(), U256::from_limbs([parent.number + 2 + late, 1_700_000_000, 0, 0]));
+            self.staking.insert(start.into(), U256::from_limbs([previous.number + 2 + late, 1_700_000_000, 0, 0]));
             let announced = PegValidatorSet::new(epoch + 1, announced).unwrap();
             PegModule::announce_next(&mut self.slots, &announced).unwrap();
         }
         let mut draft = Draft::default();
         fill(self, &mut draft);
-        let number = parent.number + 1;
+        let number = previous.number + 1;
         if self.fraud == Some(Fraud::Inflate(number)) {
             *self.slots.get_mut(&layout::SUPPLY).unwrap() += U256::ONE;
         }
         let (state_root, _, _) = self.state((&self.slots, &self.staking), &[], number);
         let ruled = if self.fraud == Some(Fraud::OldRules(number)) { 0 } else { number };
         self.headers.push(Header {
-            parent_hash,
+            parent_hash: previous_hash,
             number,
             state_root,
             transactions_root: ordered_trie_root_encoded(&draft.transactions),
@@ -538,7 +538,7 @@ impl World {
         draft.record = Some((transaction, digest));
     }
 
-    /// What the module would refuse: a good certificate of a checkpoint of the epoch before.
+    /// Something that the module would refuse: a valid certificate of a checkpoint of the previous epoch.
     fn record_stale(&mut self, draft: &mut Draft, number: u64) {
         let digest = PegModule::checkpoint_digest(&mut self.slots, number).unwrap();
         let epoch = self.set().epoch();
@@ -570,7 +570,7 @@ impl World {
         self.withdrawals.push(w);
         let Withdrawal { index, token, sender, recipient, amount, relayerFee } = w;
         let log = peg_log(&IPeg::WithdrawalRequested { index, token, sender, recipient, amount, relayerFee });
-        // What the user's transaction looks like is nothing to the audit; only that its bytes are the block's.
+        // The content of the user's transaction does not matter to the audit; only its bytes must match the block.
         draft.transactions.push(Bytes::from(vec![0x02, index as u8]));
         draft.receipts.push(receipt(2, vec![log]));
         draft.keep = true;
@@ -587,8 +587,8 @@ impl World {
         }
     }
 
-    /// State root of a chain that holds nothing but the peg's and the staking module's accounts, and proofs of some of
-    /// their slots.
+    /// State root of a chain that has only the accounts of the peg and of the staking module, and proofs of some of their
+    /// slots.
     fn state(
         &self,
         (peg, staking): (&Slots, &Slots),
@@ -616,7 +616,7 @@ impl World {
         self.states[height as usize].0.get(&layout::VALIDATOR_EPOCH).map_or(0, |epoch| epoch.to())
     }
 
-    /// The sets after genesis's, as the state at the head has them.
+    /// The sets after genesis's, from the state at the head.
     fn validator_sets(&self) -> Vec<SetEvidence> {
         let mut slots = self.slots.clone();
         let last = PegModule::epoch(&mut slots).unwrap() + 1;
@@ -753,7 +753,7 @@ fn receipt(ty: u8, logs: Vec<Log>) -> Bytes {
     out.into()
 }
 
-/// The state root over accounts (address, balance, code hash, slots) and the proofs of all of their slots.
+/// The state root of accounts (address, balance, code hash, slots), and proofs of all their slots.
 fn accounts(all: &[(Address, U256, B256, Slots)], height: u64) -> (B256, Vec<AccountEvidence>) {
     let mut leaves = BTreeMap::new();
     let mut evidence = Vec::new();
@@ -787,7 +787,7 @@ fn accounts(all: &[(Address, U256, B256, Slots)], height: u64) -> (B256, Vec<Acc
     (root, evidence)
 }
 
-/// Root of a trie and the proof of every key, those without a value included.
+/// Root of a trie, and a proof for every key, including those without a value.
 fn trie(entries: &BTreeMap<B256, Option<Vec<u8>>>) -> (B256, BTreeMap<B256, Vec<Bytes>>) {
     let targets: Vec<Nibbles> = entries.keys().map(Nibbles::unpack).collect();
     let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::from_iter(targets));

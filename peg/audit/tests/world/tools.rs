@@ -1,4 +1,4 @@
-//! Reading reports and altering evidence.
+//! Tools to read reports and alter evidence.
 
 use alloy_consensus::{Receipt, ReceiptWithBloom};
 use alloy_primitives::{Bytes, LogData};
@@ -11,7 +11,7 @@ pub fn failing(report: &Report) -> Vec<u8> {
     report.checks.iter().filter(|check| !check.holds).map(|check| check.id).collect()
 }
 
-/// Asserts that a check fails and names the object, with advice.
+/// Asserts that a check fails for this object and gives advice.
 #[track_caller]
 pub fn names(report: &Report, id: u8, object: Object) {
     let check = report.checks.iter().find(|check| check.id == id).unwrap();
@@ -21,7 +21,7 @@ pub fn names(report: &Report, id: u8, object: Object) {
     assert!(!failure.reason.is_empty() && !failure.next.is_empty());
 }
 
-/// Rewrites the event of one kind that `pick` chooses in the receipts of the sidechain's blocks.
+/// Changes the event of one kind chosen by `pick` in the receipts of the sidechain's blocks.
 pub fn alter_event<E: SolEvent>(bundle: &mut Bundle, pick: impl Fn(&E) -> bool, change: impl Fn(&mut E)) {
     for block in &mut bundle.sidechain.blocks {
         for raw in &mut block.receipts {
@@ -42,7 +42,7 @@ pub fn alter_event<E: SolEvent>(bundle: &mut Bundle, pick: impl Fn(&E) -> bool, 
     }
 }
 
-/// Rewrites the events of one kind that `pick` chooses on the parent.
+/// Changes the events of one kind chosen by `pick` on the parent.
 pub fn alter_log<E: SolEvent>(bundle: &mut Bundle, pick: impl Fn(&E) -> bool, change: impl Fn(&mut E)) {
     for log in &mut bundle.parent.logs {
         if let Some(mut event) = decode::<E>(log)
@@ -59,7 +59,7 @@ pub fn decode<E: SolEvent>(log: &LogEvidence) -> Option<E> {
     E::decode_log_data(&LogData::new(log.topics.clone(), log.data.clone())?).ok()
 }
 
-/// Rewrites the call of a system transaction, leaving its envelope.
+/// Changes the call of a system transaction, but not its envelope.
 pub fn alter_call<C: SolCall>(raw: &mut Bytes, change: impl Fn(&mut C)) -> bool {
     let Some(at) = raw.windows(4).position(|window| window == C::SELECTOR) else { return false };
     let mut call = C::abi_decode(&raw[at..]).unwrap();
@@ -70,7 +70,7 @@ pub fn alter_call<C: SolCall>(raw: &mut Bytes, change: impl Fn(&mut C)) -> bool 
     true
 }
 
-/// A system transaction to the peg as block `block` would carry it first.
+/// A system transaction to the peg, as the first one in block `block`.
 pub fn system_transaction(block: u64, input: Vec<u8>) -> Bytes {
     #[derive(RlpEncodable)]
     struct SystemTx {

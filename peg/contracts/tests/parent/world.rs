@@ -8,7 +8,7 @@ use causeway_contracts::{
     registry_deploy_code, submit_call, vault_deploy_code,
 };
 use causeway_peg::{
-    CertificateSig, Checkpoint, Deposit, ParentHeaderInfo, ParentView, PegDomain, PegGenesis, PegModule, PegValidator,
+    CertificateSig, Checkpoint, CheckpointBlock, Deposit, ParentView, PegDomain, PegGenesis, PegModule, PegValidator,
     PegValidatorSet, Withdrawal,
     deposit::{deposit_leaf, extend_acc},
     sign_digest,
@@ -172,7 +172,7 @@ impl World {
     /// The next checkpoint, as the sidechain builds it.
     pub fn checkpoint(&mut self) -> Checkpoint {
         let number = u64::try_from(self.checkpoints.len()).unwrap() + 1;
-        let header = ParentHeaderInfo {
+        let header = CheckpointBlock {
             number: number * INTERVAL,
             hash: keccak256(format!("block {number}")),
             state_root: keccak256(format!("state {number}")),

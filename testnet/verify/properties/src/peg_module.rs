@@ -12,7 +12,7 @@ use alloy_sol_types::{SolCall as _, SolInterface as _};
 use causeway_peg::abi::SignatureAbi;
 use causeway_peg::deposit::fold_deposits;
 use causeway_peg::{
-    CertificateSig, Deposit, IPeg, LocalPegSigner, ModuleError, ParentHeaderInfo, ParentView, PegDomain, PegGenesis,
+    CertificateSig, CheckpointBlock, Deposit, IPeg, LocalPegSigner, ModuleError, ParentView, PegDomain, PegGenesis,
     PegModule, PegSigner as _, PegValidator, PegValidatorSet, SetAcknowledged, Signature65,
     withdrawal::withdrawal_leaf,
 };
@@ -229,7 +229,7 @@ impl World {
 
     fn block(&mut self) {
         let (hash, state_root) = (B256::from(U256::from(self.height)), B256::repeat_byte(9));
-        let parent = ParentHeaderInfo { number: self.height, hash, state_root };
+        let parent = CheckpointBlock { number: self.height, hash, state_root };
         let Ok(_) = self.module.begin_block(&mut self.slots, &parent);
         self.height += 1;
     }

@@ -143,8 +143,8 @@ impl World {
         let ctx = BlockContext {
             height: self.height,
             timestamp: self.time,
-            parent_proposer: proposer.filter(|_| !first),
-            parent_signers: &signers,
+            previous_proposer: proposer.filter(|_| !first),
+            previous_signers: &signers,
             reward_pool: self.pool,
             handover_ready: handover || !self.module.params().pegged,
             next_open: open || !self.module.params().pegged,
