@@ -76,6 +76,10 @@ fn argument(arg: &Arg) -> String {
         None => values,
     };
     let mut help = line(arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default());
+    // clap leaves out the full stop at the end of a help text.
+    if !help.is_empty() && !help.ends_with('.') {
+        help.push('.');
+    }
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if takes_value && !defaults.is_empty() {
         write!(help, " Default: `{}`.", defaults.join(" ")).unwrap();
