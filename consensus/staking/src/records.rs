@@ -160,8 +160,7 @@ impl Validator {
         self.selected > epoch
     }
 
-    /// The part of `amount`, which is about to leave the bonded stake, by which the validator's power would shrink after the
-    /// set of the next epoch: the stake that counts there and would be missing.
+    /// The counted stake that would be missing in the sets after the next epoch's if `amount` left the bonded stake.
     pub(crate) fn missing_without(&self, amount: U256, epoch: u64) -> U256 {
         if !self.in_sets_from(epoch.saturating_add(1)) {
             return U256::ZERO;

@@ -160,7 +160,7 @@ pub(super) fn note_built<S: Slots>(slots: &mut S, epoch: u64, number: u64) -> Re
 
 /// Notes that checkpoint `number` of `epoch` was recorded in `block`: the first one is the epoch's handover.
 ///
-/// A checkpoint that does not name the announced set is no handover. The rules exclude it. If they were broken, the
+/// A checkpoint that does not name the announced set is not a handover. The rules exclude this case. If it happened, the
 /// chain would keep its set, because the parent could not follow to another one.
 pub(super) fn note_recorded<S: Slots>(slots: &mut S, epoch: u64, number: u64, block: u64) -> Result<(), S::Error> {
     let handover = Handover::load(slots, epoch)?;
