@@ -97,7 +97,7 @@ impl Sets {
         Ok(Self(RwLock::new(Recent { of_head, of_next, upcoming, epoch })))
     }
 
-    /// Follows the head by one block, whose state is `state`. Reads little while the set does not rotate.
+    /// Follows the head by one block, whose state is `state`. It reads few slots unless the set rotates.
     ///
     /// # Errors
     /// As [`Sets::load`].

@@ -1,4 +1,4 @@
-//! A node whose keys are elsewhere: it validates, outlives its signer, and goes on when that is back.
+//! A node with a remote signer: it validates, keeps running while the signer is down, and signs again when the signer is back.
 
 use std::{
     fs,

@@ -143,7 +143,7 @@ pub enum BlockFault {
     Signature {
         /// Position in the block.
         index: usize,
-        /// What is wrong.
+        /// The fault.
         error: TransactionError,
     },
     /// A user's transaction that may not be included: nonce, funds, fee, chain id, intrinsic gas and the like.

@@ -33,7 +33,7 @@ fn messages_round_trip_within_the_size_limit() {
 
 #[test]
 fn message_encoding_is_golden() {
-    // A changed length is a new wire format for every node.
+    // If a length changes, the wire format of every node changes.
     let lengths = messages().map(|message| message.encode().len());
     assert_eq!(lengths, [1 + 80 + 20 + 65, 1 + 232 + 20 + 65, 1 + 40 + 20 + 65]);
     assert_eq!(messages().map(|message| message.encode()[0]), [0, 1, 2]);

@@ -43,7 +43,8 @@ fn everybody() -> impl Iterator<Item = Address> {
     (0..ACCOUNTS + OPERATORS).map(account)
 }
 
-/// Cached slots of all accounts' shares, locked shares and accrued coin with one operator: each costs two hashes, and an audit reads all.
+/// Slot numbers of the shares, locked shares and accrued coin of all accounts with one operator. They are kept because each costs
+/// two hashes and an audit reads all of them.
 type Held = [Vec<U256>; 3];
 
 static HELD: LazyLock<BTreeMap<Address, Held>> = LazyLock::new(|| {

@@ -24,7 +24,7 @@ const HEIGHTS_FOR_EACH: u64 = 4;
 /// Additional heights.
 const HEIGHTS: u64 = 20;
 
-/// Messages of one height, by machine and life.
+/// Messages of one height, by machine and by the machine's number of restarts.
 #[derive(Debug, Default)]
 struct Notes {
     height: u64,
